@@ -1,0 +1,72 @@
+# Two commands do all set-up on a fresh machine: `make demo` and `make test`.
+# What is installed from the system: npm for the ERP of the tests, a browser and a CJK font; all by apt where it is there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CACHE := .cache
+export PYTHONUTF8 := 1
+
+.PHONY: demo demo-tryton test lint check bench browser system lock messages clean
+
+demo: $(READY)
+	$(BIN)/scraper-agent demo
+
+demo-tryton: $(READY) system
+	$(BIN)/python -m tests.tryton.demo
+
+test: $(READY) system lint
+	$(BIN)/python -m pytest --durations=15
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-timeout-error 2>/dev/null || $(BIN)/lint-imports
+
+bench: $(READY) system
+	$(BIN)/python -m tests.bench
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+
+$(READY): requirements.txt requirements-dev.txt pyproject.toml
+	$(PYTHON) -c 'import venv' 2>/dev/null && $(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) python-venv
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(READY)
+
+python-venv:
+	$(call apt,python3-venv)
+
+# A browser, a font for Chinese, openssl, and npm for the ERP; nothing is done where all are there.
+system:
+	@missing=""; \
+	command -v npm >/dev/null || missing="$$missing npm"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	command -v msedge >/dev/null || command -v google-chrome >/dev/null || command -v chromium >/dev/null || missing="$$missing chromium"; \
+	fc-list 2>/dev/null | grep -qi 'wqy\|noto.*cjk' || missing="$$missing fontconfig fonts-wqy-microhei"; \
+	if [ -n "$$missing" ]; then $(MAKE) --no-print-directory apt PACKAGES="$$missing"; fi
+
+apt:
+	@command -v apt-get >/dev/null || { echo "please install: $(PACKAGES)"; exit 1; }
+	@if [ "$$(id -u)" = 0 ]; then sudo=""; else sudo="sudo"; fi; \
+	$$sudo apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(PACKAGES)
+
+# --- upkeep -----------------------------------------------------------------------------------------------------------
+
+# Versions and hashes for every platform; no address of an index is written.
+lock:
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-annotate \
+	  pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-annotate \
+	  pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+
+messages: $(READY)
+	$(BIN)/python -m tests.catalogue
+
+clean:
+	rm -rf $(VENV) $(CACHE)

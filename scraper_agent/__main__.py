@@ -1,0 +1,5 @@
+"""`python -m scraper_agent`."""
+
+from scraper_agent.cli import main
+
+main()

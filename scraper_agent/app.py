@@ -1,0 +1,338 @@
+"""Composition root: the only place that knows every implementation, the time and the environment."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+import scraper_agent
+from scraper_agent import approval, canonical, sending, signing, yamlfile
+from scraper_agent.archive.sqlite import SqliteArchive
+from scraper_agent.authoring import load as recipes
+from scraper_agent.capture.browser import PlaywrightBrowser, Settings
+from scraper_agent.config import Config, SecretPlace
+from scraper_agent.errors import AgentError, NeedsPerson, Problem, UsageError
+from scraper_agent.formats import CODES, FORMATS
+from scraper_agent.messages import N_, render
+from scraper_agent.pipeline import Harvest, Pipeline, Plan, Receiver, Watch
+from scraper_agent.ports import Browser, Signer, Transport
+from scraper_agent.recipe import Parameter
+from scraper_agent.signing import sm2
+from scraper_agent.values import Attempt, JobId, Receipt, Retry, RunEnded
+
+PATIENCE = 3
+"""So many sends may fail in a row; the rest waits for the next time: each may take as long as a connection does."""
+
+Prompt = Callable[[str], str]
+"""Asks a person for a secret, by its name. Without a person it raises NeedsPerson."""
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def account() -> str:
+    """Name of the operating system's account; its number where the system knows no name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def nobody(name: str) -> str:
+    """The Prompt of a run that nobody attends."""
+    raise NeedsPerson(
+        "SA7001",
+        N_("the secret `{name}` is needed, and nobody is here to be asked"),
+        hint=N_("name an environment variable or a file for it in the config"),
+        name=name,
+    )
+
+
+def builtin_recipes() -> Path:
+    """The recipes that come with the package; in a checkout, those of the repository."""
+    package = Path(scraper_agent.__file__).parent
+    return package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
+
+
+@dataclass(kw_only=True)
+class App:
+    """One configured agent. `known_secrets` are kept out of everything that is written."""
+
+    config: Config
+    home: Path
+    """The folder of the config file."""
+    policy: approval.Policy
+    policy_source: bytes
+    prompt: Prompt = nobody
+    tell: Callable[[str], None] = print
+    known_secrets: set[str] = field(default_factory=set, repr=False)
+    _answers: dict[str, str] = field(default_factory=dict, repr=False)
+    """What a person was asked for, so that nobody is asked twice."""
+
+    @classmethod
+    def load(cls, path: Path, *, prompt: Prompt = nobody, tell: Callable[[str], None] = print) -> App:
+        """Read the config and the policy it names.
+
+        Raises:
+            UsageError: either is missing or wrong.
+        """
+        config = yamlfile.load(path, Config)
+        home = path.resolve().parent
+        policy = yamlfile.load(home / config.policy, approval.Policy, _policy_problems)
+        source = (home / config.policy).read_bytes()
+        return cls(config=config, home=home, policy=policy, policy_source=source, prompt=prompt, tell=tell)
+
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def archive(self, *, read_only: bool = False) -> Iterator[SqliteArchive]:
+        with SqliteArchive(self.home / self.config.archive, now, read_only=read_only) as archive:
+            yield archive
+
+    def pipeline(self, archive: SqliteArchive, watch: Watch) -> Pipeline:
+        enterprise = self.config.enterprise
+        receiver = self.config.receiver
+        return Pipeline(
+            archive=archive,
+            now=now,
+            formats=FORMATS,
+            profile={key: value for key in recipes.PROFILE if (value := str(getattr(enterprise, key)))},
+            policy=self.policy,
+            signer=lambda: self.signer,
+            transport=self.transport,
+            receiver=Receiver(
+                ak=receiver.ak, profile=receiver.profile, public_keys=receiver.public_keys, verify=sm2.verify
+            ),
+            watch=watch,
+        )
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Opened at the first signature."""
+        config = self.config.signing.model_copy(update={"folder": self.home / self.config.signing.folder})
+        return signing.connect(config, SecretStr(self.secret(self.config.passphrase, "passphrase")))
+
+    @cached_property
+    def transport(self) -> Transport:
+        config = self.config.receiver.transport
+        if config.ca_file is not None:
+            config = config.model_copy(update={"ca_file": self.home / config.ca_file})
+        return sending.connect(config)
+
+    def browser(self, erp: str) -> Browser:
+        settings = self.config.browser
+        return PlaywrightBrowser(
+            settings=Settings(executable=settings.executable, headless=settings.headless, images=settings.images),
+            secret=lambda name: self._erp_secret(erp, name),
+            tell=self.tell,
+        )
+
+    def secret(self, place: SecretPlace, name: str) -> str:
+        """A secret from where the config says; from a person if it says nothing.
+
+        Raises:
+            NeedsPerson: the place is empty, or nobody is here to be asked.
+        """
+        if place.env is not None:
+            value = os.environ.get(place.env, "")
+        elif place.file is not None:
+            value = _first_line(self.home / place.file)
+        else:
+            value = self._answers.get(name) or self.prompt(name)
+            self._answers[name] = value
+        if not value:
+            raise NeedsPerson(
+                "SA7002",
+                N_("the secret `{name}` is empty or missing at {place}"),
+                hint=N_("set it there; never write it into the config itself"),
+                name=name,
+                place=place.env or place.file or render(N_("the terminal")),
+            )
+        self.known_secrets.add(value)
+        return value
+
+    def _erp_secret(self, erp: str, name: str) -> str:
+        known = self.config.erps[erp].secrets if erp in self.config.erps else {}
+        return self.secret(known.get(name, SecretPlace()), f"{erp}.{name}")
+
+    # --- recipes ----------------------------------------------------------------------------------------------------
+
+    def recipe(self, name: str) -> recipes.Loaded:
+        return load_recipe(name, self.home / self.config.recipes)
+
+    def parameters(self, loaded: recipes.Loaded, given: Mapping[str, str]) -> dict[str, str]:
+        """Values of the recipe's parameters: given ones, then the config's, then its defaults.
+
+        Raises:
+            UsageError: one is unknown, missing, or not of its type.
+        """
+        known = loaded.recipe.parameters
+        for name in given:
+            if name not in known:
+                raise UsageError(
+                    "SA7003",
+                    N_("the recipe {recipe} has no parameter `{seen}`; it has: {known}"),
+                    recipe=loaded.recipe.recipe,
+                    seen=name,
+                    known=", ".join(known) or "-",
+                )
+        erp = self.config.erps.get(erp_of(loaded))
+        configured = erp.parameters if erp is not None else {}
+        values: dict[str, str] = {}
+        for name, parameter in known.items():
+            value = given.get(name, configured.get(name, parameter.default))
+            if value is None or not _fits(parameter, value):
+                raise UsageError(
+                    "SA7004",
+                    N_("the parameter `{name}` of {recipe} is `{seen}`; expected {type}"),
+                    hint=N_("set it in the config under `erps: {erp}: parameters:`, or by --set {name}=VALUE"),
+                    name=name,
+                    recipe=loaded.recipe.recipe,
+                    seen="-" if value is None else value,
+                    type=parameter.type,
+                    erp=erp_of(loaded),
+                )
+            values[name] = value.rstrip("/") if parameter.type == "url" else value
+        return values
+
+    # --- doing ------------------------------------------------------------------------------------------------------
+
+    def harvest(
+        self,
+        archive: SqliteArchive,
+        loaded: recipes.Loaded,
+        parameters: Mapping[str, str],
+        watch: Watch,
+        *,
+        dry_run: bool = False,
+        most_documents: int | None = None,
+    ) -> tuple[JobId, Harvest]:
+        """Read the ERP once; a run that was killed goes on under its own number."""
+        plan = Plan(
+            recipe=loaded.recipe,
+            recipe_source=loaded.source,
+            lookups=loaded.lookups,
+            parameters=parameters,
+            policy_source=self.policy_source,
+            started_by=canonical.sm3(account().encode()).hex(),
+            agent=f"scraper_agent {scraper_agent.__version__}",
+            dry_run=dry_run,
+            most_documents=most_documents,
+        )
+        id = _run_id(archive, loaded.recipe.recipe)
+        return id, self.pipeline(archive, watch).harvest(id, plan, self.browser(erp_of(loaded)))
+
+    def advance(self, pipeline: Pipeline, documents: Iterable[JobId], *, dry_run: bool = False) -> list[AgentError]:
+        """Take each job as far as it goes; what stops one job does not stop the next. Returns what stopped any.
+
+        Raises:
+            NeedsPerson: a passphrase is needed.
+        """
+        stopped: list[AgentError] = []
+        failed = 0
+        for id in documents:
+            known = pipeline.archive.length(id)
+            try:
+                if dry_run:
+                    pipeline.check(id)
+                else:
+                    job = pipeline.advance(id, send=failed < PATIENCE)
+                    if len(job.facts) > known and isinstance(job.last, Attempt | Retry | Receipt):
+                        failed = failed + 1 if isinstance(job.last, Retry) else 0
+            except NeedsPerson:
+                raise
+            except AgentError as error:
+                stopped.append(error)
+        return [*stopped, *(error for _, error in pipeline.doubts)]
+
+
+def load_recipe(name: str, folder: Path) -> recipes.Loaded:
+    """A recipe by its file, or by its name in `folder` or among those that come with the package.
+
+    Raises:
+        UsageError: there is none; or it is wrong.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return recipes.load(path, FORMATS)
+    for place in (folder, builtin_recipes()):
+        if (place / f"{name}.yaml").is_file():
+            return recipes.load(place / f"{name}.yaml", FORMATS)
+    known = sorted(
+        str(p.relative_to(place).with_suffix("")) for place in (builtin_recipes(),) for p in place.glob("*/*.yaml")
+    )
+    raise UsageError(
+        "SA7005",
+        N_("there is no recipe `{seen}` in {folder}"),
+        hint=N_("give a file, or one of: {known}"),
+        seen=name,
+        folder=folder,
+        known=", ".join(k for k in known if not k.endswith("lookups")),
+    )
+
+
+def _policy_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
+    """Names that no document has: their limits would never be found, and nobody would know why all of it waits."""
+    for format, limit in policy.automatic.items():
+        if format not in FORMATS:
+            yield Problem(
+                at=at.key(("automatic", format)),
+                code="SA7006",
+                text=N_("there is no format `{seen}`; there are {known}"),
+                values={"seen": format, "known": ", ".join(FORMATS)},
+            )
+        for currency in limit.amounts:
+            if currency not in CODES["currency"].codes:
+                yield Problem(
+                    at=at.key(("automatic", format, "amounts", currency)),
+                    code="SA7007",
+                    text=N_("`{seen}` is no currency of the code list"),
+                    hint=N_("three capital letters, such as CNY"),
+                    values={"seen": currency},
+                )
+
+
+def _first_line(path: Path) -> str:
+    """Empty if there is none. Editors of Windows begin a file with a byte order mark, which is no part of a secret."""
+    try:
+        return path.read_text(encoding="utf-8-sig").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def erp_of(loaded: recipes.Loaded) -> str:
+    return loaded.recipe.recipe.split("/")[0]
+
+
+def _run_id(archive: SqliteArchive, recipe_id: str) -> JobId:
+    runs = archive.runs(recipe_id=recipe_id)
+    if runs and not isinstance(archive.last(runs[-1]), RunEnded):
+        return runs[-1]
+    return JobId(f"run/{now():%Y%m%dT%H%M%S%f}-{recipe_id.replace('/', '-')}")
+
+
+def _fits(parameter: Parameter, value: str) -> bool:
+    try:
+        match parameter.type:
+            case "integer":
+                int(value)
+            case "date":
+                date.fromisoformat(value)
+            case "url":
+                parts = urlsplit(value)
+                return parts.scheme in ("http", "https") and bool(parts.hostname)
+            case "text" | "account":
+                return bool(value)
+    except ValueError:
+        return False
+    return True

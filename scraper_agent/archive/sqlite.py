@@ -1,0 +1,505 @@
+"""The archive in one SQLite file: the log, its Merkle tree, the blobs, and index tables derived from the facts.
+
+WAL with synchronous=FULL: a commit is on the disk when it returns. `put` opens the transaction that the next `append`
+commits, so a page and the fact that names it cost one fsync, and no crash leaves a fact without its blob, an entry
+without its tree state, or an index that does not know an entry.
+
+Only `log`, `tree` and `blobs` are the truth. `jobs`, `facts`, `documents` and `runs` can be remade from the log.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from scraper_agent import canonical, merkle
+from scraper_agent.errors import AgentError, Conflict
+from scraper_agent.messages import N_
+from scraper_agent.ports import Clock
+from scraper_agent.values import Digest, Draft, Entry, Fact, Job, JobId, RunStarted
+
+APPLICATION_ID = 0x53415243  # "SARC", in the file's header
+SCHEMA = 1
+BLOB_LIMIT_BYTES = 512 << 20
+
+TABLES = (
+    # `subtree` is the root of the largest complete subtree that ends with this entry. From these any past root and any
+    # proof follow in log² steps, and checking them all costs one hash per entry (a root per row would cost log n).
+    """CREATE TABLE log (
+        idx INTEGER PRIMARY KEY,
+        entry BLOB NOT NULL,
+        subtree BLOB NOT NULL
+    ) STRICT""",
+    "CREATE TABLE tree (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, frontier BLOB NOT NULL) STRICT",
+    # `data` is deflated where that made it shorter than `size`.
+    "CREATE TABLE blobs (digest BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, data BLOB NOT NULL) STRICT",
+    # A job is numbered by the index of its first entry, so that job order is log order.
+    "CREATE TABLE jobs (number INTEGER PRIMARY KEY REFERENCES log (idx), id TEXT NOT NULL UNIQUE) STRICT",
+    """CREATE TABLE facts (
+        idx INTEGER PRIMARY KEY REFERENCES log (idx),
+        job INTEGER NOT NULL REFERENCES jobs (number),
+        position INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        UNIQUE (job, position)
+    ) STRICT""",
+    """CREATE TABLE documents (
+        idx INTEGER PRIMARY KEY REFERENCES facts (idx),
+        run TEXT NOT NULL,
+        format TEXT NOT NULL,
+        key TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX documents_by_run ON documents (run)",
+    "CREATE INDEX documents_by_key ON documents (key, format)",
+    "CREATE TABLE runs (idx INTEGER PRIMARY KEY REFERENCES facts (idx), recipe_id TEXT NOT NULL) STRICT",
+    "CREATE INDEX runs_by_recipe ON runs (recipe_id)",
+)
+EMPTY_INDEX = ("DELETE FROM documents", "DELETE FROM runs", "DELETE FROM facts", "DELETE FROM jobs")
+
+# max() makes the other columns those of the job's newest Draft among those asked for.
+DOCUMENTS = """SELECT j.id, d.format, d.key, d.run,
+    (SELECT l.kind FROM facts l WHERE l.job = f.job ORDER BY l.position DESC LIMIT 1), max(d.idx)
+    FROM documents d JOIN facts f ON f.idx = d.idx JOIN jobs j ON j.number = f.job"""
+RUNS = """SELECT DISTINCT j.id, j.number
+    FROM runs r JOIN facts f ON f.idx = r.idx JOIN jobs j ON j.number = f.job"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The tree after `size` entries: what a witness is shown."""
+
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentState:
+    """One line of a list of documents. `format`, `key` and `run` are those of the newest Draft asked for."""
+
+    id: JobId
+    format: str
+    key: str
+    run: JobId
+    last: str
+    """Kind of the job's last fact, such as `Approval`."""
+
+
+class SqliteArchive:
+    """`ports.Archive` on one file. One writer at a time, and any number of readers beside it.
+
+    `<path>.lock` stays behind; the lock is the operating system's and ends with the process, however that ends.
+
+    Raises:
+        AgentError: another process writes here; or the file is missing (read only), foreign, or from a newer version.
+    """
+
+    def __init__(self, path: Path, now: Clock, *, read_only: bool = False) -> None:
+        self.path = path
+        self._now = now
+        self._read_only = read_only
+        self._lock = None if read_only else _lock(path)
+        try:
+            self._db = connect(path) if read_only else _connect_writer(path)
+        except BaseException:
+            self._unlock()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Also keeps the blobs put since the last `append`."""
+        try:
+            if self._db.in_transaction:
+                with self._transaction():
+                    pass
+        finally:
+            self._db.close()
+            self._unlock()
+
+    # --- blobs ------------------------------------------------------------------------------------------------------
+
+    def put(self, data: bytes) -> Digest:
+        """Raises AgentError if the disk fails; the blobs put since the last `append` are then lost too."""
+        if len(data) > BLOB_LIMIT_BYTES:
+            raise AgentError(
+                "SA5011",
+                N_("a body of {size} bytes cannot be archived; the limit is {limit} bytes"),
+                size=len(data),
+                limit=BLOB_LIMIT_BYTES,
+            )
+        digest = canonical.digest(data)
+        key = bytes.fromhex(digest[4:])
+        if self._db.execute("SELECT 1 FROM blobs WHERE digest = ?", (key,)).fetchone() is None:
+            # Left open: a crash before the next append loses a blob that no fact names.
+            with self._transaction(commit=False):
+                self._db.execute("INSERT INTO blobs VALUES (?, ?, ?)", (key, len(data), pack(data)))
+        return digest
+
+    def get(self, digest: Digest) -> bytes:
+        row = self._db.execute("SELECT size, data FROM blobs WHERE digest = ?", (bytes.fromhex(digest[4:]),)).fetchone()
+        if row is None:
+            raise AgentError(
+                "SA5009",
+                N_("{path}: body {digest} is not in the archive"),
+                hint=N_("It may have been deleted on purpose; the log still proves that it was there."),
+                path=self.path,
+                digest=digest,
+            )
+        data = unpack(*row)
+        if data is None or canonical.digest(data) != digest:
+            raise AgentError(
+                "SA5010",
+                N_("{path}: the bytes of body {digest} have been changed"),
+                hint=N_("Check the whole archive with `scraper-agent log verify` and restore it from a copy."),
+                path=self.path,
+                digest=digest,
+            )
+        return data
+
+    # --- the log ----------------------------------------------------------------------------------------------------
+
+    def append(self, job: JobId, position: int, fact: Fact) -> Entry:
+        """As `ports.Archive.append`. A Conflict changes nothing: blobs already put go with the next append.
+
+        Raises:
+            AgentError: the disk failed. Nothing of this append was kept, nor of the puts since the last one.
+        """
+        number, length = self._place(job)
+        if position != length:
+            raise _conflict(job, position, length)
+        state = self._state()
+        entry = Entry(index=state.size, at=self._now(), job=job, position=position, fact=fact)
+        data = canonical.entry_bytes(entry)
+        state = state.append(merkle.leaf(data))
+        # One commit: a crash before it leaves neither entry nor blobs, a crash after it leaves all of them.
+        with self._transaction():
+            self._db.execute("INSERT INTO log VALUES (?, ?, ?)", (entry.index, data, state.peaks[-1]))
+            self._db.execute("UPDATE tree SET size = ?, frontier = ?", (state.size, state.dump()))
+            _derive(self._db, entry, number)
+        return entry
+
+    def job(self, id: JobId) -> Job:
+        rows = self._db.execute(
+            "SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.number JOIN log l ON l.idx = f.idx"
+            " WHERE j.id = ? ORDER BY f.position",
+            (id,),
+        )
+        return Job(id=id, facts=tuple(self._read(*row).fact for row in rows))
+
+    def last(self, id: JobId) -> Fact | None:
+        """The job's newest fact, without reading the others."""
+        row = self._db.execute(
+            "SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.number JOIN log l ON l.idx = f.idx"
+            " WHERE j.id = ? ORDER BY f.position DESC LIMIT 1",
+            (id,),
+        ).fetchone()
+        return self._read(*row).fact if row else None
+
+    def length(self, id: JobId) -> int:
+        return self._place(id)[1]
+
+    def entries(self, start: int = 0) -> Iterator[Entry]:
+        """The log from entry `start` on, read as it is consumed."""
+        for row in self._db.execute("SELECT idx, entry FROM log WHERE idx >= ? ORDER BY idx", (start,)):
+            yield self._read(*row)
+
+    # --- lists ------------------------------------------------------------------------------------------------------
+
+    def documents(self, *, run: JobId | None = None, format: str | None = None, key: str | None = None) -> list[JobId]:
+        return [state.id for state in self.states(run=run, format=format, key=key)]
+
+    def states(
+        self, *, run: JobId | None = None, format: str | None = None, key: str | None = None
+    ) -> list[DocumentState]:
+        """The same documents in the same order, each with where it stands."""
+        where, values = _where({"d.run": run, "d.format": format, "d.key": key})
+        rows = self._db.execute(f"{DOCUMENTS}{where} GROUP BY f.job ORDER BY f.job", values)
+        return [
+            DocumentState(id=JobId(id), format=format, key=key, run=JobId(run), last=last)
+            for id, format, key, run, last, _ in rows
+        ]
+
+    def runs(self, *, recipe_id: str | None = None) -> list[JobId]:
+        where, values = _where({"r.recipe_id": recipe_id})
+        rows = self._db.execute(f"{RUNS}{where} ORDER BY j.number", values)
+        return [JobId(id) for id, _ in rows]
+
+    def rebuild_index(self) -> None:
+        """Remake the index tables from the log, in one transaction."""
+        with self._transaction():
+            for statement in EMPTY_INDEX:
+                self._db.execute(statement)
+            for entry in self.entries():
+                _derive(self._db, entry, self._place(entry.job)[0])
+
+    # --- the tree ---------------------------------------------------------------------------------------------------
+
+    def head(self, size: int | None = None) -> Head:
+        """The tree now, or as it was after `size` entries."""
+        state = self._state()
+        if size is None or size == state.size:
+            return Head(size=state.size, root=state.root)
+        if not 0 <= size < state.size:
+            raise ValueError(f"the log has never had {size} entries")
+        return Head(size=size, root=self._range_root(0, size) if size else merkle.EMPTY)
+
+    def inclusion(self, index: int) -> list[bytes]:
+        """Proof that entry `index` is in the tree of `head()`; see `merkle.includes`."""
+        return merkle.inclusion(index, self._state().size, self._range_root)
+
+    def consistency(self, old: int) -> list[bytes]:
+        """Proof that the first `old` entries are still what they were; see `merkle.extends`."""
+        return merkle.consistency(old, self._state().size, self._range_root)
+
+    def _range_root(self, start: int, stop: int) -> bytes:
+        size = stop - start
+        if stop & -stop == size:
+            return self._row(stop - 1)[1]
+        if size == 1:
+            return merkle.leaf(self._row(start)[0])
+        middle = start + (1 << (size - 1).bit_length() - 1)
+        return merkle.pair(self._range_root(start, middle) + self._range_root(middle, stop))
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _place(self, job: JobId) -> tuple[int | None, int]:
+        """The job's number, None if it is new, and how many facts it has."""
+        row = self._db.execute(
+            "SELECT j.number, f.position + 1 FROM jobs j JOIN facts f ON f.job = j.number"
+            " WHERE j.id = ? ORDER BY f.position DESC LIMIT 1",
+            (job,),
+        ).fetchone()
+        return row or (None, 0)
+
+    def _state(self) -> merkle.Frontier:
+        row = self._db.execute("SELECT size, frontier FROM tree").fetchone()
+        try:
+            return merkle.Frontier.load(*row)
+        except (TypeError, ValueError) as error:
+            raise _failed(self.path, error) from error
+
+    def _row(self, index: int) -> tuple[bytes, bytes]:
+        row = self._db.execute("SELECT entry, subtree FROM log WHERE idx = ?", (index,)).fetchone()
+        if row is None:
+            raise self._unreadable(index)
+        return row[0], row[1]
+
+    def _read(self, index: int, data: bytes) -> Entry:
+        try:
+            return canonical.entry(data)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unreadable(index) from error
+
+    def _unreadable(self, index: int) -> AgentError:
+        return AgentError(
+            "SA5012",
+            N_("{path}: entry {index} cannot be read; it has been changed or deleted"),
+            hint=N_("Check the whole archive with `scraper-agent log verify` and restore it from a copy."),
+            path=self.path,
+            index=index,
+        )
+
+    @contextmanager
+    def _transaction(self, *, commit: bool = True) -> Iterator[None]:
+        """Joins the open transaction or begins one; after any failure nothing since the last commit remains."""
+        if self._read_only:
+            raise AgentError("SA5005", N_("{path} is opened for reading only"), path=self.path)
+        try:
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
+            yield
+            if commit:
+                self._db.execute("COMMIT")
+        except BaseException as error:
+            # SQLite has already rolled back by itself after some errors, such as a full disk.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise _failed(self.path, error) from error
+            raise
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that can only read; nothing in the file is trusted.
+
+    Raises:
+        AgentError: there is no archive of a known version at `path`.
+    """
+    if not path.is_file():
+        raise AgentError("SA5001", N_("{path}: there is no archive"), path=path)
+    return _opened(path, "ro")
+
+
+def pack(data: bytes) -> bytes:
+    """`data` as it is stored: deflated where that makes it shorter."""
+    # What does not shrink in its first 64 KiB (an image, an archive) is not worth the time for the rest.
+    if len(zlib.compress(data[:65536], 1)) > 0.9 * len(data[:65536]):
+        return data
+    packed = zlib.compress(data, 1)
+    return packed if len(packed) < len(data) else data
+
+
+def unpack(size: int, data: bytes) -> bytes | None:
+    """The inverse of `pack`; None if `data` cannot be a blob of `size` bytes. Never makes more than that."""
+    if len(data) == size:
+        return data
+    if not len(data) < size <= BLOB_LIMIT_BYTES:
+        return None
+    inflate = zlib.decompressobj()
+    try:
+        whole = inflate.decompress(data, size)
+    except zlib.error:
+        return None
+    return whole if len(whole) == size else None
+
+
+def _connect_writer(path: Path) -> sqlite3.Connection:
+    db = _opened(path, "rwc")
+    # Deleted blobs are overwritten (law may demand it); fullfsync is macOS's real fsync and does nothing elsewhere.
+    for pragma in ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON", "secure_delete = ON"):
+        db.execute(f"PRAGMA {pragma}")
+    db.execute("PRAGMA foreign_keys = ON")
+    (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode == "wal":
+        return db
+    db.close()
+    raise AgentError(
+        "SA5013",
+        N_("{path}: SQLite cannot keep its write-ahead log here"),
+        hint=N_("Put the archive on a local disk, not on a network share."),
+        path=path,
+    )
+
+
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+    except sqlite3.Error as error:
+        raise _failed(path, error) from error
+    try:
+        db.execute("PRAGMA trusted_schema = OFF")
+        db.execute("PRAGMA cell_size_check = ON")
+        if mode == "rwc" and db.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
+            _create(db)
+        _check_version(path, db)
+    except sqlite3.DatabaseError as error:
+        db.close()
+        raise _failed(path, error) from error
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _create(db: sqlite3.Connection) -> None:
+    # One transaction, version included: a crash in it leaves an empty file, which the next start fills.
+    db.execute("BEGIN IMMEDIATE")
+    for table in TABLES:
+        db.execute(table)
+    db.execute("INSERT INTO tree VALUES (1, 0, x'')")
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {SCHEMA}")
+    db.execute("COMMIT")
+
+
+def _check_version(path: Path, db: sqlite3.Connection) -> None:
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID:
+        raise AgentError(
+            "SA5004",
+            N_("{path} is a database, but not an archive of scraper-agent"),
+            hint=N_("Name another file in `archive.path` of the configuration."),
+            path=path,
+        )
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version != SCHEMA:
+        raise AgentError(
+            "SA5003",
+            N_("{path} has archive version {found}; this program knows version {known}"),
+            hint=N_("Use the version of scraper-agent that wrote it, or a newer one."),
+            path=path,
+            found=version,
+            known=SCHEMA,
+        )
+
+
+def _lock(path: Path) -> sqlite3.Connection:
+    # A lock on the archive itself would keep readers out as well, and `fcntl` does not exist on Windows.
+    lock_path = path.with_name(f"{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = sqlite3.connect(lock_path, timeout=0, isolation_level=None)
+    except (OSError, sqlite3.Error) as error:
+        raise _failed(lock_path, error) from error
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error as error:
+        lock.close()
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise _failed(lock_path, error) from error
+        raise AgentError(
+            "SA5002",
+            N_("{path}: another process is writing to this archive"),
+            hint=N_("Wait for the other scraper-agent, or end it. The lock ends with that process."),
+            path=path,
+        ) from None
+    return lock
+
+
+def _derive(db: sqlite3.Connection, entry: Entry, number: int | None) -> None:
+    """Write what the index tables say of `entry`; `number` is its job's, None for the job's first fact."""
+    if number is None:
+        number = entry.index
+        db.execute("INSERT INTO jobs VALUES (?, ?)", (number, entry.job))
+    kind = type(entry.fact).__name__
+    db.execute("INSERT INTO facts VALUES (?, ?, ?, ?)", (entry.index, number, entry.position, kind))
+    match entry.fact:
+        case Draft(run=run, format=format, key=key):
+            db.execute("INSERT INTO documents VALUES (?, ?, ?, ?)", (entry.index, run, format, key))
+        case RunStarted(recipe_id=recipe_id):
+            db.execute("INSERT INTO runs VALUES (?, ?)", (entry.index, recipe_id))
+        case _:
+            pass
+
+
+def _where(wanted: dict[str, str | None]) -> tuple[str, list[str]]:
+    given = {column: value for column, value in wanted.items() if value is not None}
+    clause = " AND ".join(f"{column} = ?" for column in given)
+    return (f" WHERE {clause}" if clause else ""), list(given.values())
+
+
+def _conflict(job: JobId, position: int, length: int) -> Conflict:
+    if position < length:
+        return Conflict("SA5007", N_("job {job} already has a fact at position {position}"), job=job, position=position)
+    return Conflict(
+        "SA5008",
+        N_("job {job} has {length} facts; position {position} would leave a gap"),
+        job=job,
+        length=length,
+        position=position,
+    )
+
+
+def _failed(path: Path, error: Exception) -> AgentError:
+    return AgentError(
+        "SA5006",
+        N_("{path}: the archive cannot be read or written: {error}"),
+        hint=N_("Look for a full disk, missing rights or a damaged file; nothing already logged is lost."),
+        path=path,
+        error=error,
+    )

@@ -1,0 +1,406 @@
+"""The whole archive recomputed, trusting nothing in the file, and every difference named.
+
+What cannot be found here: entries cut from the end together with the head, and a log rewritten as a whole with all its
+hashes. Both give a file that agrees with itself. Only a head kept elsewhere (a receipt, a witness) shows them: compare
+it with `SqliteArchive.head(size)`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from scraper_agent import canonical, merkle, messages
+from scraper_agent.archive import sqlite
+from scraper_agent.messages import N_
+
+PROBLEM_LIMIT = 1000
+BLOCK = 256  # rows at a time: a complete subtree, except for the last; small enough for the processor's cache
+
+Peaks: TypeAlias = dict[int, bytes | None]
+"""The roots of a frontier by their number of leaves; None where the log no longer tells. Only the 1 bits of the size
+count: what smaller subtrees leave behind is not looked at again before it is replaced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One difference. `index` is the entry it is about; None if it is about no single one."""
+
+    code: str
+    index: int | None
+    text: str
+    values: Mapping[str, object]
+
+    def __str__(self) -> str:
+        return f"{self.code} {messages.render(self.text, self.values)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was checked and what is wrong. `head` is the one stored; it is the log's own if there is no problem."""
+
+    entries: int
+    jobs: int
+    blobs: int | None
+    """None if bodies were not checked."""
+    head: sqlite.Head | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def whole(self) -> bool:
+        return not self.problems
+
+
+@dataclass(slots=True)
+class _Found:
+    """Problems, in the order in which they are found, up to a limit."""
+
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, code: str, index: int | None, text: str, /, **values: object) -> None:
+        if len(self.problems) < PROBLEM_LIMIT:
+            self.problems.append(Problem(code=code, index=index, text=text, values={"index": index, **values}))
+        elif len(self.problems) == PROBLEM_LIMIT:
+            text = N_("there are more than {limit} problems; the others are not listed")
+            self.problems.append(Problem(code="SA5031", index=None, text=text, values={"limit": PROBLEM_LIMIT}))
+
+
+def verify(path: Path, *, bodies: bool = True) -> Report:
+    """Everything in the archive at `path`, read only, as of one moment; a writer may go on meanwhile.
+
+    Without `bodies`, the blobs and the structure of the file are left out: the log alone, at the speed of hashing it.
+
+    Raises:
+        AgentError: there is no archive of a known version at `path`.
+    """
+    found = _Found()
+    entries = jobs = 0
+    blobs: int | None = None
+    head: sqlite.Head | None = None
+    with closing(sqlite.connect(path)) as db:
+        try:
+            db.execute("BEGIN")
+            state = _stored_state(db)
+            entries, doubtful = _log(db, state, found)
+            head = sqlite.Head(size=state.size, root=state.root) if state else None
+            jobs = _index(db, doubtful, found)
+            if bodies:
+                _structure(db, found)
+                blobs = _blobs(db, found)
+                _named_blobs(db, found)
+        except sqlite3.DatabaseError as error:
+            found.add("SA5030", None, N_("the database file is damaged: {error}"), error=str(error))
+    return Report(entries=entries, jobs=jobs, blobs=blobs, head=head, problems=tuple(found.problems))
+
+
+# --- the log against its tree ---------------------------------------------------------------------------------------
+
+
+def _log(db: sqlite3.Connection, state: merkle.Frontier | None, found: _Found) -> tuple[int, list[int]]:
+    """(number of entries, those whose index rows may differ); names what is wrong with the log itself."""
+    made, whole, count, doubtful = merkle.Frontier(), True, 0, []
+    rows = db.execute(ROWS)
+    while block := rows.fetchmany(BLOCK):
+        indexes, entries, subtrees, *_ = zip(*block, strict=True)
+        if whole:
+            whole = indexes == tuple(range(count, count + len(block)))
+            made, agrees = _hashed(made, entries, subtrees)
+            whole = whole and agrees
+        count += len(block)
+        doubtful += _doubtful(db, block)
+    if not whole or made != state:
+        before = len(found.problems)
+        _walk(db, state, found)
+        if len(found.problems) == before:
+            _wrong_head(state, made.size, found)
+    return count, doubtful
+
+
+def _hashed(
+    state: merkle.Frontier, entries: Iterable[bytes], subtrees: Sequence[bytes]
+) -> tuple[merkle.Frontier, bool]:
+    """The frontier with these entries, and whether every row's subtree hash is the one stored with it."""
+    leaves = list(map(merkle.leaf, entries))
+    levels = merkle.complete(leaves)
+    for leaf_count, root in merkle.peaks(levels, len(leaves)):
+        state = state.append(root, leaf_count)
+    # Level k gives the hashes of rows 2**k - 1, then every 2**(k + 1)-th; a whole block's last row is its new peak.
+    agrees = all(
+        list(subtrees[(1 << k) - 1 :: 2 << k]) == list(level[::2]) for k, level in enumerate(levels) if 1 << k < BLOCK
+    )
+    return state, agrees and (len(leaves) < BLOCK or subtrees[-1] == state.peaks[-1])
+
+
+def _walk(db: sqlite3.Connection, state: merkle.Frontier | None, found: _Found) -> None:
+    """Row by row, to name what is wrong. After each wrong row the walk goes on from the hashes stored with it."""
+    size = 0
+    stored: Peaks = {}
+    made: Peaks = {}  # differs from `stored` where a row failed, so that its neighbours are not accused too
+    for index, entry, subtree in db.execute("SELECT idx, entry, subtree FROM log ORDER BY idx"):
+        if index > size:
+            _missing(size, index - 1, found)
+            stored, made = _skipped(stored, size, index), _skipped(made, size, index)
+        own = _parsed(entry).get("index", index)
+        if index < 0 or own != index:
+            found.add("SA5022", index, N_("row {index} of the log holds entry {found}"), found=own)
+        if index < 0:
+            continue
+        told, computed = _told_and_computed(index, entry, subtree, (stored, made))
+        if told != computed and own == index:
+            found.add("SA5023", index, N_("entry {index}, or the tree hash stored with it, has been changed"))
+        size = index + 1
+        stored, made = _pushed(stored, size, told), _pushed(made, size, computed)
+    _check_head(state, size, stored, made, found)
+
+
+def _told_and_computed(
+    index: int, entry: bytes, subtree: bytes, peaks: tuple[Peaks, Peaks]
+) -> tuple[bytes | None, bytes | None]:
+    """The row's subtree hash, as stored and as computed: equal where the row is right or nothing is known."""
+    if _parsed(entry).get("index", index) != index:
+        return None, None  # another entry stands here, and maybe with its own hash
+    by_stored, by_made = (_folded(known, index, merkle.leaf(entry)) for known in peaks)
+    return subtree, subtree if by_stored in (None, subtree) else by_made
+
+
+def _check_head(state: merkle.Frontier | None, size: int, stored: Peaks, made: Peaks, found: _Found) -> None:
+    if state is None or state.size < size:
+        _wrong_head(state, size, found)
+    elif state.size > size:
+        _missing(size, state.size - 1, found)
+    else:
+        bits = [1 << k for k in reversed(range(size.bit_length())) if size >> k & 1]
+        for bit, peak in zip(bits, state.peaks, strict=True):
+            if stored[bit] is not None and peak not in (stored[bit], made[bit]):
+                _wrong_head(state, size, found)
+                return
+
+
+def _folded(peaks: Peaks, size: int, root: bytes | None) -> bytes | None:
+    """Root of the largest complete subtree that a leaf appended at `size` completes."""
+    bit = 1
+    while size & bit:
+        left = peaks[bit]
+        root = None if left is None or root is None else merkle.pair(left + root)
+        bit <<= 1
+    return root
+
+
+def _pushed(peaks: Peaks, size: int, root: bytes | None) -> Peaks:
+    """The peaks after the append that made the log `size` long and completed the subtree `root`."""
+    return peaks | {size & -size: root}
+
+
+def _skipped(peaks: Peaks, size: int, to: int) -> Peaks:
+    """The peaks after the entries from `size` to `to - 1`, which are missing: known only if complete before them."""
+    changed = 1 << (size ^ to).bit_length()
+    bits = (1 << k for k in range(to.bit_length()) if to >> k & 1)
+    return {bit: peaks[bit] if bit >= changed else None for bit in bits}
+
+
+def _parsed(entry: bytes) -> dict[str, Any]:
+    """The entry as JSON; empty if it no longer is that."""
+    try:
+        parsed = json.loads(entry)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _missing(first: int, last: int, found: _Found) -> None:
+    if first == last:
+        found.add("SA5020", first, N_("entry {index} is missing"))
+    else:
+        found.add("SA5021", first, N_("entries {index} to {last} are missing"), last=last)
+
+
+def _wrong_head(state: merkle.Frontier | None, size: int, found: _Found) -> None:
+    found.add(
+        "SA5024",
+        None,
+        N_("the stored head (size {stored}, root {root}) is not that of the log, which has {size} entries"),
+        stored=state.size if state else "?",
+        root=state.root.hex() if state else "?",
+        size=size,
+    )
+
+
+def _stored_state(db: sqlite3.Connection) -> merkle.Frontier | None:
+    try:
+        return merkle.Frontier.load(*db.execute("SELECT size, frontier FROM tree").fetchone())
+    except (TypeError, ValueError):
+        return None
+
+
+# --- the index tables against the log -------------------------------------------------------------------------------
+
+
+# Canonical form sorts its keys, so that every entry ends with what `jobs` and `facts` must say of it. A job id that
+# JSON escapes does not agree here, and is then compared in full.
+ROWS = """SELECT idx, entry, subtree, kind IN ('Draft', 'RunStarted'), substr(entry, -length(tail)) = tail FROM (
+    SELECT l.idx, l.entry, l.subtree, f.kind, CAST(
+        ',"index":' || l.idx || ',"job":"' || j.id || '","kind":"' || f.kind || '","position":' || f.position || '}'
+        AS BLOB) AS tail
+    FROM log l LEFT JOIN facts f ON f.idx = l.idx LEFT JOIN jobs j ON j.number = f.job ORDER BY l.idx)"""
+DETAILS = {
+    "Draft": ("documents", "SELECT idx, run, format, key FROM documents WHERE idx BETWEEN ? AND ?"),
+    "RunStarted": ("runs", "SELECT idx, recipe_id FROM runs WHERE idx BETWEEN ? AND ?"),
+}
+
+
+def _doubtful(db: sqlite3.Connection, block: Sequence[Any]) -> list[int]:
+    """Entries whose index rows do not obviously say what the entry says; cheap, and never misses one."""
+    doubtful = {index for index, _, _, _, agrees in block if not agrees}
+    expected = {(row[0], *(_details(_parsed(row[1])) or ())) for row in block if row[3]}
+    for _, query in DETAILS.values():
+        expected ^= set(db.execute(query, (block[0][0], block[-1][0])))
+    return sorted(doubtful | {row[0] for row in expected})
+
+
+def _details(entry: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """What `documents` or `runs` must say of an entry; None if nothing."""
+    match entry:
+        case {"kind": "Draft", "fact": {"run": run, "format": format, "key": key}}:
+            return (run, format, key)
+        case {"kind": "RunStarted", "fact": {"recipe_id": recipe_id}}:
+            return (recipe_id,)
+        case _:
+            return None
+
+
+def _index(db: sqlite3.Connection, doubtful: Iterable[int], found: _Found) -> int:
+    """The number of jobs. Names the index rows that differ from the log, unless the log's own row is at fault."""
+    wrong = {problem.index for problem in found.problems}
+    for index in doubtful:
+        if index not in wrong:
+            _compare(db, index, found)
+    (jobs,) = db.execute("SELECT count(*) FROM jobs").fetchone()
+    if not found.problems:
+        # Each of these leans on what has been found to be true before it.
+        _strays(db, found)
+    if not found.problems:
+        _positions(db, found)
+    return int(jobs)
+
+
+def _compare(db: sqlite3.Connection, index: int, found: _Found) -> None:
+    row = db.execute("SELECT entry FROM log WHERE idx = ?", (index,)).fetchone()
+    entry = _parsed(row[0]) if row else {}
+    if entry.get("index") != index:
+        found.add("SA5022", index, N_("row {index} of the log holds entry {found}"), found=entry.get("index"))
+        return
+    place = tuple(entry.get(name) for name in ("job", "position", "kind"))
+    query = "SELECT j.id, f.position, f.kind FROM facts f LEFT JOIN jobs j ON j.number = f.job WHERE f.idx = ?"
+    _told("facts", index, place, db.execute(query, (index,)).fetchone(), found)
+    for kind, (table, details) in DETAILS.items():
+        row = db.execute(details, (index, index)).fetchone()
+        _told(table, index, _details(entry) if entry.get("kind") == kind else None, row and row[1:], found)
+
+
+def _told(table: str, index: int, expected: object, listed: object, found: _Found) -> None:
+    if listed != expected:
+        found.add(
+            "SA5026",
+            index,
+            N_("index table {table} says {found} of entry {index}, which gives {expected}"),
+            table=table,
+            found=listed,
+            expected=expected,
+        )
+
+
+# The log has been found to be 0, 1, 2 … without a gap.
+STRAYS = {
+    "facts": "SELECT idx FROM facts WHERE idx < 0 OR idx > (SELECT max(idx) FROM log)",
+    "documents": "SELECT idx FROM documents WHERE idx < 0 OR idx > (SELECT max(idx) FROM log)",
+    "runs": "SELECT idx FROM runs WHERE idx < 0 OR idx > (SELECT max(idx) FROM log)",
+    "jobs": "SELECT j.number FROM jobs j LEFT JOIN facts f ON f.idx = j.number"
+    " WHERE f.job IS NOT j.number OR f.position <> 0",
+}
+
+
+def _strays(db: sqlite3.Connection, found: _Found) -> None:
+    for table, query in STRAYS.items():
+        for (index,) in db.execute(query):
+            found.add("SA5027", index, N_("index table {table} has a row {index} that no entry gives"), table=table)
+
+
+def _positions(db: sqlite3.Connection, found: _Found) -> None:
+    """Every job's facts are numbered 0, 1, 2 … in log order: each but 0 comes after its predecessor."""
+    rows = db.execute(
+        "SELECT f.idx, f.position, f.job FROM facts f WHERE f.position <> 0 AND NOT EXISTS"
+        " (SELECT 1 FROM facts g WHERE g.job = f.job AND g.position = f.position - 1 AND g.idx < f.idx)"
+    )
+    for index, position, job in rows:
+        found.add(
+            "SA5025",
+            index,
+            N_("entry {index} is fact {position} of the job that begins with entry {job}, without one before it"),
+            position=position,
+            job=job,
+        )
+
+
+# --- the blobs ------------------------------------------------------------------------------------------------------
+
+
+def _structure(db: sqlite3.Connection, found: _Found) -> None:
+    for (said,) in db.execute("PRAGMA integrity_check"):
+        if said != "ok":
+            found.add("SA5030", None, N_("the database file is damaged: {error}"), error=said)
+
+
+def _blobs(db: sqlite3.Connection, found: _Found) -> int:
+    count = 0
+    for digest, size, data in db.execute("SELECT digest, size, data FROM blobs"):
+        count += 1
+        body = sqlite.unpack(size, data)
+        if body is None or canonical.sm3(body) != digest:
+            found.add(
+                "SA5028", None, N_("the bytes of body {digest} have been changed"), digest=f"sm3:{bytes(digest).hex()}"
+            )
+    return count
+
+
+def _named_blobs(db: sqlite3.Connection, found: _Found) -> None:
+    """Every digest in a fact has its blob; each missing one is named once, with the first entry that names it."""
+    missing: set[bytes] = set()
+    for index, data in db.execute("SELECT idx, entry FROM log ORDER BY idx"):
+        for text in _DIGEST.findall(data):
+            blob = bytes.fromhex(text.decode())
+            if blob in missing or db.execute("SELECT 1 FROM blobs WHERE digest = ?", (blob,)).fetchone():
+                continue
+            # Only now is it worth knowing whether this is a digest, or a text that looks like one.
+            field_name = _field_naming(data, f"sm3:{text.decode()}")
+            if field_name is not None and len(missing) < PROBLEM_LIMIT:
+                missing.add(blob)
+                found.add(
+                    "SA5029",
+                    index,
+                    N_("entry {index} names body {digest} ({field}), which is not in the archive"),
+                    digest=f"sm3:{text.decode()}",
+                    field=field_name,
+                )
+
+
+_DIGEST = re.compile(rb'"sm3:([0-9a-f]{64})"')
+
+
+def _field_naming(data: bytes, digest: str) -> str | None:
+    match _parsed(data):
+        case {"kind": str(kind), "fact": {**fact}} if kind in canonical.KINDS:
+            return next((name for name in _digest_fields(kind) if fact.get(name) == digest), None)
+        case _:
+            return None  # an unreadable entry has been named already
+
+
+@cache
+def _digest_fields(kind: str) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(canonical.KINDS[kind]) if "Digest" in str(f.type))

@@ -1,0 +1,1 @@
+"""What recipe writers use: loading with every check, samples, and a recipe told in words."""

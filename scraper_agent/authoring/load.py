@@ -1,0 +1,418 @@
+"""A recipe file, and all that is wrong with it: names that do not exist, selectors and patterns that do not parse."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, RootModel
+
+from scraper_agent import convert, mapping, page, yamlfile
+from scraper_agent.errors import PageError, Problem
+from scraper_agent.format import Field, Format, Holds
+from scraper_agent.messages import N_
+from scraper_agent.recipe import (
+    PLACEHOLDER,
+    Click,
+    Fill,
+    Key,
+    List,
+    Open,
+    Read,
+    Recipe,
+    Select,
+    Snap,
+    Source,
+    Step,
+    parts,
+)
+from scraper_agent.yamlfile import Loc, Positions
+
+PROFILE = ("uscc", "name", "customs_code", "customs_master", "special_zone")
+"""The keys of the enterprise's profile."""
+
+_CSS = frozenset({"css", "rows", "table", "skip", "within", "target"})
+
+_CONVERTS: Mapping[Holds, frozenset[str]] = {
+    "text": frozenset({"text", "code", "integer", "decimal", "date"}),
+    "number": frozenset({"integer", "decimal"}),
+    "date": frozenset({"date"}),
+    "datetime": frozenset(),
+}
+"""What `as` may say, by what the field holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A recipe that passed every check. `warnings` are worth a look, but do not stop a run."""
+
+    path: Path
+    recipe: Recipe
+    source: bytes
+    lookups: Mapping[str, Mapping[str, str]]
+    format: Format
+    warnings: tuple[Problem, ...]
+
+
+class _Tables(RootModel[dict[str, dict[str, str]]]):
+    """A lookup file: table -> the page's word -> the code."""
+
+
+def load(path: Path, formats: Mapping[str, Format]) -> Loaded:
+    """The recipe at `path`, checked against its format.
+
+    Raises:
+        UsageError: there is no such file.
+        SourceErrors: with every problem, in file order.
+    """
+    noted: list[Problem] = []
+    tables: dict[str, Mapping[str, str]] = {}
+
+    def extra(recipe: Recipe, at: Positions) -> Iterator[Problem]:
+        checker = _Checker(recipe=recipe, at=at, formats=formats)
+        yield from checker.lookups(path.parent, tables)
+        yield from checker.problems()
+        noted.extend(checker.unread_fields())
+
+    recipe = yamlfile.load(path, Recipe, extra)
+    return Loaded(
+        path=path,
+        recipe=recipe,
+        source=path.read_bytes(),
+        lookups=tables,
+        format=formats[recipe.format],
+        warnings=tuple(noted),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Checker:
+    recipe: Recipe
+    at: Positions
+    formats: Mapping[str, Format]
+
+    def problems(self) -> Iterator[Problem]:
+        yield from self._format()
+        yield from self._pages()
+        yield from self._places()
+        yield from self._reads()
+        yield from self._sources()
+        if convert.notation_fault(self.recipe.locale.date):
+            yield self._date(("locale", "date"), self.recipe.locale.date)
+
+    # --- the format's fields ----------------------------------------------------------------------------------------
+
+    def _format(self) -> Iterator[Problem]:
+        format = self.formats.get(self.recipe.format)
+        if format is None:
+            yield self._unknown(
+                "SA1202", N_("there is no format `{seen}`"), ("format",), self.recipe.format, self.formats
+            )
+            return
+        rule = self.recipe.document
+        for part, reads, fields in (
+            (("document", "header"), rule.header, format.header_fields),
+            (("document", "lines", "values"), rule.lines.values, format.line_fields),
+        ):
+            for id in reads:
+                yield from self._field((*part, id), id, fields)
+
+    def _field(self, loc: Loc, id: str, fields: Mapping[str, Field]) -> Iterator[Problem]:
+        if id not in fields:
+            text = N_("the format {format} has no field `{seen}`")
+            yield self._unknown("SA1203", text, loc, id, fields, key=True, format=self.recipe.format)
+        elif id in made_by_the_program(self.formats[self.recipe.format]):
+            yield Problem(
+                at=self.at.key(loc),
+                code="SA1204",
+                text=N_("`{field}` is made by the program and cannot be read from a page"),
+                hint=N_("leave it out"),
+                values={"field": id},
+            )
+
+    def unread_fields(self) -> Iterator[Problem]:
+        """Mandatory fields that nothing in the recipe gives: every document will have a finding."""
+        format = self.formats.get(self.recipe.format)
+        if format is None:
+            return
+        rule = self.recipe.document
+        for loc, given, fields in (
+            (("document", "header"), rule.header, format.header),
+            (("document", "lines", "values"), rule.lines.values, format.lines),
+        ):
+            missing = [f.id for f in fields if f.mandatory and f.id not in given]
+            missing = [id for id in missing if id not in made_by_the_program(format)]
+            if missing:
+                yield Problem(
+                    at=self.at.key(loc),
+                    code="SA1220",
+                    text=N_("no origin for the mandatory field(s) {fields}: every document will be blocked"),
+                    hint=N_("find where the ERP shows it, or say so to the receiving side"),
+                    values={"fields": ", ".join(missing)},
+                )
+
+    # --- names ------------------------------------------------------------------------------------------------------
+
+    def _pages(self) -> Iterator[Problem]:
+        snapped = {s.name for s in _snaps(self.recipe.steps)}
+        if self.recipe.document.page not in snapped:
+            text = N_("no step snaps the page `{seen}`")
+            yield self._unknown("SA1205", text, ("document", "page"), self.recipe.document.page, snapped)
+        for name, source in self.recipe.sources.items():
+            snapped = {s.name for s in _snaps(source.steps)}
+            if source.page not in snapped:
+                text = N_("no step snaps the page `{seen}`")
+                yield self._unknown("SA1205", text, ("sources", name, "page"), source.page, snapped)
+
+    def _places(self) -> Iterator[Problem]:
+        """Everything that stands somewhere in the recipe: selectors, patterns, placeholders."""
+        for loc, owner, name, value in _walk(self.recipe, ()):
+            if name in _CSS and isinstance(value, str):
+                yield from self._css(loc, value)
+            elif name == "pattern" and isinstance(value, str):
+                yield from self._pattern(loc, value, groups=1)
+            elif name == "path" and isinstance(value, str):
+                yield from self._pattern(loc, value, groups=None)
+            elif name != "do" and isinstance(value, str) and isinstance(owner, (Open, Fill, Select, Click)):
+                yield from self._placeholders(loc, value, owner)
+        for number, permit in enumerate(self.recipe.permits):
+            for key, pattern in permit.json_.items():
+                yield from self._pattern(("permits", number, "json", key), pattern, groups=None)
+
+    def _css(self, loc: Loc, css: str) -> Iterator[Problem]:
+        try:
+            page.selector(css)
+        except PageError as error:
+            yield Problem(
+                at=self.at.of(loc),
+                code="SA1206",
+                text=N_("`{seen}` is not a CSS selector: {why}"),
+                values={"seen": css, "why": error.values["why"]},
+            )
+
+    def _pattern(self, loc: Loc, pattern: str, *, groups: int | None) -> Iterator[Problem]:
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            yield Problem(
+                at=self.at.of(loc),
+                code="SA1207",
+                text=N_("`{seen}` is not a regular expression: {why}"),
+                values={"seen": pattern, "why": str(error)},
+            )
+            return
+        if groups is not None and compiled.groups != groups:
+            yield Problem(
+                at=self.at.of(loc),
+                code="SA1208",
+                text=N_("the pattern has {seen} groups; it needs exactly one: the part to keep"),
+                hint=N_("put ( ) around the part to keep, and (?: ) around others"),
+                values={"seen": compiled.groups},
+            )
+
+    def _placeholders(self, loc: Loc, text: str, owner: BaseModel) -> Iterator[Problem]:
+        for kind, name in PLACEHOLDER.findall(text):
+            if kind and not isinstance(owner, Fill):
+                yield Problem(
+                    at=self.at.of(loc),
+                    code="SA1209",
+                    text=N_("a secret may only be typed: `${{secret:{name}}}` stands outside of `fill`"),
+                    values={"name": name},
+                )
+            elif not kind and name not in self.recipe.parameters:
+                text_ = N_("there is no parameter `{seen}`")
+                yield self._unknown("SA1210", text_, loc, name, self.recipe.parameters)
+        if isinstance(owner, Open):
+            first = PLACEHOLDER.match(text)
+            parameter = self.recipe.parameters.get(first[2]) if first else None
+            rest = text[first.end() :] if first else ""
+            apart = not rest or rest.startswith(("/", "?", "#"))  # `${base}.example` is another address
+            if first is None or not apart or (parameter is not None and parameter.type != "url"):
+                yield Problem(
+                    at=self.at.of(loc),
+                    code="SA1211",
+                    text=N_("an address begins with a parameter of type url, such as `${{base}}`; seen: `{seen}`"),
+                    hint=N_("only addresses of such parameters may be reached"),
+                    values={"seen": text},
+                )
+
+    # --- reads ------------------------------------------------------------------------------------------------------
+
+    def _reads(self) -> Iterator[Problem]:
+        rule = self.recipe.document
+        format = self.formats.get(self.recipe.format)
+        yield from self._text(("document", "record"), rule.record, in_rows=False)
+        for id, read in rule.header.items():
+            loc: Loc = ("document", "header", id)
+            yield from self._read(loc, read, in_rows=False)
+            yield from self._as(loc, read, format.header_fields.get(id) if format else None)
+        for id, read in rule.lines.values.items():
+            loc = ("document", "lines", "values", id)
+            yield from self._read(loc, read, in_rows=True)
+            yield from self._as(loc, read, format.line_fields.get(id) if format else None)
+        for name, source in self.recipe.sources.items():
+            yield from self._key(("sources", name, "key"), source.key, in_rows=source.rows is not None)
+            for id, read in source.take.items():
+                yield from self._text(("sources", name, "take", id), read, in_rows=source.rows is not None)
+
+    def _text(self, loc: Loc, read: Read, *, in_rows: bool) -> Iterator[Problem]:
+        """A read that gives text and no value: a key, or what a source is asked for."""
+        yield from self._read(loc, read, in_rows=in_rows)
+        for name, given in (("as", read.convert), ("lookup", read.lookup), ("date", read.date)):
+            if given is not None:
+                yield Problem(
+                    at=self.at.key((*loc, name)),
+                    code="SA1222",
+                    text=N_("`{key}` has no effect here: this is text until a field of the document takes it"),
+                    hint=N_("write it at the field under `document`"),
+                    values={"key": name},
+                )
+
+    def _as(self, loc: Loc, read: Read, field: Field | None) -> Iterator[Problem]:
+        if field is None or read.convert is None or read.convert in _CONVERTS[field.type.holds]:
+            return
+        yield Problem(
+            at=self.at.of((*loc, "as")),
+            code="SA1223",
+            text=N_("`as: {seen}` cannot fill `{field}`, which holds {holds} ({type})"),
+            hint=N_("leave `as` out: the format's type says it"),
+            values={"seen": read.convert, "field": field.id, "holds": field.type.holds, "type": field.type.notation},
+        )
+
+    def _read(self, loc: Loc, read: Read, *, in_rows: bool) -> Iterator[Problem]:
+        if not in_rows and (read.column is not None or read.row):
+            yield Problem(
+                at=self.at.of(loc),
+                code="SA1212",
+                text=N_("`column` and `row` are for rows of a table only"),
+                hint=N_("use `label` or `css` here"),
+            )
+        if read.lookup is not None and read.lookup not in self.recipe.lookups:
+            text = N_("there is no lookup table `{seen}`")
+            yield self._unknown("SA1213", text, (*loc, "lookup"), read.lookup, self.recipe.lookups)
+        if read.profile is not None and read.profile not in PROFILE:
+            text = N_("the enterprise's profile has no `{seen}`")
+            yield self._unknown("SA1214", text, (*loc, "profile"), read.profile, PROFILE)
+        if read.date is not None and convert.notation_fault(read.date):
+            yield self._date((*loc, "date"), read.date)
+        if read.source is not None:
+            yield from self._join(loc, read)
+        if read.by is not None:
+            yield from self._key((*loc, "by"), read.by, in_rows=in_rows)
+
+    def _key(self, loc: Loc, key: Key, *, in_rows: bool) -> Iterator[Problem]:
+        if isinstance(key, Read):
+            yield from self._text(loc, key, in_rows=in_rows)
+        else:
+            for number, part in enumerate(key):
+                yield from self._text((*loc, number), part, in_rows=in_rows)
+
+    def _join(self, loc: Loc, read: Read) -> Iterator[Problem]:
+        source = self.recipe.sources.get(read.source or "")
+        if source is None:
+            text = N_("there is no source `{seen}`")
+            yield self._unknown("SA1215", text, (*loc, "source"), str(read.source), self.recipe.sources)
+        elif read.take not in source.take:
+            text = N_("the source takes no `{seen}`")
+            yield self._unknown("SA1216", text, (*loc, "take"), str(read.take), source.take)
+
+    def _sources(self) -> Iterator[Problem]:
+        for name, source in self.recipe.sources.items():
+            for loc, read in self._source_reads(name, source):
+                if read.source is not None:
+                    yield Problem(
+                        at=self.at.of(loc),
+                        code="SA1217",
+                        text=N_("a source cannot take from another source"),
+                    )
+
+    @staticmethod
+    def _source_reads(name: str, source: Source) -> Iterator[tuple[Loc, Read]]:
+        for part in parts(source.key):
+            yield ("sources", name, "key"), part
+        for id, read in source.take.items():
+            yield ("sources", name, "take", id), read
+
+    def lookups(self, folder: Path, tables: dict[str, Mapping[str, str]]) -> Iterator[Problem]:
+        """Fills `tables`."""
+        files: dict[str, Mapping[str, Mapping[str, str]]] = {}
+        for name, where in self.recipe.lookups.items():
+            if not isinstance(where, str):
+                tables[name] = where
+                continue
+            loc = ("lookups", name)
+            if where not in files:
+                if Path(where).name != where or not (folder / where).is_file():
+                    yield Problem(
+                        at=self.at.of(loc),
+                        code="SA1218",
+                        text=N_("there is no file `{seen}` beside the recipe"),
+                        values={"seen": where},
+                    )
+                    continue
+                # Its own mistakes are raised as they are: they must be shown with its own lines.
+                files[where] = yamlfile.load(folder / where, _Tables).root
+            if name in files[where]:
+                tables[name] = files[where][name]
+            else:
+                text = N_("the file has no table `{seen}`")
+                yield self._unknown("SA1219", text, loc, name, files[where])
+
+    # --- problems ---------------------------------------------------------------------------------------------------
+
+    def _unknown(
+        self, code: str, text: str, loc: Loc, seen: str, known: Iterable[str], *, key: bool = False, **values: str
+    ) -> Problem:
+        near = difflib.get_close_matches(seen, list(known), n=1)
+        return Problem(
+            at=self.at.key(loc) if key else self.at.of(loc),
+            code=code,
+            text=text,
+            hint=N_("did you mean `{near}`?") if near else N_("there are: {known}"),
+            values={"seen": seen, "near": near[0] if near else "", "known": ", ".join(sorted(known)) or "-", **values},
+        )
+
+    def _date(self, loc: Loc, seen: str) -> Problem:
+        return Problem(
+            at=self.at.of(loc),
+            code="SA1221",
+            text=N_("`{seen}` does not name year, month and day once each"),
+            hint=N_("write such as YYYY-MM-DD, MM/DD/YYYY or YYYY年M月D日"),
+            values={"seen": seen},
+        )
+
+
+def made_by_the_program(format: Format) -> frozenset[str]:
+    """Fields of the common header that no recipe gives."""
+    return frozenset(f.id for f in format.header) & mapping.COMMON_FIELDS
+
+
+def _snaps(steps: tuple[Step, ...]) -> Iterator[Snap]:
+    for step in steps:
+        if isinstance(step, Snap):
+            yield step
+        elif isinstance(step, List):
+            yield from _snaps(step.page)
+            yield from _snaps(step.steps)
+
+
+def _walk(node: Any, loc: Loc) -> Iterator[tuple[Loc, BaseModel, str, Any]]:
+    """Every scalar of a model: where it stands in the file, whose it is, its name and value."""
+    if isinstance(node, BaseModel):
+        for name, field in type(node).model_fields.items():
+            value = getattr(node, name)
+            here = (*loc, field.alias or name)
+            if isinstance(value, (BaseModel, tuple, dict)):
+                yield from _walk(value, here)
+            else:
+                yield here, node, name, value
+    elif isinstance(node, tuple):
+        for index, item in enumerate(node):
+            yield from _walk(item, (*loc, index))
+    elif isinstance(node, dict):
+        for key, item in node.items():
+            yield from _walk(item, (*loc, key))

@@ -1,0 +1,124 @@
+"""The one byte form of a value: what is hashed, approved, signed and logged.
+
+JSON, UTF-8, keys sorted, no white space, no floats; SM3 digests at full length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from functools import cache
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from pydantic import TypeAdapter
+
+from scraper_agent import values
+from scraper_agent.values import Digest, Entry, Fact
+
+KINDS: dict[str, type[Fact]] = {
+    kind.__name__: kind
+    for kind in (
+        values.RunStarted,
+        values.Snapshot,
+        values.Refused,
+        values.ListRead,
+        values.Fault,
+        values.RunEnded,
+        values.Draft,
+        values.Verdict,
+        values.Approval,
+        values.Envelope,
+        values.Attempt,
+        values.Retry,
+        values.Receipt,
+        values.Failure,
+    )
+}
+
+
+def _openssl_sm3(data: bytes) -> bytes:
+    return hashlib.new("sm3", data).digest()
+
+
+def _cryptography_sm3(data: bytes) -> bytes:
+    hasher = hashes.Hash(hashes.SM3())
+    hasher.update(data)
+    return hasher.finalize()
+
+
+sm3: Callable[[bytes], bytes] = _openssl_sm3 if "sm3" in hashlib.algorithms_available else _cryptography_sm3
+"""GB/T 32905-2016. Python's OpenSSL where it has SM3 (some builds leave it out), else `cryptography`'s."""
+
+
+def digest(data: bytes) -> Digest:
+    return Digest(f"sm3:{sm3(data).hex()}")
+
+
+def dumps(value: object) -> bytes:
+    """Canonical JSON of plain data, dataclasses, Decimal and aware datetimes.
+
+    Raises:
+        TypeError: a float, a naive datetime, or a type without a canonical form.
+    """
+    text = json.dumps(_plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode()
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case str() if isinstance(value, Enum):
+            return value.value
+        case None | bool() | int() | str():
+            return value
+        case Decimal():
+            return format(value, "f")
+        case datetime():
+            if value.tzinfo is None:
+                raise TypeError("a naive datetime has no canonical form")
+            return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _ if is_dataclass(value):
+            return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        case _ if hasattr(value, "items"):
+            return {str(k): _plain(v) for k, v in value.items()}
+        case _:
+            raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+def entry_bytes(entry: Entry) -> bytes:
+    """The bytes of one log entry: these are hashed into the tree and stored as they are."""
+    return dumps(
+        {
+            "index": entry.index,
+            "at": entry.at,
+            "job": entry.job,
+            "position": entry.position,
+            "kind": type(entry.fact).__name__,
+            "fact": entry.fact,
+        }
+    )
+
+
+def entry(data: bytes) -> Entry:
+    """The inverse of `entry_bytes`."""
+    raw = json.loads(data)
+    fact: Fact = _adapter(raw["kind"]).validate_python(raw["fact"])
+    return Entry(
+        index=raw["index"],
+        at=datetime.fromisoformat(raw["at"]),
+        job=values.JobId(raw["job"]),
+        position=raw["position"],
+        fact=fact,
+    )
+
+
+@cache
+def _adapter(kind: str) -> TypeAdapter[Any]:
+    return TypeAdapter(KINDS[kind])

@@ -1,0 +1,1 @@
+"""Browsers: the real one, driven by Playwright, and one that replays recorded pages."""

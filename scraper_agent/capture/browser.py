@@ -1,0 +1,622 @@
+"""The real browser: logs in, walks lists, freezes pages; clicks nothing that writes and lets no write leave."""
+
+from __future__ import annotations
+
+import base64
+import html
+import itertools
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import assert_never
+from urllib.parse import urlsplit
+
+from playwright.sync_api import BrowserContext, CDPSession, Dialog, Error, Locator, Request, Route, sync_playwright
+from playwright.sync_api import Page as Tab
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+from scraper_agent.capture import discovery, guard
+from scraper_agent.errors import AgentError, NeedsPerson, PageError
+from scraper_agent.messages import N_
+from scraper_agent.ports import Page, Sighting, Trouble
+from scraper_agent.recipe import (
+    PLACEHOLDER,
+    ByClick,
+    ByLink,
+    ByWalk,
+    Click,
+    Count,
+    Fill,
+    List,
+    Login,
+    Open,
+    Recipe,
+    Select,
+    Snap,
+    Step,
+    Target,
+    Unfold,
+    Wait,
+)
+from scraper_agent.values import ListRead, Refused
+
+_FREEZE = (resources.files("scraper_agent.capture") / "freeze.js").read_text(encoding="utf-8")
+_SETTLE = (resources.files("scraper_agent.capture") / "settle.js").read_text(encoding="utf-8")
+
+_ACT_S = 10.0
+"""How long an element that is to be clicked or filled may take to be ready."""
+_REST_S = 20.0
+_STEP_S = 1.5
+"""A click on `next` that the page dropped is repeated after so long, while the position proves that nothing moved."""
+_LOOK_S = 0.25
+"""How often a page that is not yet complete is looked at again."""
+_ARRIVE_S = 30.0
+_TABS = 3
+"""Pages that load while one is read; more would only wait for the same processor."""
+_SHORTEST_SECRET = 4
+_MASK = "●●●●●●"
+
+_SIZE = re.compile(r'frozen-size="(\d+ \d+)"')
+_READS = "e => [e.value, e.innerText, e.title, e.getAttribute('aria-label')].find((t) => t && String(t).trim()) || ''"
+_OFF = "e => e.closest('[disabled],[aria-disabled=true],.disabled') !== null"
+_OTHER_ROWS = "([css, old]) => { const r = window.__agent && window.__agent.rows(css); return r && r.join() !== old; }"
+_ROWS = "css => window.__agent.rows(css)"
+_ALL_ROWS = "([rows, css, pattern]) => window.__agent.rows(rows).length === window.__agent.number(css, pattern)"
+_GO = "url => { window.__agentLeft = true; setTimeout(() => { location.href = url; }, 0); }"
+_GONE = "() => !window.__agentLeft && window.__agent !== undefined && document.readyState === 'complete'"
+_NUMBER_IS = "([css, pattern, n]) => window.__agent.number(css, pattern) === n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    executable: Path | None = None
+    headless: bool = True
+    images: bool = True
+    width: int = 1600
+    height: int = 1200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaywrightBrowser:
+    """One ERP session at a time. `secret` gives a secret by name or raises NeedsPerson; `tell` hears of slow steps."""
+
+    settings: Settings
+    secret: Callable[[str], str]
+    tell: Callable[[str], None] = print
+
+    def harvest(self, recipe: Recipe, parameters: Mapping[str, str]) -> Iterator[Sighting]:
+        with sync_playwright() as playwright:
+            browser = discovery.launch(
+                playwright, self.settings.executable, headless=self.settings.headless, tell=self.tell
+            )
+            context = browser.new_context(
+                viewport={"width": self.settings.width, "height": self.settings.height},
+                locale=recipe.language,
+                service_workers="block",
+                accept_downloads=False,
+            )
+            try:
+                yield from _Session(self.settings, recipe, parameters, self.secret, context).run()
+            finally:
+                context.close()
+                browser.close()
+
+
+@dataclass  # without slots: Playwright keeps its wrappers of our handlers on the object
+class _Session:
+    settings: Settings
+    recipe: Recipe
+    parameters: Mapping[str, str]
+    secret: Callable[[str], str]
+    context: BrowserContext
+    tab: Tab = field(init=False)
+    cdps: dict[Tab, CDPSession] = field(default_factory=dict)
+    seen: deque[Sighting] = field(default_factory=deque)
+    typed: dict[str, Locator] = field(default_factory=dict)
+    """Secrets that were typed, and into what: kept out of pages and images."""
+    logged_in: bool = False
+
+    def run(self) -> Iterator[Sighting]:
+        origins = frozenset(
+            guard.origin(self.parameters[name]) for name, p in self.recipe.parameters.items() if p.type == "url"
+        )
+        self.context.add_init_script(_SETTLE)
+        self.context.set_default_timeout(_ACT_S * 1000)
+        self.context.route("**/*", lambda route, request: self._judge(route, request, origins))
+        self.context.route_web_socket("**/*", lambda socket: socket.close())
+        self.context.on("dialog", self._dismiss)
+        self.tab = self.context.new_page()
+        if self.recipe.login is not None:
+            yield from self._login(self.recipe.login)
+        self.logged_in = True
+        for name, source in self.recipe.sources.items():
+            yield from self._careful(f"source {name}", source.steps)
+        yield from self._careful("steps", self.recipe.steps)
+        yield from self._drain()
+
+    # --- what the page may do ---------------------------------------------------------------------------------------
+
+    def _judge(self, route: Route, request: Request, origins: frozenset[str]) -> None:
+        """Runs inside Playwright's dispatcher: must neither raise nor ask the page anything."""
+        try:
+            verdict = guard.judge(
+                request.method,
+                request.url,
+                request.post_data_buffer,
+                permits=[p for p in self.recipe.permits if p.purpose != "login" or not self.logged_in],
+                origins=origins,
+            )
+        except ValueError as error:  # an address that does not parse
+            verdict = guard.Refusal(str(error))
+        match verdict:
+            case guard.Pass():
+                route.continue_()
+            case guard.Stub(body=body, reason=reason):
+                self._refused(request, reason)
+                route.fulfill(status=200, content_type="application/json", body=body)
+            case guard.Refusal(reason=reason):
+                self._refused(request, reason)
+                route.abort("blockedbyclient")
+            case unknown:
+                assert_never(unknown)
+
+    def _refused(self, request: Request, reason: str) -> None:
+        url = guard.shown(request.url)[:500]
+        self.seen.append(Refused(method=request.method, url=self._redact(url), reason=reason))
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        """A dialog of the page is always answered with Cancel; only leaving a page is let happen."""
+        if dialog.type == "beforeunload":
+            dialog.accept()
+            return
+        reason = f"dialog answered with Cancel: {dialog.message[:200]}"
+        self.seen.append(Refused(method="DIALOG", url=guard.shown(self.tab.url), reason=self._redact(reason)))
+        dialog.dismiss()
+
+    def _drain(self) -> Iterator[Sighting]:
+        while self.seen:
+            yield self.seen.popleft()
+
+    # --- login ------------------------------------------------------------------------------------------------------
+
+    def _login(self, login: Login) -> Iterator[Sighting]:
+        """Raises NeedsPerson where the ERP refuses the account: it is never tried twice."""
+        try:
+            yield from self._steps(login.steps, "login")
+            self._await_login(login)
+        except (AgentError, Error) as error:
+            told = self._told(error, "login")
+            yield Trouble(where="login", error=told, page=self._evidence())
+            raise told from error
+        self._rest()
+        yield from self._drain()
+
+    def _await_login(self, login: Login) -> None:
+        done = self._locate(login.done)
+        either = done if login.refused is None else done.or_(self._locate(login.refused))
+        try:
+            either.first.wait_for(state="visible", timeout=login.timeout_s * 1000)
+        except PlaywrightTimeout:
+            raise PageError(
+                "SA2204",
+                N_("login at {url} did not end within {seconds} s: {expected} never showed"),
+                hint=N_("look at the page's image; correct `login` in the recipe, or the page wants something new"),
+                url=guard.shown(self.tab.url),
+                seconds=login.timeout_s,
+                expected=_named(login.done),
+            ) from None
+        if login.refused is not None and not done.first.is_visible():
+            said = " ".join(self._locate(login.refused).first.inner_text().split())
+            raise NeedsPerson(
+                "SA2203",
+                N_("the ERP refused the login; it says: {seen}"),
+                hint=N_("correct the account or password; nothing was tried a second time, so nothing is locked"),
+                seen=said[:200],
+            )
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def _careful(self, where: str, steps: tuple[Step, ...]) -> Iterator[Sighting]:
+        """Run steps; what fails is handed over with its page, and ends these steps only."""
+        try:
+            yield from self._steps(steps, where)
+        except (PageError, Error) as error:
+            yield from self._drain()
+            yield Trouble(where=where, error=self._told(error, where), page=self._evidence())
+
+    def _steps(self, steps: tuple[Step, ...], where: str) -> Iterator[Sighting]:
+        for number, step in enumerate(steps, 1):
+            try:
+                yield from self._step(step)
+            except PlaywrightTimeout as error:
+                raise self._not_ready(step, f"{where}, step {number}", error) from error
+            yield from self._drain()
+
+    def _step(self, step: Step) -> Iterator[Sighting]:
+        match step:
+            case Open(url=url):
+                self._open(self._fill_in(url))
+            case Click(on=on, double=double):
+                self._click(self._locate(on), _named(on), double=double)
+            case Fill(into=into, text=text):
+                self._type(into, text)
+            case Select(into=into, option=option):
+                self._locate(into).select_option(label=self._fill_in(option))
+                self._rest()
+            case Wait(until=until, timeout_s=timeout_s):
+                shown = self._locate(until).filter(visible=True)
+                shown.first.wait_for(state="visible", timeout=timeout_s * 1000)
+                self._rest()
+            case Unfold():
+                self._unfold(step)
+            case Snap(name=name):
+                yield self._snap(name)
+            case List():
+                yield from self._list(step)
+            case unknown:
+                assert_never(unknown)
+
+    def _open(self, url: str) -> None:
+        try:
+            if urlsplit(url)._replace(fragment="") == urlsplit(self.tab.url)._replace(fragment=""):
+                self.tab.goto("about:blank")  # else only the fragment changes, and what was open stays open
+            self.tab.goto(url, wait_until="load", timeout=30_000)
+        except PlaywrightTimeout:
+            raise
+        except Error as error:
+            raise AgentError(
+                "SA2201",
+                N_("the ERP cannot be reached at {url}: {seen}"),
+                hint=N_("is the address right, the network up, and may this machine reach it?"),
+                url=guard.shown(url),
+                seen=self._redact(error.message.splitlines()[0][:200]),
+            ) from error
+        self._rest()
+
+    def _click(self, locator: Locator, named: str, *, double: bool) -> None:
+        reads = locator.evaluate(_READS) if self.logged_in else ""  # a login button may read Submit
+        if guard.WRITE_WORDS.search(reads):
+            raise PageError(
+                "SA2205",
+                N_("{target} reads {seen}: an element that writes is never clicked"),
+                hint=N_("choose another way; the robot only reads"),
+                target=named,
+                seen=reads[:60],
+            )
+        if double:
+            locator.dblclick()
+        else:
+            locator.click()
+        self._rest()
+
+    def _type(self, into: Target, text: str) -> None:
+        locator = self._locate(into)
+        value = self._fill_in(text)
+        for kind, name in PLACEHOLDER.findall(text):
+            if kind:
+                self.typed[self.secret(name)] = locator
+        locator.fill(value)
+
+    def _unfold(self, step: Unfold) -> None:
+        button = self._locate(step.button)
+        for _ in range(int(step.timeout_s / _LOOK_S)):
+            if self._unfolded(step, button):
+                return
+            if button.first.is_visible():
+                try:
+                    button.first.click(timeout=1000)
+                except PlaywrightTimeout:  # such a button may press itself when it scrolls into view
+                    continue
+                self._rest()
+            elif step.declared is not None and step.rows is not None:
+                self._wait_for(_ALL_ROWS, [step.rows, step.declared.css, step.declared.pattern], _LOOK_S)
+        raise PageError(
+            "SA2206",
+            N_("{target}: not every row is on the page after {seconds} s; seen {seen}, declared {expected}"),
+            hint=N_("raise `timeout_s`; or correct `button`, `rows` or `declared`"),
+            target=_named(step.button),
+            seconds=step.timeout_s,
+            seen="-" if step.rows is None else len(self.tab.evaluate(_ROWS, step.rows)),
+            expected=self._number(step.declared) or "-",
+        )
+
+    def _unfolded(self, step: Unfold, button: Locator) -> bool:
+        if step.declared is None or step.rows is None:
+            return not button.first.is_visible()
+        place = [step.rows, step.declared.css, step.declared.pattern]
+        return bool(self.tab.evaluate(_ALL_ROWS, place))
+
+    def _wait_for(self, condition: str, argument: list[object], seconds: float) -> bool:
+        """Whether `condition` became true in the page within `seconds`."""
+        try:
+            self.tab.wait_for_function(condition, arg=argument, timeout=seconds * 1000, polling=10)
+        except PlaywrightTimeout:
+            return False
+        return True
+
+    def _snap(self, name: str) -> Page:
+        self._rest()
+        url = self._redact(guard.shown(self.tab.url))
+        frozen: str = self.tab.evaluate(_FREEZE, url)
+        clean = self._redact(frozen)
+        image = None
+        if self.settings.images and clean == frozen:  # a page that shows a secret is kept without its image
+            image = self._image(frozen)
+        return Page(name=name, url=url, frozen=clean.encode(), image=image)
+
+    def _image(self, frozen: str) -> bytes:
+        """JPEG of the whole page, fields with passwords covered."""
+        if "frozen-masked=" in frozen or not self.logged_in:
+            fields = [self.tab.locator("input[type=password]"), *self.typed.values()]
+            return self.tab.screenshot(type="jpeg", quality=60, full_page=True, mask=fields)
+        if self.tab not in self.cdps:
+            self.cdps[self.tab] = self.context.new_cdp_session(self.tab)
+        width, height = _SIZE.search(frozen)[1].split()  # type: ignore[index] # freeze.js writes it on every page
+        larger = int(width) > self.settings.width or int(height) > self.settings.height
+        # Beyond the viewport the browser lays the page out once more, which takes as long as the image itself.
+        wanted = {"format": "jpeg", "quality": 60, "captureBeyondViewport": larger}
+        return base64.b64decode(self.cdps[self.tab].send("Page.captureScreenshot", wanted)["data"])
+
+    # --- lists ------------------------------------------------------------------------------------------------------
+
+    def _list(self, step: List) -> Iterator[Sighting]:
+        links: list[str | None] = []
+        harvested = pages = 0
+        declared = self._number(step.declared) if step.declared is not None else None
+        while True:
+            pages += 1
+            yield from self._steps(step.page, f"list {step.name}, page {pages}")
+            rows: list[str] = self.tab.evaluate(_ROWS, step.rows)
+            harvested += len(rows)
+            match step.open:
+                case ByLink(target=target):
+                    links += self.tab.evaluate("([css, t]) => window.__agent.links(css, t)", [step.rows, target])
+                case ByClick() as how:
+                    yield from self._each_by_click(step, how, rows)
+                case ByWalk() as how:
+                    yield from self._walk(step, how, len(rows))
+                case None:
+                    pass
+                case unknown:
+                    assert_never(unknown)
+            if not self._next_page(step, rows):
+                break
+        yield from self._drain()
+        yield ListRead(name=step.name, declared=declared, harvested=harvested, pages=pages)
+        if isinstance(step.open, ByLink):
+            yield from self._follow_all(step, links)
+
+    def _next_page(self, step: List, rows: list[str]) -> bool:
+        """Go to the next page of the list; False if this was the last."""
+        if step.next is None:
+            return False
+        button = self._locate(step.next)
+        if button.count() == 0 or not button.first.is_visible():
+            return False
+        if button.evaluate(_OFF):
+            return False
+        self._click(button, _named(step.next), double=False)
+        if not self._wait_for(_OTHER_ROWS, [step.rows, ",".join(rows)], _ACT_S):
+            raise PageError(
+                "SA2207",
+                N_("list {name}: after {target} the same {count} rows were shown"),
+                hint=N_("the last page must have `next` disabled, hidden or absent; or the list was slow"),
+                name=step.name,
+                target=_named(step.next),
+                count=len(rows),
+            )
+        self._rest()
+        return True
+
+    def _follow_all(self, step: List, links: list[str | None]) -> Iterator[Sighting]:
+        """Open every link; while one page is read, the next ones load in tabs of their own."""
+        home = self.tab
+        spare: deque[Tab] = deque(self._new_tab() for _ in range(min(_TABS, len(links))))
+        loading: deque[tuple[Tab, str | None]] = deque()
+        coming = iter(links)
+        try:
+            for number in range(1, len(links) + 1):
+                for link in itertools.islice(coming, len(spare)):
+                    tab = spare.popleft()
+                    if link is not None:
+                        tab.evaluate(_GO, link)
+                    loading.append((tab, link))
+                self.tab, link = loading.popleft()
+                yield from self._follow(step, link, number)
+                spare.append(self.tab)
+        finally:
+            for tab in (*spare, *(tab for tab, _ in loading)):
+                tab.close()
+            self.tab = home
+
+    def _new_tab(self) -> Tab:
+        """A tab on a page of the ERP's own, so that what it opens is opened from there."""
+        tab = self.context.new_page()
+        tab.goto(self.tab.url, wait_until="commit")
+        return tab
+
+    def _follow(self, step: List, link: str | None, number: int) -> Iterator[Sighting]:
+        where = f"list {step.name}, record {number}"
+        try:
+            if link is None:
+                raise PageError(
+                    "SA2208",
+                    N_("list {name}: row {number} has no link to open"),
+                    hint=N_("correct `open.target`, or narrow `rows` to rows that stand for records"),
+                    name=step.name,
+                    number=number,
+                )
+            self._arrive(link)
+            yield from self._steps(step.steps, where)
+        except (PageError, Error) as error:
+            yield from self._drain()
+            yield Trouble(where=where, error=self._told(error, where), page=self._evidence())
+
+    def _arrive(self, link: str) -> None:
+        """Wait for a page that `_GO` has set out for; a redirect may lead elsewhere."""
+        if not self._wait_for(_GONE, [link], _ARRIVE_S) or self.tab.url.startswith("chrome-error:"):
+            self._open(link)  # the ordinary way says what is wrong
+        else:
+            self._rest()
+
+    def _each_by_click(self, step: List, how: ByClick, rows: list[str]) -> Iterator[Sighting]:
+        for number in range(1, len(rows) + 1):
+            row = self.tab.locator(step.rows).filter(visible=True).nth(number - 1)
+            self._click(row.locator(how.target), f"css {how.target}", double=how.double)
+            yield from self._careful(f"list {step.name}, record {number}", step.steps)
+            yield from self._steps(how.back, f"list {step.name}, back from record {number}")
+            self._came_back(step, rows)
+
+    def _came_back(self, step: List, rows: list[str]) -> None:
+        again: list[str] = self.tab.evaluate(_ROWS, step.rows)
+        if again != rows:
+            raise PageError(
+                "SA2209",
+                N_("list {name}: the list is not the one that was left: {seen} rows, expected the same {expected}"),
+                hint=N_("correct `back`; or somebody changed the list meanwhile: run again"),
+                name=step.name,
+                seen=len(again),
+                expected=len(rows),
+            )
+
+    def _walk(self, step: List, how: ByWalk, count: int) -> Iterator[Sighting]:
+        if count == 0:
+            return
+        first = self.tab.locator(step.rows).filter(visible=True).first
+        self._click(first.locator(how.target).first, f"css {how.target}", double=how.double)
+        start = self._number(how.position)
+        for number in range(count):
+            if number:
+                self._advance(step, how, (start or 1) + number)
+            yield from self._careful(f"list {step.name}, record {number + 1}", step.steps)
+        yield from self._steps(how.back, f"list {step.name}, back")
+
+    def _advance(self, step: List, how: ByWalk, wanted: int) -> None:
+        """Press `next` until the page itself says that record `wanted` is shown."""
+        place = [how.position.css, how.position.pattern, wanted]
+        for _ in range(5):
+            self._locate(how.next).click()
+            if not self._wait_for(_NUMBER_IS, place, _STEP_S):
+                self._rest()
+                if self._number(how.position) == wanted - 1:
+                    continue  # the click was dropped; nothing has moved
+            if self._number(how.position) == wanted:
+                self._rest()
+                return
+        raise PageError(
+            "SA2210",
+            N_("list {name}: record {expected} did not show; the page says {seen}"),
+            hint=N_("correct `open.next` or `open.position`"),
+            name=step.name,
+            expected=wanted,
+            seen=self._number(how.position),
+        )
+
+    # --- small things -----------------------------------------------------------------------------------------------
+
+    def _rest(self) -> None:
+        """Wait until the page has come to rest; a page that navigates meanwhile is waited for again."""
+        for _ in range(5):
+            try:
+                quiet = self.tab.evaluate(
+                    "([q, l]) => window.__agent ? window.__agent.settle(q, l) : true",
+                    [self.recipe.quiet_ms, _REST_S * 1000],
+                )
+            except PlaywrightTimeout:
+                raise
+            except Error as error:
+                if "navigation" not in error.message and "context" not in error.message:
+                    raise
+                self.tab.wait_for_load_state("load")
+                continue
+            if quiet:
+                return
+            break
+        raise PageError(
+            "SA2211",
+            N_("the page {url} did not come to rest within {seconds} s"),
+            hint=N_("it keeps changing or asking; lower `quiet_ms` in the recipe"),
+            url=guard.shown(self.tab.url),
+            seconds=_REST_S,
+        )
+
+    def _number(self, count: Count | None) -> int | None:
+        if count is None:
+            return None
+        found: int | None = self.tab.evaluate("([c, p]) => window.__agent.number(c, p)", [count.css, count.pattern])
+        return found
+
+    def _locate(self, target: Target) -> Locator:
+        match target:
+            case Target(label=str(label)):
+                return self.tab.get_by_label(label, exact=True)
+            case Target(role=str(role), name=str(name)):
+                return self.tab.get_by_role(role, name=name, exact=True)  # type: ignore[arg-type] # checked by Playwright
+            case Target(text=str(text)):
+                return self.tab.get_by_text(text, exact=True)
+            case _:
+                return self.tab.locator(f"css={target.css}")
+
+    def _fill_in(self, text: str) -> str:
+        return PLACEHOLDER.sub(lambda m: self.secret(m[2]) if m[1] else self.parameters[m[2]], text)
+
+    def _redact(self, text: str) -> str:
+        for value in self.typed:
+            if len(value) >= _SHORTEST_SECRET:
+                text = text.replace(value, _MASK).replace(html.escape(value), _MASK)
+        return text
+
+    def _evidence(self) -> Page | None:
+        """The page as it is now, for the log; None if even that fails."""
+        try:
+            return self._snap("trouble")
+        except (AgentError, Error):
+            return None
+
+    def _not_ready(self, step: Step, where: str, error: PlaywrightTimeout) -> PageError:
+        target = next((t for t in (getattr(step, n, None) for n in ("on", "into", "until", "button")) if t), None)
+        return PageError(
+            "SA2202",
+            N_("{where} ({step}): {target} is not on the page {url}"),
+            hint=N_("look at the page's image; correct the target in the recipe, or the ERP was too slow"),
+            where=where,
+            step=step.do,
+            target=_named(target) if isinstance(target, Target) else self._redact(error.message.splitlines()[0][:200]),
+            url=guard.shown(self.tab.url),
+        )
+
+    def _told(self, error: AgentError | Error, where: str) -> AgentError:
+        """Playwright's errors in our words; ours as they are."""
+        if isinstance(error, AgentError):
+            return error
+        if "strict mode violation" in error.message:
+            lines = [line.strip() for line in error.message.splitlines()[1:7] if line.strip()]
+            return PageError(
+                "SA2003",
+                N_("{target} is ambiguous: {count} places match: {seen}"),
+                hint=N_("narrow it down with `within`, or use `css`"),
+                target=where,
+                count=len(lines),
+                seen=self._redact("; ".join(lines)[:400]),
+            )
+        return PageError(
+            "SA2212",
+            N_("{where}: the browser says: {seen}"),
+            where=where,
+            seen=self._redact(error.message.splitlines()[0][:300]),
+        )
+
+
+def _named(target: Target) -> str:
+    match target:
+        case Target(label=str(label)):
+            return f"label {label}"
+        case Target(role=str(role)):
+            return f"{role} {target.name}"
+        case Target(text=str(text)):
+            return f"text {text}"
+        case _:
+            return f"css {target.css}"

@@ -1,0 +1,118 @@
+"""Finds a browser on this machine, or installs one, and says what was tried."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from playwright.sync_api import Browser, Error, Playwright
+
+from scraper_agent.errors import AgentError, UsageError
+from scraper_agent.messages import N_
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "chromium-freeworld", "ungoogled-chromium")
+
+PACKAGE_MANAGERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
+    ("apt-get", (("apt-get", "update"), ("apt-get", "install", "-y", "--no-install-recommends", "chromium"))),
+    ("dnf", (("dnf", "install", "-y", "chromium"),)),
+    ("zypper", (("zypper", "--non-interactive", "install", "chromium"),)),
+    ("winget", (("winget", "install", "-e", "--id", "Google.Chrome", "--accept-package-agreements"),)),
+    ("brew", (("brew", "install", "--cask", "google-chrome"),)),
+)
+
+_INSTALL_TIMEOUT_S = 600
+
+
+def launch(playwright: Playwright, executable: Path | None, *, headless: bool, tell: Callable[[str], None]) -> Browser:
+    """Start the configured browser; else Edge, Chrome, Chromium, Playwright's own; else install one.
+
+    `tell` hears of slow steps.
+
+    Raises:
+        UsageError: `executable` is configured and is not there or does not start.
+        AgentError: none was found and none could be installed; says what was tried.
+    """
+    if executable is not None:
+        try:
+            return _start(playwright, headless=headless, executable_path=str(executable))
+        except Error as error:
+            raise UsageError(
+                "SA2101",
+                N_("the configured browser {path} does not start: {seen}"),
+                hint=N_("correct `browser.executable` in the config, or leave it out to have one found"),
+                path=executable,
+                seen=_first_line(error),
+            ) from error
+    tried: list[str] = []
+    browser = _first(playwright, headless, tried)
+    if browser is None:
+        for name, commands in _installers():
+            tell(name)
+            tried.append(f"{name}: {_install(commands)}")
+            browser = _first(playwright, headless, [])
+            if browser is not None:
+                break
+    if browser is None:
+        raise AgentError(
+            "SA2102",
+            N_("no browser was found and none could be installed; tried: {tried}"),
+            hint=N_("install Microsoft Edge, Chrome or Chromium, or set `browser.executable` in the config"),
+            tried="; ".join(tried),
+        )
+    return browser
+
+
+def _first(playwright: Playwright, headless: bool, tried: list[str]) -> Browser | None:
+    for name, options in _candidates():
+        try:
+            return _start(playwright, headless=headless, **options)
+        except Error as error:
+            tried.append(f"{name}: {_first_line(error)}")
+    return None
+
+
+def _candidates() -> Iterator[tuple[str, dict[str, str]]]:
+    yield "Microsoft Edge", {"channel": "msedge"}
+    yield "Chrome", {"channel": "chrome"}
+    for name in CHROMIUM_NAMES:
+        path = shutil.which(name)
+        if path:
+            yield "Chromium", {"executable_path": path}
+    yield "Playwright's own", {}
+
+
+def _start(playwright: Playwright, *, headless: bool, **options: str) -> Browser:
+    arguments = ["--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--no-sandbox")  # Chromium does not start as root with its sandbox
+    if sys.platform == "linux":
+        arguments.append("--disable-dev-shm-usage")  # /dev/shm is tiny in containers
+    return playwright.chromium.launch(headless=headless, args=arguments, **options)  # type: ignore[arg-type]
+
+
+def _installers() -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
+    yield "playwright install chromium", ((sys.executable, "-m", "playwright", "install", "chromium"),)
+    for program, commands in PACKAGE_MANAGERS:
+        if shutil.which(program):
+            root = not hasattr(os, "geteuid") or os.geteuid() == 0 or program == "brew"
+            yield program, commands if root else tuple(("sudo", "-n", *c) for c in commands)
+
+
+def _install(commands: tuple[tuple[str, ...], ...]) -> str:
+    """`installed`, or the last line of what the failing command said."""
+    for command in commands:
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_TIMEOUT_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"{command[0]}: {error}"
+        if done.returncode:
+            return (done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}").splitlines()[-1][:200]
+    return "installed"
+
+
+def _first_line(error: Error) -> str:
+    return error.message.strip().splitlines()[0][:200]

@@ -1,0 +1,142 @@
+// The page as XHTML text, in one call: markup with the values of its form fields, frames and open shadow roots inlined,
+// visibility, and the box of every element that bears text. Scripts, styles, handlers and passwords do not come along.
+// Boxes are `x y width height` in CSS pixels of the whole page. Reads only; nothing in the page is changed.
+// `url` is the page's address as it may be logged.
+(url) => {
+  const out = [];
+  const DROP = new Set(["script", "style", "link", "meta", "noscript", "template", "base", "object", "embed", "param"]);
+  const EMPTY = new Set(["svg", "canvas", "video", "audio", "math"]);
+  const CONTROL = new Set(["input", "select", "textarea"]);
+  const NAME = /^[a-z][a-z0-9._-]*$/;
+  const UNSAFE = /[&<>"\u0000-\u001f\u007f-\u009f\ufffe\uffff]/;
+  const ESCAPE = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "\n", "\t": "\t", "\r": " " };
+  const escape = (text) => {
+    const whole = text.isWellFormed() ? text : text.toWellFormed();
+    if (!UNSAFE.test(whole)) return whole;
+    return whole.replace(/[&<>"\u0000-\u001f\u007f-\u009f\ufffe\uffff]/g, (c) => ESCAPE[c] || "\ufffd");
+  };
+  const attribute = (name, value) => out.push(" ", name, '="', escape(value), '"');
+
+  const attributes = (element, tag) => {
+    for (const { name, value, namespaceURI } of element.attributes) {
+      // An attribute with a namespace may have the name of one without: twice one name is no XML.
+      if (namespaceURI || !NAME.test(name) || name.startsWith("on") || name.startsWith("frozen-") || name === "xmlns") continue;
+      if (name === "style" || name === "srcdoc" || name === "nonce" || name === "integrity") continue;
+      if (CONTROL.has(tag) && (name === "value" || name === "checked")) continue;
+      if (tag === "option" && name === "selected") continue;
+      if (/^\s*(data|javascript|blob):/i.test(value)) continue;
+      attribute(name, value);
+    }
+    if (tag === "input") {
+      const type = element.type;
+      if (type === "password") attribute("frozen-masked", "password");
+      else if (type !== "file") attribute("value", element.value);
+      if (isTick(element) && element.checked) attribute("checked", "checked");
+    } else if (tag === "option" && element.selected) attribute("selected", "selected");
+  };
+
+  const bearsText = (element, tag) => {
+    if (CONTROL.has(tag) || tag === "td" || tag === "th" || tag === "dd" || tag === "dt") return true;
+    let child = element.firstChild;
+    if (!child) return true;
+    for (; child; child = child.nextSibling) {
+      if (child.nodeType === 3 && /\S/.test(child.data)) return true;
+    }
+    return false;
+  };
+
+  // Transparent counts as hidden, but a tick is often made transparent over a drawing of itself.
+  const seen = (element, opacityProperty) =>
+    element.checkVisibility({ visibilityProperty: true, contentVisibilityAuto: false, opacityProperty });
+  const isTick = (element) => element.type === "checkbox" || element.type === "radio";
+
+  const place = (element, tag, frame) => {
+    if (tag === "option" || !bearsText(element, tag)) return;
+    let box = element.getBoundingClientRect();
+    let shown =
+      frame.shown && seen(element, !(tag === "input" && isTick(element))) && element.getClientRects().length > 0;
+    if (!shown && frame.shown && element.firstChild) {
+      const style = getComputedStyle(element);
+      if (style.display === "contents" && style.visibility === "visible") {
+        // It has no box of its own, but its text is there.
+        const range = document.createRange();
+        range.selectNodeContents(element);
+        box = range.getBoundingClientRect();
+        shown = range.getClientRects().length > 0 && (!element.parentElement || seen(element.parentElement, true));
+      }
+    } else if (shown && box.width <= 1 && box.height <= 1 && element.firstChild) {
+      shown = getComputedStyle(element).overflow === "visible"; // one pixel: for screen readers only
+    }
+    if (!shown) {
+      attribute("frozen-hidden", "1");
+      return;
+    }
+    const x = Math.round(box.left + frame.x), y = Math.round(box.top + frame.y);
+    attribute("frozen-box", `${x} ${y} ${Math.round(box.width)} ${Math.round(box.height)}`);
+  };
+
+  const children = (parent, frame) => {
+    for (let child = parent.firstChild; child; child = child.nextSibling) {
+      // Text of a shadow host that no slot takes is not on the page.
+      if (child.nodeType === 3) { if (!parent.shadowRoot || child.assignedSlot) out.push(escape(child.data)); }
+      else if (child.nodeType === 1) walk(child, frame);
+    }
+  };
+
+  const inner = (element, frame) => {
+    const box = element.getBoundingClientRect();
+    let page = null;
+    try { page = element.contentDocument; } catch (error) { page = null; }
+    const name = element.name || element.id || element.getAttribute("src") || "";
+    out.push("<frozen-frame");
+    attribute("frozen-path", frame.path + "/" + name);
+    if (!page || !page.documentElement) {
+      attribute("frozen-unread", "1");
+      out.push("/>");
+      return;
+    }
+    out.push(">");
+    const view = page.defaultView;
+    walk(page.documentElement, {
+      x: frame.x + box.left + element.clientLeft,
+      y: frame.y + box.top + element.clientTop,
+      path: frame.path + "/" + name,
+      shown: frame.shown && element.checkVisibility({ visibilityProperty: true }) && box.width > 0 && view !== null,
+    });
+    out.push("</frozen-frame>");
+  };
+
+  function walk(element, frame) {
+    const tag = element.localName;
+    if (DROP.has(tag)) return;
+    if (tag === "iframe" || tag === "frame") return inner(element, frame);
+    const name = NAME.test(tag) && !tag.startsWith("frozen-") ? tag : "frozen-element";
+    out.push("<", name);
+    attributes(element, tag);
+    place(element, tag, frame);
+    if (EMPTY.has(tag) || tag === "input" || tag === "img" || tag === "br" || tag === "hr") {
+      out.push("/>");
+      return;
+    }
+    out.push(">");
+    if (tag === "textarea") out.push(escape(element.value));
+    else {
+      if (element.shadowRoot) {
+        out.push("<frozen-shadow>");
+        children(element.shadowRoot, frame);
+        out.push("</frozen-shadow>");
+      }
+      children(element, frame);
+    }
+    out.push("</", name, ">");
+  }
+
+  const root = document.documentElement;
+  out.push('<html xmlns="http://www.w3.org/1999/xhtml"');
+  attribute("frozen-url", url);
+  attribute("frozen-size", `${Math.max(root.scrollWidth, innerWidth)} ${Math.max(root.scrollHeight, innerHeight)}`);
+  out.push("><head><title>", escape(document.title), "</title></head>");
+  if (document.body) walk(document.body, { x: scrollX, y: scrollY, path: "", shown: true });
+  out.push("</html>");
+  return out.join("");
+}

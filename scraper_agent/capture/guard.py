@@ -1,0 +1,134 @@
+"""Which requests of a page may leave: the first layer that keeps the robot read-only.
+
+Deny by default. GET and HEAD to the ERP's own origins pass; anything else passes only if the recipe permits it, body
+and all. Pure: it is given what the browser says of a request, and judges.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from scraper_agent.recipe import Permit
+
+_SECRET_KEYS = re.compile(r"token|session|passw|pwd|secret|sid|auth|ticket|key", re.IGNORECASE)
+_KEY_VALUE = re.compile(r"([^&;=?#/]+)=([^&;]*)")
+_PATH_VALUE = re.compile(r"([^;=/]+)=([^;/]*)")
+_STRANGE = re.compile(r"[\\\s\x00-\x20\x7f]")
+"""What no browser leaves in an address, and what two readers of it could understand in two ways."""
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+WRITE_WORDS = re.compile(
+    r"^\W*(?:一键|立即|批量|全部|确认并?)?"
+    r"(保存|提交|删除|审核|审批|过账|记账|作废|确认|新增|新建|创建|修改|上传|导入|发送|同意|驳回|撤销|反审|弃审|生成"
+    r"|save|submit|delete|approve|post|confirm|create|process|remove|upload|import|send|reject|void)(?![a-z])",
+    re.IGNORECASE,
+)
+"""What a button that writes reads like; such an element is never clicked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The request may leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """Answer `body` in the server's place; the request is logged as refused."""
+
+    body: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    reason: str
+
+
+def origin(url: str) -> str:
+    """`scheme://host:port`, the port always named.
+
+    Raises:
+        ValueError: the address does not parse, or could be read in two ways.
+    """
+    if _STRANGE.search(url):
+        raise ValueError("an address with a backslash, a space or a control character")
+    parts = urlsplit(url)
+    port = parts.port if parts.port is not None else _PORTS.get(parts.scheme, 0)
+    return f"{parts.scheme}://{_host(parts.hostname)}:{port}"
+
+
+def shown(url: str) -> str:
+    """`url` as it may be logged: no user, and no value of a key that sounds like a secret. Never raises."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("//")[0]
+    place = parts.netloc.rpartition("@")[2]
+    query, fragment = (_KEY_VALUE.sub(_without_secret, part) for part in (parts.query, parts.fragment))
+    rest = (f"?{query}" if query else "") + (f"#{fragment}" if fragment else "")
+    path = _PATH_VALUE.sub(_without_secret, parts.path)
+    return f"{parts.scheme}:{'//' if place else ''}{place}{path}{rest}"
+
+
+def judge(
+    method: str, url: str, body: bytes | None, *, permits: Iterable[Permit], origins: frozenset[str]
+) -> Pass | Stub | Refusal:
+    """Whether a request may leave. `origins` are those of the recipe's own addresses. Never raises."""
+    try:
+        if origin(url) not in origins:
+            return Refusal("not the ERP's own address")
+    except ValueError as error:
+        return Refusal(str(error))
+    if method in ("GET", "HEAD"):
+        return Pass()
+    parts = urlsplit(url)
+    # A query can change what a path does, so a permit for a path alone is none for a path with a query.
+    place = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    here = [p for p in permits if p.method == method and re.fullmatch(p.path, place)]
+    for permit in here:
+        values = _matches(permit, body or b"")
+        if values is None:
+            continue
+        if permit.purpose == "stub":
+            answer = (permit.answer or "null").replace("$id", json.dumps(values.get("id")))
+            return Stub(answer, "answered in the ERP's place")
+        return Pass()
+    return Refusal("the recipe permits this path, but not this body" if here else "not permitted by the recipe")
+
+
+def _matches(permit: Permit, body: bytes) -> dict[str, Any] | None:
+    """The body's keys if it is what the permit says, else None."""
+    try:
+        if permit.form:
+            found = _unique(parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True))
+            return found if found.keys() <= set(permit.form) else None
+        if not permit.json_:
+            return {} if not body else None
+        data = json.loads(body.decode(), object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict):
+        return None
+    fits = all(isinstance(data.get(k), str) and re.fullmatch(p, data[k]) for k, p in permit.json_.items())
+    return data if fits else None
+
+
+def _host(name: str | None) -> str:
+    return f"[{name}]" if name and ":" in name else name or ""
+
+
+def _without_secret(pair: re.Match[str]) -> str:
+    return f"{pair[1]}=***" if _SECRET_KEYS.search(unquote(pair[1])) else pair[0]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys differ: with a key given twice, the server might read the other one."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found

@@ -1,0 +1,75 @@
+"""The command line: parses, calls, prints; decides nothing. stdout is data, stderr is talk.
+
+Exit codes: 0 done; 1 a defect of the agent; 2 usage; 3 business (documents blocked, pages refused); 4 application
+(machine, network, log); 5 a person is needed; 130 ended by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import io
+import locale
+import os
+import sys
+from functools import cache
+
+import typer
+
+from scraper_agent import messages
+from scraper_agent.errors import AgentError
+
+
+def main() -> None:
+    """Entry point. The language is chosen before the commands are loaded, so that their help is in it."""
+    messages.use(_language(sys.argv[1:]))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Chinese must not end a run
+    from scraper_agent.cli import commands, show  # noqa: PLC0415 - after the language
+
+    try:
+        build()()
+    except AgentError as error:
+        commands.log_error(error)
+        sys.stderr.write(f"{show.visible(str(error))}\n")
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if not _interrupted(error):
+            raise
+        sys.exit(INTERRUPTED)
+
+
+INTERRUPTED = 130
+"""What shells give a program that Ctrl-C ended."""
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether `error` came up only while Ctrl-C was being obeyed: the browser hears Ctrl-C as well, and is gone."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@cache
+def build() -> typer.Typer:
+    """All commands, in the language chosen before."""
+    from scraper_agent.cli import commands, demo, recipe, sandbox  # noqa: PLC0415 - after the language
+
+    commands.cli.add_typer(recipe.commands, name="recipe")
+    commands.cli.add_typer(sandbox.commands, name="sandbox")
+    commands.cli.add_typer(demo.commands)
+    return commands.cli
+
+
+def _language(arguments: list[str]) -> str:
+    """`--lang`, else the locale."""
+    for at, argument in enumerate(arguments):
+        if argument == "--lang" and at + 1 < len(arguments):
+            return arguments[at + 1]
+        if argument.startswith("--lang="):
+            return argument.removeprefix("--lang=")
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if os.environ.get(name):  # noqa: TID251 - the locale is the environment's
+            return os.environ[name]  # noqa: TID251
+    return locale.getlocale()[0] or "en"

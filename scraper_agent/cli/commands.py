@@ -1,0 +1,617 @@
+"""The commands of everyday work: init, run, jobs, job, approve, decline, send, log, key; and the groups beside them."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from loguru import logger
+from pydantic import SecretStr
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+import scraper_agent
+from scraper_agent import app as wiring
+from scraper_agent import approval, mapping
+from scraper_agent.app import App
+from scraper_agent.archive import verify as verifying
+from scraper_agent.archive.sqlite import SqliteArchive
+from scraper_agent.authoring.load import Loaded
+from scraper_agent.cli import show
+from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, UsageError
+from scraper_agent.formats import FORMATS
+from scraper_agent.messages import N_, render
+from scraper_agent.pipeline import Harvest
+from scraper_agent.signing import keyfolder
+from scraper_agent.values import Approval, Draft, Fact, Job, JobId, ListRead, RunEnded, Snapshot, State, Verdict, state
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, and so passwords
+    help=render(N_("Read ERP pages with query rights alone; map, check, sign and send standard documents.")),
+    rich_markup_mode=None,
+)
+log = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help=render(N_("The audit log: every fact in order, under a Merkle tree.")),
+)
+key = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help=render(N_("SM2 keys in encrypted files.")))
+cli.add_typer(log, name="log")
+cli.add_typer(key, name="key")
+
+
+def example(*lines: str) -> str:
+    """The epilog of a command's help."""
+    return render(N_("Example: ")) + "; ".join(f"scraper-agent {line}" for line in lines)
+
+
+@dataclass(slots=True)
+class Options:
+    config: Path
+    apps: list[App] = field(default_factory=list)
+
+    def app(self) -> App:
+        """The configured agent, loaded once."""
+        if not self.apps:
+            loaded = App.load(self.config, prompt=_prompt, tell=_tell)
+            log_to(loaded)
+            self.apps.append(loaded)
+        return self.apps[0]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(scraper_agent.__version__)
+        raise typer.Exit
+
+
+@cli.callback()
+def root(
+    context: typer.Context,
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help=render(N_("The config file.")), show_default=True)
+    ] = Path("config.yaml"),
+    lang: Annotated[str, typer.Option(help=render(N_("Language of messages: en or zh.")))] = "",  # noqa: ARG001 - read before
+    version: Annotated[  # noqa: ARG001 - acts by its callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help=render(N_("Show the version.")))
+    ] = False,
+) -> None:
+    context.obj = Options(config=config)
+
+
+# --- what people are told -------------------------------------------------------------------------------------------
+
+
+def _prompt(name: str) -> str:
+    if not sys.stdin.isatty():
+        return wiring.nobody(name)
+    return getpass.getpass(render(N_("{name}: "), {"name": name}))
+
+
+def _tell(step: str) -> None:
+    show.talk.print(render(N_("installing a browser by {step} …"), {"step": step}))
+
+
+logger.remove()  # its own sink shows local variables, and so secrets
+
+
+def log_to(app: App) -> None:
+    """The running log of this process: what happened, without values of local variables and without secrets.
+
+    It takes the place of the one before.
+    """
+    logger.remove()
+
+    def clean(record: Any) -> bool:
+        for secret in app.known_secrets:
+            record["message"] = record["message"].replace(secret, "***")
+        return True
+
+    logger.add(
+        app.home / app.config.log,
+        diagnose=False,
+        backtrace=False,
+        rotation="10 MB",
+        retention=10,
+        filter=clean,
+        delay=True,
+    )
+
+
+def log_error(error: AgentError) -> None:
+    logger.error("{} {}", error.code, show.visible(error.sentence).replace("\n", " "))
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=show.talk, transient=False) as bar:
+        yield bar
+
+
+# --- init -----------------------------------------------------------------------------------------------------------
+
+
+@cli.command(help=render(N_("Write a config and a policy to start from.")), epilog=example("init", "key new"))
+def init(
+    folder: Annotated[Path, typer.Argument(help=render(N_("Where to; made if it is not there.")))] = Path(),
+) -> None:
+    texts = {folder / f"{name}.yaml": _template(name) for name in ("config", "policy")}
+    for target in texts:
+        if target.exists():
+            raise UsageError(
+                "SA7101", N_("{path} exists and is not overwritten"), hint=N_("choose another folder"), path=target
+            )
+    try:
+        (folder / "recipes").mkdir(parents=True, exist_ok=True)
+        for target, text in texts.items():
+            with target.open("x", encoding="utf-8") as file:
+                file.write(text)
+            show.console.print(str(target), markup=False, soft_wrap=True)
+    except OSError as error:
+        raise UsageError(
+            "SA7107",
+            N_("{path} cannot be written: {reason}"),
+            hint=N_("choose another folder"),
+            path=error.filename or folder,
+            reason=error.strerror,
+        ) from error
+    show.talk.print(render(N_("Next: fill in config.yaml, then `scraper-agent key new`.")))
+
+
+def _template(name: str) -> str:
+    """`<name>.example.yaml`: in the package, or in a checkout at its top."""
+    inside = resources.files("scraper_agent") / f"{name}.example.yaml"
+    if inside.is_file():
+        return inside.read_text(encoding="utf-8")
+    return (Path(scraper_agent.__file__).parent.parent / f"{name}.example.yaml").read_text(encoding="utf-8")
+
+
+# --- run ------------------------------------------------------------------------------------------------------------
+
+
+@cli.command(
+    help=render(N_("Read the ERP by one or more recipes; check, approve by policy, sign and send.")),
+    epilog=example("run demo/order demo/invoice", "run demo/order --dry-run --max-documents 5"),
+)
+def run(
+    context: typer.Context,
+    recipes: Annotated[list[str], typer.Argument(help=render(N_("Names such as demo/order, or files.")))],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help=render(N_("A parameter of the recipe: name=value.")))
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=render(N_("Read, map and check; send nothing.")))] = False,
+    max_documents: Annotated[
+        int | None, typer.Option("--max-documents", min=1, help=render(N_("Stop after so many documents a recipe.")))
+    ] = None,
+) -> None:
+    app: App = context.obj.app()
+    loaded = [app.recipe(name) for name in recipes]
+    given = dict(_assignment(text) for text in set_ or [])
+    planned = [(each, app.parameters(each, given)) for each in loaded]
+    failed: AgentError | None = None
+    stopped: list[AgentError] = []
+    with app.archive() as archive, progress() as bar:
+        session = Session(app=app, archive=archive, bar=bar)
+        # An ERP that failed once is not tried again: a second wrong password may lock the account.
+        try:
+            for each, parameters in planned:
+                session.harvest(each, parameters, dry_run=dry_run, most_documents=max_documents)
+        except AgentError as error:
+            failed = error
+        try:
+            stopped = session.advance(dry_run=dry_run)
+        except AgentError as error:
+            failed = failed or error
+    if session.tallies:
+        show.console.print(show.closing(session.tallies, FORMATS))
+    report(stopped)
+    if failed is not None:
+        raise failed
+    wrong = session.incomplete or any(t.refused_pages or t.states[State.BLOCKED] for t in session.tallies.values())
+    if wrong:
+        show.talk.print(render(N_("Not everything is in order: `scraper-agent jobs --state blocked`, `log show`.")))
+    if stopped or wrong:
+        raise typer.Exit(stopped[0].exit_code if stopped else BusinessError.exit_code)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise UsageError("SA7102", N_("`{seen}` is not name=value"), seen=text)
+    return name, value
+
+
+def report(stopped: list[AgentError]) -> None:
+    """Errors that ended single jobs, each kind once, with how often."""
+    for told, count in Counter(str(e) for e in stopped).items():
+        show.talk.print(show.visible(f"{count} × {told}" if count > 1 else told), markup=False, soft_wrap=True)
+    for error in stopped:
+        log_error(error)
+
+
+@dataclass(kw_only=True)
+class Session:
+    """Harvests, then advances, with progress bars; counts for the closing table."""
+
+    app: App
+    archive: SqliteArchive
+    bar: Progress
+    tallies: dict[str, show.Tally] = field(default_factory=dict)
+    runs: list[JobId] = field(default_factory=list)
+    documents: dict[JobId, None] = field(default_factory=dict)
+    incomplete: bool = False
+
+    def harvest(
+        self,
+        loaded: Loaded,
+        parameters: dict[str, str],
+        *,
+        dry_run: bool = False,
+        most_documents: int | None = None,
+    ) -> Harvest:
+        format = loaded.format
+        task = self.bar.add_task(render(N_("reading {zh}"), {"zh": format.zh}), total=most_documents)
+
+        def watch(job: JobId, fact: Fact) -> None:
+            match fact:
+                case Draft():
+                    self.documents[job] = None  # even if the harvest fails before its end
+                case ListRead(harvested=total) if most_documents is None:
+                    self.bar.update(task, total=total)
+                case Snapshot(name=name) if name == loaded.recipe.document.page:
+                    self.bar.advance(task)
+                case RunEnded(documents=done, complete=complete):
+                    self.bar.update(task, total=max(done, 1), completed=max(done, 1))
+                    logger.info("{} {} documents, complete={}", loaded.recipe.recipe, done, complete)
+                case _:
+                    pass
+
+        id, found = self.app.harvest(
+            self.archive, loaded, parameters, watch, dry_run=dry_run, most_documents=most_documents
+        )
+        tally = self.tallies.setdefault(format.name, show.Tally())
+        tally.read += len(found.documents)
+        tally.refused_pages += found.faults
+        tally.refused_requests += found.refused
+        self.runs.append(id)
+        self.documents.update(dict.fromkeys(found.documents))
+        self.incomplete |= not found.complete and most_documents is None
+        return found
+
+    def advance(self, *, dry_run: bool = False) -> list[AgentError]:
+        says = N_("checking") if dry_run else N_("checking, signing, sending")
+        task = self.bar.add_task(render(says), total=len(self.documents))
+        pipeline = self.app.pipeline(self.archive, lambda _job, _fact: None)
+
+        def each() -> Iterator[JobId]:
+            for id in self.documents:
+                yield id
+                self.bar.advance(task)
+
+        try:
+            return self.app.advance(pipeline, each(), dry_run=dry_run)
+        finally:
+            for id in self.documents:
+                self.tallies.setdefault(id.split("/")[1], show.Tally()).states[_state(self.archive, id)] += 1
+
+
+# --- jobs -----------------------------------------------------------------------------------------------------------
+
+
+@cli.command(help=render(N_("List the documents and where each stands.")), epilog=example("jobs", "jobs --state held"))
+def jobs(
+    context: typer.Context,
+    wanted: Annotated[State | None, typer.Option("--state", help=render(N_("Only those in this state.")))] = None,
+    format: Annotated[str | None, typer.Option("--format", help=render(N_("Only of this format.")))] = None,
+) -> None:
+    app: App = context.obj.app()
+    if format is not None and format not in FORMATS:
+        raise UsageError(
+            "SA7108",
+            N_("there is no format `{seen}`; there are {known}"),
+            seen=format,
+            known=", ".join(FORMATS),
+        )
+    with app.archive(read_only=True) as archive:
+        pipeline = app.pipeline(archive, lambda _job, _fact: None)
+        kinds = {_LAST[wanted]} if wanted is not None else set(_LAST.values())
+        found = (archive.job(each.id) for each in archive.states(format=format) if each.last in kinds)
+        listed = [(job, _why(job, pipeline.held_because)) for job in found if wanted in (None, state(job))]
+    show.console.print(show.jobs(listed))
+
+
+_LAST = {
+    State.READ: "Draft",
+    State.BLOCKED: "Verdict",
+    State.HELD: "Verdict",
+    State.APPROVED: "Approval",
+    State.DECLINED: "Approval",
+    State.SIGNED: "Envelope",
+    State.UNKNOWN: "Attempt",
+    State.WAITING: "Retry",
+    State.RECEIPTED: "Receipt",
+    State.REJECTED: "Receipt",
+    State.STOPPED: "Failure",
+}
+"""The kind of the last fact in each state, which the archive's index knows: the other jobs are not even opened."""
+
+
+def _state(archive: SqliteArchive, id: JobId) -> State:
+    last = archive.last(id)
+    return state(Job(id=id, facts=(last,) if last is not None else ()))
+
+
+def _why(job: Job, held_because: Callable[[Job], Any]) -> str:
+    last = job.last
+    if isinstance(last, Verdict) and last.blocked:
+        return show.findings(last)
+    if isinstance(last, Verdict):
+        try:
+            return "; ".join(render(text, values) for text, values in held_because(job))
+        except AgentError as error:
+            return error.sentence
+    message = getattr(last, "reason", "") or getattr(last, "message", "")
+    return str(message)
+
+
+FEWEST_DIGITS = 4
+"""Of a job's number that name it: with fewer, a slip of a finger would name another."""
+
+
+def find_job(archive: SqliteArchive, name: str) -> Job:
+    """A document by its number, the beginning of it, or its business key.
+
+    Raises:
+        UsageError: none or several are called so.
+    """
+    states = archive.states()
+    found = [s.id for s in states if name in (s.id, s.key)]
+    if not found and len(name) >= FEWEST_DIGITS:
+        found = [s.id for s in states if s.id.rpartition("/")[2].startswith(name)]
+    if len(found) != 1:
+        raise UsageError(
+            "SA7103",
+            N_("{count} documents are called `{name}`"),
+            hint=N_("`scraper-agent jobs` shows their numbers"),
+            count=len(found),
+            name=name,
+        )
+    return archive.job(found[0])
+
+
+@cli.command(
+    help=render(N_("Show one document: its values, findings, facts, and where each value was read.")),
+    epilog=example("job 3f2a9c", "job PO202603-0019 --origins"),
+)
+def job(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help=render(N_("Its number (or the first digits), or its business key.")))],
+    origins: Annotated[
+        bool, typer.Option("--origins", help=render(N_("Also where on which page each value was read.")))
+    ] = False,
+) -> None:
+    app: App = context.obj.app()
+    with app.archive(read_only=True) as archive:
+        found = find_job(archive, name)
+        pipeline = app.pipeline(archive, lambda _job, _fact: None)
+        draft = _draft(found)
+        show.console.print(show.document(pipeline.document(found), FORMATS[draft.format]))
+        for fact in found.facts:
+            if isinstance(fact, Verdict):
+                for finding in fact.findings:
+                    show.console.print(show.finding(finding))
+        show.console.print(
+            f"{found.id}  {show.state_name(state(found))}  {draft.document}", markup=False, soft_wrap=True
+        )
+        why = _why(found, pipeline.held_because)
+        if why:
+            show.console.print(show.plain(why))
+        for fact in found.facts:
+            show.console.print(show.fact(fact), markup=False, soft_wrap=True)
+        if origins:
+            show.as_json(json.loads(archive.get(draft.provenance)))
+
+
+def _draft(job: Job) -> Draft:
+    first = job.facts[0]
+    if not isinstance(first, Draft):
+        raise UsageError("SA7104", N_("{id} is not a document"), id=job.id)
+    return first
+
+
+@cli.command(
+    help=render(N_("Approve a document that waits; it leaves with the next `send`.")),
+    epilog=example("approve 3f2a9c --reason checked"),
+)
+def approve(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help=render(N_("Its number (or the first digits), or its business key.")))],
+    reason: Annotated[str, typer.Option(help=render(N_("Why; goes into the log.")))] = "",
+    digest: Annotated[
+        str | None, typer.Option(help=render(N_("Digest of the document that was shown; refused if it is another.")))
+    ] = None,
+) -> None:
+    _decide(
+        context, name, digest, lambda verdict, shown, by: approval.by_person(verdict, shown=shown, by=by, reason=reason)
+    )
+
+
+@cli.command(
+    help=render(N_("Decline a document that waits; it will not leave.")),
+    epilog=example('decline 3f2a9c --reason "price is being corrected"'),
+)
+def decline(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help=render(N_("Its number (or the first digits), or its business key.")))],
+    reason: Annotated[str, typer.Option(help=render(N_("Why; goes into the log.")))],
+    digest: Annotated[
+        str | None, typer.Option(help=render(N_("Digest of the document that was shown; refused if it is another.")))
+    ] = None,
+) -> None:
+    _decide(
+        context, name, digest, lambda verdict, shown, by: approval.decline(verdict, shown=shown, by=by, reason=reason)
+    )
+
+
+def _decide(
+    context: typer.Context, name: str, digest: str | None, decision: Callable[[Verdict, Any, str], Approval]
+) -> None:
+    app: App = context.obj.app()
+    with app.archive() as archive:
+        pipeline = app.pipeline(archive, lambda _job, _fact: None)
+        found = find_job(archive, name)
+        shown = digest or _draft(found).document
+        who = wiring.account()
+        decided = pipeline.decide(found.id, lambda verdict: decision(verdict, shown, who))
+        total = mapping.amount(pipeline.document(found), FORMATS[_draft(found).format])
+        amount = f"{total[1]} {total[0]}" if total else ""
+        show.console.print(
+            show.visible(f"{show.short(found.id)}  {_draft(found).key}  {amount}  {show.state_name(state(decided))}"),
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+_OPEN = (State.READ, State.APPROVED, State.SIGNED, State.UNKNOWN, State.WAITING)
+
+
+@cli.command(
+    help=render(N_("Take every open document as far as it goes: sign, send, ask for receipts.")), epilog=example("send")
+)
+def send(context: typer.Context) -> None:
+    app: App = context.obj.app()
+    with app.archive() as archive, progress() as bar:
+        session = Session(app=app, archive=archive, bar=bar)
+        opened = {_LAST[s] for s in _OPEN}
+        found = [each.id for each in archive.states() if each.last in opened]
+        session.documents = {id: None for id in found if _state(archive, id) in _OPEN}
+        stopped = session.advance()
+    counts = Counter[State]()
+    for tally in session.tallies.values():
+        counts.update(tally.states)
+    show.console.print(
+        "  ".join(f"{show.state_name(s)} {n}" for s, n in counts.items()) or render(N_("nothing to send"))
+    )
+    report(stopped)
+    if stopped:
+        raise typer.Exit(stopped[0].exit_code)
+
+
+# --- log ------------------------------------------------------------------------------------------------------------
+
+
+@log.command("show", help=render(N_("Print facts in order, one a line.")), epilog=example("log show --last 20"))
+def log_show(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Option("--job", help=render(N_("Only of this document or run.")))] = None,
+    last: Annotated[int | None, typer.Option(min=1, help=render(N_("Only so many, from the end.")))] = None,
+) -> None:
+    app: App = context.obj.app()
+    with app.archive(read_only=True) as archive:
+        wanted: JobId | None = None
+        if name is not None:
+            wanted = _run(archive, name) if name.startswith("run/") else find_job(archive, name).id
+        start = max(0, archive.head().size - last) if last is not None and wanted is None else 0
+        entries = (entry for entry in archive.entries(start) if wanted in (None, entry.job))
+        for entry in entries if last is None else deque(entries, maxlen=last):
+            at = entry.at.astimezone().isoformat(timespec="seconds")
+            where = entry.job if entry.job.startswith("run/") else show.short(entry.job)
+            typer.echo(f"{entry.index:>7} {at} {show.visible(where)} {show.fact(entry.fact)}")
+
+
+def _run(archive: SqliteArchive, name: str) -> JobId:
+    if archive.length(JobId(name)) == 0:
+        raise UsageError(
+            "SA7109",
+            N_("there is no run `{name}`; the newest is {newest}"),
+            hint=N_("`scraper-agent log show` shows their numbers"),
+            name=name,
+            newest=next(reversed(archive.runs()), "-"),
+        )
+    return JobId(name)
+
+
+@log.command(
+    "verify",
+    help=render(N_("Recompute the whole log and its tree, and check every stored body.")),
+    epilog=example("log verify"),
+)
+def log_verify(context: typer.Context) -> None:
+    app: App = context.obj.app()
+    found = verifying.verify(app.home / app.config.archive)
+    for problem in found.problems:
+        show.console.print(show.visible(str(problem)), markup=False, soft_wrap=True)
+    root = found.head.root.hex() if found.head else "-"
+    show.console.print(
+        render(
+            N_("{entries} facts, {blobs} bodies, root {root}"),
+            {"entries": found.entries, "blobs": found.blobs, "root": root},
+        ),
+        soft_wrap=True,
+    )
+    if not found.whole:
+        raise AgentError(
+            "SA7105",
+            N_("the log does not verify: {count} problem(s)"),
+            hint=N_("stop using this archive, keep a copy, and compare with a backup"),
+            count=len(found.problems),
+        )
+    show.console.print(render(N_("The log is whole.")))
+
+
+@log.command("reindex", help=render(N_("Remake the index tables from the facts.")), epilog=example("log reindex"))
+def log_reindex(context: typer.Context) -> None:
+    app: App = context.obj.app()
+    with app.archive() as archive:
+        archive.rebuild_index()
+        told = render(N_("The index is remade from {entries} facts."), {"entries": archive.head().size})
+        show.console.print(told, markup=False)
+
+
+# --- key ------------------------------------------------------------------------------------------------------------
+
+
+@key.command(
+    "new",
+    help=render(N_("Make an SM2 key; prints its index, fingerprint and public key.")),
+    epilog=example("key new"),
+)
+def key_new(context: typer.Context) -> None:
+    app: App = context.obj.app()
+    place = app.config.passphrase
+    passphrase = app.secret(place, "passphrase")
+    if place.env is None and place.file is None and app.secret(place, render(N_("passphrase again"))) != passphrase:
+        raise NeedsPerson("SA7106", N_("the two passphrases differ"), hint=N_("try again"))
+    made = keyfolder.create(app.home / app.config.signing.folder, SecretStr(passphrase), wiring.now())
+    _print_key(made)
+
+
+@key.command("list", help=render(N_("List the keys; nothing secret.")), epilog=example("key list"))
+def key_list(context: typer.Context) -> None:
+    app: App = context.obj.app()
+    for entry in keyfolder.entries(app.home / app.config.signing.folder):
+        _print_key(entry)
+
+
+def _print_key(entry: keyfolder.KeyEntry) -> None:
+    show.console.print(
+        f"{entry.sk} {entry.status} {entry.created:%Y-%m-%d} SM3 {entry.fingerprint}\n   {entry.public_key}",
+        markup=False,
+        soft_wrap=True,
+    )

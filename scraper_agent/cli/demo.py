@@ -1,0 +1,206 @@
+"""`demo`: the whole program against an embedded ERP and an embedded customs platform, in a folder of its own."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from pydantic import SecretStr
+
+from scraper_agent import app as wiring
+from scraper_agent import report
+from scraper_agent.app import App
+from scraper_agent.archive import verify as verifying
+from scraper_agent.cli import show
+from scraper_agent.cli.commands import Session, example, log_to, progress
+from scraper_agent.cli.commands import report as tell_stopped
+from scraper_agent.cli.sandbox import configured_platform
+from scraper_agent.errors import AgentError, UsageError
+from scraper_agent.formats import FORMATS
+from scraper_agent.messages import N_, render
+from scraper_agent.sandbox.erp import LIMIT, USER, Erp
+from scraper_agent.signing import keyfolder
+from scraper_agent.values import State, state
+
+commands = typer.Typer()
+
+RECIPES = ("demo/order", "demo/invoice", "demo/receipt")
+MARKER = ".scraper-agent-demo"
+"""A folder with this file in it was made by an earlier demo and may be emptied."""
+
+_CURRENCIES = ("CNY", "USD", "EUR", "JPY", "KRW", "GBP", "HKD", "SGD", "CHF", "MYR", "TWD")
+
+
+@commands.command(
+    help=render(N_("Try everything: an ERP and a customs platform on this machine, read, checked, signed, sent.")),
+    epilog=example("demo", "demo --folder try"),
+)
+def demo(
+    folder: Annotated[
+        Path, typer.Option(help=render(N_("Where it works; emptied if an earlier demo made it.")))
+    ] = Path("demo"),
+) -> None:
+    with Erp(secrets.token_urlsafe(18)) as erp:
+        trial = Trial(folder=folder, recipes=RECIPES, parameters={"base": erp.url, "user": USER}, password=erp.password)
+        trial.perform()
+        if erp.writes:
+            raise AgentError("SA7303", N_("{count} write(s) reached the ERP"), count=len(erp.writes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """The whole program on one ERP, with the embedded customs platform, in a folder of its own."""
+
+    folder: Path
+    recipes: tuple[str, ...]
+    parameters: Mapping[str, str]
+    password: str
+    limit: Decimal = LIMIT
+    """Orders and invoices above it are held, in whatever currency."""
+
+    def perform(self) -> None:
+        """Read, check, sign, send, verify, report, and tell what to do next.
+
+        Raises:
+            AgentError: the ERP cannot be read, or the log does not verify.
+        """
+        _empty(self.folder)
+        _write_secret(self.folder / "erp-password", self.password)
+        passphrase = secrets.token_urlsafe(18)
+        _write_secret(self.folder / "passphrase", passphrase)
+        _configure(self)
+        keyfolder.create(self.folder / "keys", SecretStr(passphrase), wiring.now())
+        with _platform(self) as app:
+            _run(app, self)
+
+
+def _run(app: App, trial: Trial) -> None:
+    folder = trial.folder
+    with app.archive() as archive, progress() as bar:
+        session = Session(app=app, archive=archive, bar=bar)
+        for name in trial.recipes:
+            loaded = app.recipe(name)
+            session.harvest(loaded, app.parameters(loaded, {}))
+        stopped = session.advance()
+        task = bar.add_task(render(N_("verifying the log, writing the report")), total=1)
+        found = verifying.verify(app.home / app.config.archive)
+        report.write(
+            folder / "report.html",
+            archive,
+            session.runs,
+            list(session.documents),
+            FORMATS,
+            now=wiring.now(),
+            verified=report.Verified(
+                entries=found.entries,
+                root=found.head.root.hex() if found.head else "",
+                problems=tuple(map(str, found.problems)),
+            ),
+        )
+        bar.advance(task)
+    show.console.print(show.closing(session.tallies, FORMATS))
+    tell_stopped(stopped)
+    if not found.whole:
+        raise AgentError("SA7105", N_("the log does not verify: {count} problem(s)"), count=len(found.problems))
+    _tell(app, folder, found.entries, trial.recipes[0])
+
+
+def _tell(app: App, folder: Path, entries: int, recipe: str) -> None:
+    told = (
+        (
+            N_("No request but permitted ones reached the ERP. The log of {entries} facts is whole."),
+            {"entries": entries},
+        ),
+        (N_("Report, opens in any browser: {path}"), {"path": folder / "report.html"}),
+    )
+    for text, values in told:
+        show.console.print(render(text, values), markup=False, soft_wrap=True)
+    name = show.short(_first_held(app))
+    config = f"scraper-agent -c {folder / 'config.yaml'}"
+    show.console.print(render(N_("Go on with:")), markup=False)
+    for line, why in (
+        (f"{config} jobs --state blocked", N_("what was stopped, and why")),
+        (f"{config} jobs --state held", N_("what waits for a person")),
+        (f"{config} job {name} --origins", N_("one document, and where each value was read")),
+        (f"{config} approve {name} --reason checked", N_("let it leave")),
+        (f"{config} sandbox platform", N_("start the platform again, in a second terminal; then:")),
+        (f"{config} send", N_("sign and send what is approved")),
+        (f"{config} log verify", N_("recompute the whole log")),
+        (f"scraper-agent recipe explain {recipe}", N_("what the robot does on the ERP's pages")),
+    ):
+        show.console.print(f"  {line}\n      [dim]{render(why)}[/]", soft_wrap=True)
+
+
+def _first_held(app: App) -> str:
+    with app.archive(read_only=True) as archive:
+        return next(id for id in archive.documents() if state(archive.job(id)) is State.HELD)
+
+
+def _empty(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARKER).is_file():
+            raise UsageError(
+                "SA7301",
+                N_("{path} is not empty and was not made by a demo"),
+                hint=N_("give another folder by --folder"),
+                path=folder,
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).touch()
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(secret, encoding="utf-8")
+
+
+@contextmanager
+def _platform(trial: Trial) -> Iterator[App]:
+    """The agent with the platform it sends to: who listens on which port with which key is known once it runs."""
+    config = trial.folder / "config.yaml"
+    with configured_platform(App.load(config), 0) as platform:
+        _configure(trial, url=platform.url, public_keys=platform.public_keys)
+        app = App.load(config, tell=lambda step: show.talk.print(step, markup=False))
+        log_to(app)
+        yield app
+
+
+def _configure(
+    trial: Trial, *, url: str = "http://127.0.0.1:9/receive", public_keys: Mapping[str, str] | None = None
+) -> None:
+    amounts = ("purchaseOrder", "foreignInvoice")
+    limits = {format: {"amounts": {currency: str(trial.limit) for currency in _CURRENCIES}} for format in amounts}
+    policy = {"automatic": {**limits, "goodsReceipt": {"lines": "500"}}}
+    config = {
+        "enterprise": {
+            "name": "上海启明精工有限公司",
+            "uscc": "91350100M000100Y43",
+            "customs_code": "3122230001",
+            "customs_master": "2200",
+        },
+        "erps": {
+            trial.recipes[0].split("/")[0]: {
+                "parameters": dict(trial.parameters),
+                "secrets": {"password": {"file": "erp-password"}},
+            }
+        },
+        "signing": {"kind": "file", "folder": "keys", "key": "01"},
+        "passphrase": {"file": "passphrase"},
+        "receiver": {
+            "ak": "310001",
+            "transport": {"kind": "https", "url": url},
+            "public_keys": dict(public_keys or {}),
+        },
+    }
+    for name, data in (("config.yaml", config), ("policy.yaml", policy)):
+        text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
+        (trial.folder / name).write_text(text, encoding="utf-8")

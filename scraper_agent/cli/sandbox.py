@@ -1,0 +1,109 @@
+"""`sandbox erp | platform`: the two servers of the demo, by themselves, on loopback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from scraper_agent import app as wiring
+from scraper_agent.app import App
+from scraper_agent.cli import show
+from scraper_agent.cli.commands import example
+from scraper_agent.errors import AgentError, UsageError
+from scraper_agent.formats import FORMATS
+from scraper_agent.messages import N_, render
+from scraper_agent.sandbox.erp import Erp
+from scraper_agent.sandbox.platform import Platform
+from scraper_agent.signing import keyfolder
+
+commands = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help=render(N_("An ERP and a customs platform to try everything against.")),
+)
+
+DATABASE = "platform.db"
+
+
+@commands.command(
+    help=render(
+        N_("Serve the demo ERP on loopback until Ctrl-C; its password is `sandbox` unless a file says another.")
+    ),
+    epilog=example("sandbox erp --port 8080"),
+)
+def erp(
+    port: Annotated[int, typer.Option(min=0, max=65535, help=render(N_("0 takes a free one.")))] = 8080,
+    password_file: Annotated[Path | None, typer.Option(help=render(N_("A file that holds the password.")))] = None,
+) -> None:
+    password = _password(password_file) if password_file is not None else "sandbox"
+    with _taking(port), Erp(password, port=port) as server:
+        show.console.print(server.url, markup=False)
+        _until_interrupted()
+
+
+def _password(path: Path) -> str:
+    try:
+        password = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "SA7112", N_("the password in {path} cannot be read: {reason}"), path=path, reason=str(error)
+        ) from error
+    if not password:
+        raise UsageError("SA7113", N_("{path} holds no password"), path=path)
+    return password
+
+
+@contextmanager
+def _taking(port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AgentError(
+            "SA7114",
+            N_("cannot listen on port {port}: {reason}"),
+            hint=N_("end the other program, or give another port"),
+            port=port,
+            reason=error.strerror or str(error),
+        ) from error
+
+
+@commands.command(
+    help=render(N_("Serve the customs platform of the config on loopback until Ctrl-C; knows the config's keys.")),
+    epilog=example("sandbox platform"),
+)
+def platform(context: typer.Context) -> None:
+    app: App = context.obj.app()
+    port = urlsplit(app.config.receiver.transport.url).port or 0
+    with _taking(port), configured_platform(app, port) as server:
+        show.console.print(server.url, markup=False)
+        for sk, public_key in server.public_keys.items():
+            show.console.print(f'{sk}: "{public_key}"', markup=False, soft_wrap=True)
+        _until_interrupted()
+
+
+def configured_platform(app: App, port: int) -> Platform:
+    """Knows the enterprise by its `ak` and the public keys of its key folder; keeps its data beside the config."""
+    ak = app.config.receiver.ak
+    keys = {(ak, k.sk): k.public_key for k in keyfolder.entries(app.home / app.config.signing.folder)}
+    return Platform(
+        wiring.now,
+        keys,
+        FORMATS,
+        database=app.home / DATABASE,
+        port=port,
+        profile=app.config.receiver.profile,
+    )
+
+
+def _until_interrupted() -> None:
+    show.talk.print(render(N_("Ctrl-C ends it.")))
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        show.talk.print()

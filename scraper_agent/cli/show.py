@@ -1,0 +1,167 @@
+"""What the commands print: tables, one document, facts. Text of pages is escaped: it may hold terminal codes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scraper_agent import canonical
+from scraper_agent.format import Document, Format
+from scraper_agent.messages import N_, render
+from scraper_agent.values import Draft, Fact, Finding, Job, Severity, State, Verdict, state
+
+console = Console(highlight=False)
+talk = Console(stderr=True, highlight=False)
+
+_COLOURS = {
+    State.BLOCKED: "red",
+    State.REJECTED: "red",
+    State.STOPPED: "red",
+    State.HELD: "yellow",
+    State.UNKNOWN: "yellow",
+    State.WAITING: "yellow",
+    State.RECEIPTED: "green",
+}
+_SHORT = 12
+"""Digits of a job's number that are shown and that are enough to name it."""
+
+
+def state_name(of: State) -> str:
+    names = {
+        State.READ: N_("read"),
+        State.BLOCKED: N_("blocked"),
+        State.HELD: N_("held"),
+        State.APPROVED: N_("approved"),
+        State.DECLINED: N_("declined"),
+        State.SIGNED: N_("signed"),
+        State.UNKNOWN: N_("unknown"),
+        State.WAITING: N_("waiting"),
+        State.RECEIPTED: N_("receipted"),
+        State.REJECTED: N_("rejected"),
+        State.STOPPED: N_("stopped"),
+    }
+    return render(names[of])
+
+
+def plain(text: str) -> str:
+    """Text of a page, safe for a terminal: no control characters, no markup."""
+    return escape("".join(c if c.isprintable() else " " for c in text))
+
+
+def visible(text: str) -> str:
+    """Text whose control characters are told, not obeyed: in JSON it stays the same JSON. Line feeds stay."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text)
+
+
+def short(id: str) -> str:
+    return id.rsplit("/", 1)[-1][:_SHORT]
+
+
+@dataclass(slots=True)
+class Tally:
+    """One line of the closing table."""
+
+    read: int = 0
+    refused_pages: int = 0
+    refused_requests: int = 0
+    states: Counter[State] = field(default_factory=Counter)
+
+
+def closing(tallies: Mapping[str, Tally], formats: Mapping[str, Format]) -> Table:
+    """By format: read, blocked, held, sent, receipted, refused requests."""
+    table = Table(
+        title=render(N_("What was read and what became of it")),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    table.add_column(render(N_("format")), no_wrap=True)
+    heads = (
+        N_("read"),
+        N_("blocked"),
+        N_("held"),
+        N_("sent"),
+        N_("receipted"),
+        N_("refused pages"),
+        N_("refused requests"),
+    )
+    for head in heads:
+        table.add_column(render(head), justify="right")
+    total = [0] * len(heads)
+    for name, tally in tallies.items():
+        sent = sum(tally.states[s] for s in (State.RECEIPTED, State.REJECTED, State.UNKNOWN))
+        row = [
+            tally.read,
+            tally.states[State.BLOCKED],
+            tally.states[State.HELD],
+            sent,
+            tally.states[State.RECEIPTED],
+            tally.refused_pages,
+            tally.refused_requests,
+        ]
+        total = [a + b for a, b in zip(total, row, strict=True)]
+        table.add_row(f"{formats[name].zh}\n[dim]{name}[/]", *map(str, row))
+    table.add_section()
+    table.add_row(render(N_("in all")), *map(str, total))
+    return table
+
+
+def jobs(listed: Iterable[tuple[Job, str]]) -> Table:
+    table = Table()
+    for head, whole in ((N_("job"), True), (N_("format"), True), (N_("number"), False), (N_("state"), True)):
+        table.add_column(render(head), overflow="fold", no_wrap=whole)
+    table.add_column(render(N_("why")), overflow="fold")
+    for job, why in listed:
+        draft = job.facts[0]
+        if not isinstance(draft, Draft):
+            continue
+        now = state(job)
+        colour = _COLOURS.get(now, "default")
+        table.add_row(short(job.id), draft.format, plain(draft.key), f"[{colour}]{state_name(now)}[/]", plain(why))
+    return table
+
+
+def document(of: Document, format: Format) -> Table:
+    """Header fields, then lines."""
+    table = Table(title=f"{format.zh} {format.name}", title_justify="left", show_lines=False)
+    table.add_column(render(N_("field")))
+    table.add_column(render(N_("name")))
+    table.add_column(render(N_("value")), overflow="fold")
+    for id, value in of.header.items():
+        table.add_row(id, format.header_fields[id].zh, plain(str(value)))
+    for number, line in enumerate(of.lines, 1):
+        table.add_section()
+        for id, value in line.items():
+            table.add_row(f"lines[{number}].{id}", format.line_fields[id].zh, plain(str(value)))
+    return table
+
+
+def finding(of: Finding) -> str:
+    colour = "red" if of.severity is Severity.ERROR else "yellow"
+    return f"[{colour}]{of.code}[/] {of.field} {plain(render(of.text, of.values))}"
+
+
+def findings(verdict: Verdict) -> str:
+    return "; ".join(f"{f.code} {f.field} {render(f.text, f.values)}" for f in verdict.findings)
+
+
+def fact(of: Fact) -> str:
+    """One fact in one line of `Kind {json}`."""
+    return visible(f"{type(of).__name__} {canonical.dumps(of).decode()}")
+
+
+def as_json(value: object) -> None:
+    console.print(visible(json.dumps(value, ensure_ascii=False, indent=2)), markup=False, soft_wrap=True)
+
+
+def lines(of: Sequence[str]) -> None:
+    for line in of:
+        console.print(visible(line), markup=False, soft_wrap=True)

@@ -1,0 +1,103 @@
+"""What config.yaml may say. Paths in it are relative to its own folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from scraper_agent import envelope, sending, signing
+from scraper_agent.messages import N_
+from scraper_agent.rules.identity import USCC_LENGTH, credit_code_check
+from scraper_agent.signing import keyfolder, sm2
+from scraper_agent.yamlfile import Wrong
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SecretPlace(Strict):
+    """Where a secret is: never its value. Nothing given: asked for at the terminal."""
+
+    env: str | None = Field(None, description="Name of an environment variable.")
+    file: Path | None = Field(None, description="A file that holds it on its first line.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SecretPlace:
+        if self.env is not None and self.file is not None:
+            raise Wrong(N_("give `env` or `file`, not both"))
+        return self
+
+
+def _public_key(text: str) -> str:
+    try:
+        return sm2.parse_public(text.lower())
+    except ValueError:
+        raise Wrong(
+            N_("`{seen}` is not an SM2 public key"),
+            hint=N_("128 hex digits, a point of the curve: copy it as the receiving side gave it out"),
+            seen=text[:40],
+        ) from None
+
+
+class Enterprise(Strict):
+    """The enterprise's profile: what no page of an ERP shows."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    uscc: str = Field(description="统一社会信用代码, 18 characters.")
+    customs_code: str = Field("", pattern=r"^([0-9A-Z]{10})?$", description="海关注册编码, 10 characters.")
+    customs_master: str = Field("", pattern=r"^([0-9]{4})?$", description="主管海关, 4 digits.")
+    special_zone: Literal["0", "1"] = Field("0", description="1: in a special customs supervision zone.")
+
+    @model_validator(mode="after")
+    def _check_character(self) -> Enterprise:
+        try:
+            right = len(self.uscc) == USCC_LENGTH and credit_code_check(self.uscc) == self.uscc[-1]
+        except ValueError:
+            right = False
+        if not right:
+            raise Wrong(
+                N_("`{seen}` is not a unified social credit code: its check character is wrong"),
+                hint=N_("copy the 18 characters from the business licence"),
+                seen=self.uscc,
+            )
+        return self
+
+
+class BrowserSettings(Strict):
+    executable: Path | None = Field(None, description="Default: Edge, Chrome, Chromium, Playwright's own, as found.")
+    headless: bool = True
+    images: bool = Field(default=True, description="Keep an image of every page that is read.")
+
+
+class Erp(Strict):
+    """One ERP: parameters of its recipes, and where its secrets are."""
+
+    parameters: dict[str, str] = {}
+    secrets: dict[str, SecretPlace] = {}
+
+
+class ReceiverSettings(Strict):
+    """The platform that documents are sent to."""
+
+    ak: envelope.SystemId
+    transport: sending.Config
+    public_keys: dict[keyfolder.KeyIndex, Annotated[str, AfterValidator(_public_key)]] = Field(
+        description="The platform's SM2 public keys by `sk`, as agreed with it on another way than the network."
+    )
+    profile: envelope.Profile = envelope.DEFAULT
+
+
+class Config(Strict):
+    enterprise: Enterprise
+    archive: Path = Path("archive.db")
+    recipes: Path = Path("recipes")
+    policy: Path = Path("policy.yaml")
+    log: Path = Path("agent.log")
+    browser: BrowserSettings = BrowserSettings()
+    erps: dict[str, Erp] = Field({}, description="By the first part of a recipe's name: `demo` for `demo/order`.")
+    signing: signing.Config
+    passphrase: SecretPlace = SecretPlace()
+    receiver: ReceiverSettings

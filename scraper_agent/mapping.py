@@ -1,0 +1,484 @@
+"""Frozen pages -> documents, with the origin of every value. Pure: the same bytes give the same document, years later.
+
+Two kinds of trouble. The page lacks a place that the recipe names, or has two: `PageError`, the page is refused. A
+place holds text that is no value of its field: the field stays empty and a finding says so, which blocks the document.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from functools import cache
+
+from scraper_agent import canonical, convert
+from scraper_agent.convert import Unreadable
+from scraper_agent.errors import PageError
+from scraper_agent.format import Document, Field, Format, Type, Value, encode
+from scraper_agent.messages import N_
+from scraper_agent.page import Element, FrozenPage, Spot, Table, absent
+from scraper_agent.recipe import Key, Read, Recipe, Rows, Source, parts
+from scraper_agent.values import Digest, Finding, JobId, Severity
+
+CHINA_TIME = timezone(timedelta(hours=8))
+
+_TEXT = Type.parse("an..ul")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where one value came from: enough to point at its pixels and to repeat every step from there to the value."""
+
+    field: str
+    page: Digest | None
+    """The frozen page; None for a value of the enterprise's profile."""
+    frame: str
+    target: str
+    raw: str
+    steps: tuple[str, ...]
+    value: str
+    box: tuple[int, int, int, int] | None
+    """x, y, width, height on the page's image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one page says. `header` and `lines` hold the fields of the format that have a value."""
+
+    record: str
+    header: Mapping[str, Value]
+    lines: tuple[Mapping[str, Value], ...]
+    unread: tuple[Finding, ...]
+    origins: tuple[Origin, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a Read is resolved: a page, and for lines a row of a table on it."""
+
+    page: FrozenPage
+    digest: Digest
+    table: Table | None = None
+    row: Element | None = None
+    number: int = 0
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    """Of the row, counted anew where the text of a column changes; by that column."""
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads the pages of one run; pages of `sources` come first and are remembered."""
+
+    recipe: Recipe
+    format: Format
+    lookups: Mapping[str, Mapping[str, str]]
+    profile: Mapping[str, str]
+    rows: dict[str, dict[str, list[_Row]]] = field(default_factory=dict)
+    """Source -> key -> its rows."""
+    beside: dict[str, Place] = field(default_factory=dict)
+    """Other snaps of the record whose document comes next."""
+
+    def pages_beside(self) -> frozenset[str]:
+        """The snaps that the document reads beside its own."""
+        return frozenset(r.page for r in _all(self._document_reads()) if r.page is not None)
+
+    def is_beside(self, page_name: str) -> bool:
+        return page_name in self.pages_beside()
+
+    def lay_beside(self, page_name: str, frozen: bytes, digest: Digest) -> None:
+        """Keep a snap for the document that comes next.
+
+        Raises:
+            PageError: not a frozen page.
+        """
+        self.beside[page_name] = Place(page=FrozenPage(frozen, labels=self._labels), digest=digest)
+
+    def _document_reads(self) -> Iterator[Read]:
+        rule = self.recipe.document
+        yield from (rule.record, *rule.header.values(), *rule.lines.values.values())
+
+    def is_source(self, page_name: str) -> bool:
+        return any(s.page == page_name for s in self.recipe.sources.values())
+
+    def learn(self, page_name: str, frozen: bytes, digest: Digest) -> None:
+        """Remember the rows of a source's page.
+
+        Raises:
+            PageError: the page lacks what the source names, shows fewer rows than it declares, or has a place whose
+                text does not match its pattern.
+        """
+        for name, source in self.recipe.sources.items():
+            if source.page == page_name:
+                try:
+                    rows = list(self._source_rows(source, FrozenPage(frozen), digest))
+                except Unreadable as error:
+                    raise PageError("SA2302", error.text, **error.values_seen) from None
+                known = self.rows.setdefault(name, {})
+                for key, row in rows:
+                    known.setdefault(key, []).append(row)
+
+    def _source_rows(self, source: Source, page: FrozenPage, digest: Digest) -> Iterator[tuple[str, _Row]]:
+        reads = [*source.take.values(), *parts(source.key)]
+        whole = Place(page=page, digest=digest)
+        for place in [whole] if source.rows is None else self._places(page, digest, source.rows, reads):
+            try:
+                key = self._key(source.key, place)
+            except Unreadable:
+                continue  # whoever asks for it will be told that the source has no such key
+            if key is not None:
+                yield key.text, {name: self._taken(read, place) for name, read in source.take.items()}
+
+    def read(self, frozen: bytes, digest: Digest) -> Reading:
+        """The document on one page.
+
+        Raises:
+            PageError: the page lacks a place, has it twice, shows fewer lines than it declares, or does not tell which
+                record it is.
+        """
+        try:
+            return self._read(frozen, digest)
+        finally:
+            self.beside.clear()
+
+    def _read(self, frozen: bytes, digest: Digest) -> Reading:
+        rule = self.recipe.document
+        page = FrozenPage(frozen, within=rule.within, labels=self._labels)
+        whole = Place(page=page, digest=digest)
+        notes = _Notes()
+        header = self._values(rule.header, self.format.header_fields, whole, "", notes)
+        lines = [
+            self._values(rule.lines.values, self.format.line_fields, place, f"lines[{place.number}].", notes)
+            for place in self._places(page, digest, rule.lines, rule.lines.values.values())
+        ]
+        try:
+            record = self._taken(rule.record, whole)
+        except Unreadable as error:
+            raise PageError("SA2302", error.text, **error.values_seen) from None
+        if record is None or not record.text:
+            raise absent(_named(rule.record), page.url)
+        return Reading(
+            record=record.text,
+            header=header,
+            lines=tuple(lines),
+            unread=tuple(notes.findings),
+            origins=tuple(notes.origins),
+        )
+
+    @property
+    def _labels(self) -> frozenset[str]:
+        """Every label that the recipe names: none of them is another's value."""
+        return frozenset(r.label for r in _all(self._document_reads()) if r.label is not None)
+
+    def _places(self, page: FrozenPage, digest: Digest, rows: Rows, reads: Iterable[Read]) -> Iterator[Place]:
+        named = list(_all(reads))
+        needed = [r for r in named if r.css is None and r.page is None and not r.optional]
+        columns = {r.column for r in needed if r.column is not None}
+        groups = {r.per for r in named if r.per is not None}
+        table = page.table(columns | groups, rows.table)
+        records = page.rows(table, rows.rows, rows.skip)
+        if rows.declared is not None:
+            declared = page.count(rows.declared)
+            if declared != len(records):
+                raise PageError(
+                    "SA2301",
+                    N_("the page {url} shows {seen} rows, but declares {expected}"),
+                    hint=N_(
+                        "rows may still be folded away: add an `unfold` step; or correct `rows`, `skip`, `declared`"
+                    ),
+                    url=page.url,
+                    seen=len(records),
+                    expected="-" if declared is None else declared,
+                )
+        counted = dict.fromkeys(groups, ("", 0))
+        for number, row in enumerate(records, 1):
+            for column, (before, count) in counted.items():
+                text = page.cell(table, row, column).text
+                counted[column] = (text, count + 1 if text == before else 1)
+            numbers = {column: count for column, (_, count) in counted.items()}
+            yield Place(page=page, digest=digest, table=table, row=row, number=number, numbers=numbers)
+
+    def _values(
+        self, reads: Mapping[str, Read], fields: Mapping[str, Field], place: Place, prefix: str, notes: _Notes
+    ) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        for id, read in reads.items():
+            try:
+                taken = self._taken(read, place)
+                if taken is None or not taken.text:
+                    continue
+                value, taken = self._converted(read, fields[id].type, taken)
+            except Unreadable as error:
+                notes.findings.append(
+                    Finding(
+                        code="SA2302",
+                        severity=Severity.ERROR,
+                        field=prefix + id,
+                        text=error.text,
+                        values=error.values_seen,
+                    )
+                )
+                continue
+            found[id] = value
+            notes.origins.append(taken.origin(prefix + id, value))
+        return found
+
+    # --- one value --------------------------------------------------------------------------------------------------
+
+    def _taken(self, read: Read, place: Place) -> _Taken | None:
+        """The text of one value, its `pattern` applied; None if an optional place is not there.
+
+        Raises:
+            PageError: the place is not there, or is ambiguous.
+            Unreadable: the text does not match `pattern`, or the key is not in the source.
+        """
+        if read.profile is not None:
+            value = self.profile.get(read.profile, "")
+            taken: _Taken | None = _Taken(text=value, target=f"profile {read.profile}", raw=value)
+        elif read.source is not None:
+            taken = self._joined(read, place)
+        else:
+            taken = self._on_page(read, place if read.page is None else self._aside(read.page, place))
+        return taken if taken is None or read.pattern is None or not taken.text else taken.cut(read.pattern)
+
+    def _aside(self, name: str, place: Place) -> Place:
+        if name not in self.beside:
+            raise absent(f"page {name}", place.page.url)
+        return self.beside[name]
+
+    def _on_page(self, read: Read, place: Place) -> _Taken | None:
+        if read.url:
+            return _Taken(text=place.page.url, target="url", raw=place.page.url, place=place)
+        if read.row:
+            number = str(place.number if read.per is None else place.numbers[read.per])
+            return _Taken(text=number, target="row", raw=number, place=place, element=place.row)
+        spot = self._spot(read, place)
+        if spot is None:
+            if read.optional:
+                return None
+            raise absent(_named(read), place.page.url)
+        return _Taken(text=spot.text, target=spot.found_by, raw=spot.text, place=place, element=spot.element)
+
+    def _spot(self, read: Read, place: Place) -> Spot | None:
+        page = place.page
+        spot: Spot | None = None
+        if read.label is not None:
+            spot = page.by_label(read.label)
+        elif read.column is not None and place.table is not None and page.has_column(place.table, read.column):
+            spot = page.cell(place.table, place.row, read.column) if place.row is not None else None
+        if spot is None and read.css is not None:
+            spot = page.by_css(read.css, place.row, hidden=read.hidden, attribute=read.attribute)
+        return spot
+
+    def _key(self, reads: Key, place: Place) -> _Taken | None:
+        """What rows are looked up by; None if a part of it is empty or not there."""
+        taken = [self._taken(part, place) for part in parts(reads)]
+        found = [part for part in taken if part is not None and part.text]
+        if len(found) < len(taken):
+            return None
+        text, target = " | ".join(p.text for p in found), " | ".join(p.target for p in found)
+        return replace(found[0], text=text, target=target)
+
+    def _joined(self, read: Read, place: Place) -> _Taken | None:
+        if read.source is None or read.by is None or read.take is None:
+            raise ValueError("checked by the recipe's model")
+        key = self._key(read.by, place)
+        if key is None:
+            return None
+        rows = self.rows.get(read.source, {}).get(key.text, [])
+        found = {taken.text: taken for row in rows if (taken := row[read.take]) is not None}
+        if len(found) == 1:
+            (taken,) = found.values()
+            return taken.after(f"{read.source} {key.text!r} ({key.target})")
+        if found:
+            raise Unreadable(
+                N_("{source} has `{key}` more than once, with different values: {seen}"),
+                source=read.source,
+                key=key.text,
+                seen=", ".join(sorted(found)),
+            )
+        if rows:
+            return None
+        raise Unreadable(N_("{source} has no `{key}`"), source=read.source, key=key.text)
+
+    def _converted(self, read: Read, type: Type, taken: _Taken) -> tuple[Value, _Taken]:
+        """The value, and how it was made of the text."""
+        locale = self.recipe.locale
+        if read.lookup is not None:
+            table = self.lookups[read.lookup]
+            if taken.text not in table:
+                raise Unreadable(
+                    N_("`{seen}` is not in the lookup table `{table}`"), seen=taken.text, table=read.lookup
+                )
+            taken = taken.made(f"lookup {read.lookup}", table[taken.text])
+        kind = read.convert or {"number": "decimal", "date": "date", "datetime": "date"}.get(type.holds, "text")
+        match kind:
+            case "decimal" | "integer":
+                number = convert.number(taken.text, locale, whole=kind == "integer")
+                taken = taken.made(kind, format(number, "f"))
+                return number if type.holds == "number" else taken.text, taken
+            case "date":
+                day = convert.day(taken.text, read.date or locale.date)
+                taken = taken.made("date", day.isoformat())
+                return day if type.holds == "date" else taken.text, taken
+            case _:
+                return taken.text, taken
+
+
+_Row = Mapping[str, "_Taken | None"]
+
+
+@dataclass(slots=True)
+class _Notes:
+    findings: list[Finding] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """Text on its way from a page to a value."""
+
+    text: str
+    target: str
+    raw: str
+    place: Place | None = None
+    element: Element | None = None
+    steps: tuple[str, ...] = ()
+
+    def made(self, by: str, text: str) -> _Taken:
+        return self if text == self.text else replace(self, text=text, steps=(*self.steps, f"{by}: {text}"))
+
+    def after(self, step: str) -> _Taken:
+        return replace(self, steps=(*self.steps, step))
+
+    def cut(self, pattern: str) -> _Taken:
+        match = _compiled(pattern).search(self.text)
+        if match is None:
+            raise Unreadable(N_("`{seen}` does not match {expected}"), seen=self.text[:120], expected=pattern)
+        return self.made(f"pattern {pattern}", match[1].strip())
+
+    def origin(self, field: str, value: Value) -> Origin:
+        page = self.place.page if self.place is not None else None
+        box = page.layout.box(self.element) if page is not None and self.element is not None else None
+        return Origin(
+            field=field,
+            page=self.place.digest if self.place is not None else None,
+            frame=page.frame_path(self.element) if page is not None and self.element is not None else "/",
+            target=self.target,
+            raw=self.raw,
+            steps=self.steps,
+            value=value.isoformat() if isinstance(value, date) else str(value),
+            box=(box.x, box.y, box.width, box.height) if box is not None else None,
+        )
+
+
+# --- from a reading to a document -----------------------------------------------------------------------------------
+
+
+def business_key(reading: Reading, format: Format) -> str:
+    """The number by which people know the document; `?` and the record if the page shows none."""
+    parts = [str(reading.header[f]) for f in format.key if f in reading.header]
+    return " ".join(parts) if parts and format.key[0] in reading.header else f"?{reading.record}"
+
+
+def job_id(reading: Reading, format: Format) -> JobId:
+    """The same record with the same content is the same job, whenever and by whatever run it is read."""
+    content = encode(Document(format=format.name, header=reading.header, lines=reading.lines), format)
+    identity = canonical.dumps([format.name, reading.record, content.decode()])
+    return JobId(f"doc/{format.name}/{canonical.sm3(identity).hex()}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """What a document says of how it came about."""
+
+    page: Digest
+    taken_at: datetime
+    reported_at: datetime
+    changed: bool
+    """An earlier version of the document was accepted by the receiver."""
+    operator: str | None
+    """SM3 of the ERP account, 64 hex digits."""
+
+
+def document(
+    reading: Reading, format: Format, recipe: Recipe, profile: Mapping[str, str], id: JobId, stamp: Stamp
+) -> Document:
+    """The reading with the header that all formats share."""
+    guid = canonical.sm3(id.encode()).hex()[:32].upper()
+    common: dict[str, Value] = {
+        "recordGuid": "-".join((guid[:8], guid[8:12], guid[12:16], guid[16:20], guid[20:])),
+        "formatCode": format.name,
+        "schemaVersion": format.version,
+        "actionType": "2" if stamp.changed else "1",
+        "reportDateTime": _local(stamp.reported_at),
+        "captureDateTime": _local(stamp.taken_at),
+        "erpSystemCode": recipe.erp,
+        "recipeId": recipe.recipe,
+        "recipeVersion": recipe.version,
+        "sourceRecordKey": reading.record,
+        "sourcePageDigest": stamp.page.removeprefix("sm3:"),
+    }
+    for field_id, key in PROFILE_FIELDS.items():
+        if profile.get(key):
+            common[field_id] = profile[key]
+    if stamp.operator is not None:
+        common["operatorAccountHash"] = stamp.operator
+    return Document(format=format.name, header={**common, **reading.header}, lines=reading.lines)
+
+
+PROFILE_FIELDS = {
+    "enterpriseUscc": "uscc",
+    "enterpriseName": "name",
+    "enterpriseCustomsCode": "customs_code",
+    "customsMasterCode": "customs_master",
+    "inSpecialZone": "special_zone",
+}
+"""Fields of the common header that no page shows, and the keys of the enterprise's profile that hold them."""
+
+
+COMMON_FIELDS = frozenset(PROFILE_FIELDS) | {
+    "recordGuid",
+    "formatCode",
+    "schemaVersion",
+    "actionType",
+    "reportDateTime",
+    "captureDateTime",
+    "erpSystemCode",
+    "recipeId",
+    "recipeVersion",
+    "operatorAccountHash",
+    "sourceRecordKey",
+    "sourcePageDigest",
+}
+"""Fields of the common header that `document` gives."""
+
+
+def amount(document: Document, format: Format) -> tuple[str, Decimal] | None:
+    """Currency and amount that limits of approval are about; None if the document has none."""
+    value = document.header.get(format.amount) if format.amount else None
+    currency = document.header.get(format.currency) if format.currency else ""
+    return (str(currency), value) if isinstance(value, Decimal) and currency is not None else None
+
+
+def _local(moment: datetime) -> datetime:
+    """Local time of China, to the second, as the standard writes it."""
+    return moment.astimezone(CHINA_TIME).replace(microsecond=0, tzinfo=None)
+
+
+def _all(reads: Iterable[Read]) -> Iterator[Read]:
+    for read in reads:
+        yield read
+        if read.by is not None:
+            yield from _all(parts(read.by))
+
+
+def _named(read: Read) -> str:
+    ways = (("label", read.label), ("column", read.column), ("css", read.css), ("url", "url" if read.url else None))
+    return " / ".join(f"{name} {value}" for name, value in ways if value) or "row"
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)

@@ -1,0 +1,562 @@
+"""The program. `harvest` turns a recipe into document jobs; `advance` takes one job as far as it goes, fact by fact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, assert_never
+
+from scraper_agent import approval, canonical, envelope, mapping, messages
+from scraper_agent.convert import Unreadable
+from scraper_agent.errors import AgentError, BusinessError, PageError, SendFailed, SendUnknown
+from scraper_agent.format import Context, Document, Format, decode, encode
+from scraper_agent.messages import N_
+from scraper_agent.ports import Archive, Browser, Clock, Page, Sighting, Signer, Transport, Trouble, Verify
+from scraper_agent.recipe import Recipe
+from scraper_agent.values import (
+    Approval,
+    Attempt,
+    Digest,
+    Draft,
+    Envelope,
+    Fact,
+    Failure,
+    Fault,
+    Finding,
+    Job,
+    JobId,
+    ListRead,
+    Receipt,
+    Refused,
+    Retry,
+    RunEnded,
+    RunFact,
+    RunStarted,
+    Snapshot,
+    Verdict,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """The other end: who we are to it, and how its receipts are known to be its own."""
+
+    ak: str
+    profile: envelope.Profile
+    public_keys: Mapping[str, str]
+    """`sk` -> 128 hex digits."""
+    verify: Verify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One harvest: what is read and in whose name."""
+
+    recipe: Recipe
+    recipe_source: bytes
+    lookups: Mapping[str, Mapping[str, str]]
+    parameters: Mapping[str, str]
+    policy_source: bytes
+    started_by: str
+    agent: str
+    dry_run: bool = False
+    most_documents: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Harvest:
+    """What a harvest found. `documents` are all jobs it read, new or known."""
+
+    documents: dict[JobId, Draft] = field(default_factory=dict)
+    faults: int = 0
+    refused: int = 0
+    complete: bool = True
+    told: AgentError | None = None
+    """The last trouble that was logged."""
+
+
+Watch = Callable[[JobId, Fact], None]
+"""Hears of every fact as soon as it is durable."""
+
+
+def _silent(_job: JobId, _fact: Fact) -> None:
+    pass
+
+
+@dataclass(slots=True, kw_only=True)
+class Pipeline:
+    archive: Archive
+    now: Clock
+    formats: Mapping[str, Format]
+    profile: Mapping[str, str]
+    policy: approval.Policy
+    signer: Callable[[], Signer]
+    """Asked for at the first signature, so that reading and checking need no passphrase."""
+    transport: Transport
+    receiver: Receiver
+    watch: Watch = _silent
+    doubts: list[tuple[JobId, AgentError]] = field(default_factory=list)
+    """Sends that failed or whose outcome is unknown, and answers that proved nothing: for whoever runs this to be told.
+    """
+    _names: dict[JobId, dict[str, frozenset[str]]] = field(default_factory=dict)
+
+    # --- harvest ----------------------------------------------------------------------------------------------------
+
+    def harvest(self, id: JobId, plan: Plan, browser: Browser) -> Harvest:
+        """Read the ERP and make a job of every document. May be repeated after a kill: what is known stays one job.
+
+        Raises:
+            AgentError: the ERP cannot be reached or entered; what was read before stays.
+        """
+        run = _Run(self, id, self.archive.length(id))
+        run.append(self._started(plan))
+        found = Harvest()
+        format = self.formats[plan.recipe.format]
+        reader = mapping.Reader(recipe=plan.recipe, format=format, lookups=plan.lookups, profile=self.profile)
+        sightings = browser.harvest(plan.recipe, plan.parameters)
+        stopped: AgentError | None = None
+        try:
+            for sighting in sightings:
+                self._see(run, sighting, reader, plan, found)
+                if plan.most_documents is not None and len(found.documents) >= plan.most_documents:
+                    found.complete = False
+                    break
+        except AgentError as error:
+            stopped = error
+            found.complete = False
+        finally:
+            close = getattr(sightings, "close", None)
+            if close is not None:
+                close()
+        if stopped is not None and stopped is not found.told:
+            self._trouble(run, Trouble(where="run", error=stopped, page=None), found)
+        found.complete &= found.faults == 0
+        run.append(RunEnded(complete=found.complete, documents=len(found.documents), faults=found.faults))
+        if stopped is not None:
+            raise stopped
+        return found
+
+    def _see(self, run: _Run, sighting: Sighting, reader: mapping.Reader, plan: Plan, found: Harvest) -> None:
+        match sighting:
+            case Page() as page:
+                self._page(run, page, reader, plan, found)
+            case Refused() as refused:
+                found.refused += 1
+                run.append(refused)
+            case ListRead() as read:
+                found.complete &= read.declared in (None, read.harvested)
+                run.append(read)
+            case Trouble() as trouble:
+                self._trouble(run, trouble, found)
+            case unknown:
+                assert_never(unknown)
+
+    def _started(self, plan: Plan) -> RunStarted:
+        shown = {
+            name: canonical.digest(value.encode()) if plan.recipe.parameters[name].type == "account" else value
+            for name, value in plan.parameters.items()
+        }
+        return RunStarted(
+            recipe_id=plan.recipe.recipe,
+            recipe_version=plan.recipe.version,
+            recipe=self.archive.put(plan.recipe_source),
+            policy=self.archive.put(plan.policy_source),
+            parameters=shown,
+            started_by=plan.started_by,
+            agent=plan.agent,
+            dry_run=plan.dry_run,
+        )
+
+    def _page(self, run: _Run, page: Page, reader: mapping.Reader, plan: Plan, found: Harvest) -> None:
+        snapshot = self._snapshot(page)
+        run.append(snapshot)
+        try:
+            if reader.is_source(page.name):
+                reader.learn(page.name, page.frozen, snapshot.page)
+            if reader.is_beside(page.name):
+                reader.lay_beside(page.name, page.frozen, snapshot.page)
+            if page.name == plan.recipe.document.page:
+                id, draft = self._draft(run.id, reader, page, snapshot, plan)
+                if id in found.documents:
+                    found.complete = False  # one record read twice: another may have been passed over
+                found.documents[id] = draft
+        except (PageError, Unreadable) as error:
+            told = error if isinstance(error, PageError) else PageError("SA2302", error.text, **error.values_seen)
+            found.faults += 1
+            run.append(_fault(f"page {page.name}", told, snapshot.page))
+
+    def _snapshot(self, page: Page) -> Snapshot:
+        return Snapshot(
+            name=page.name,
+            url=page.url,
+            taken_at=self.now(),
+            page=self.archive.put(page.frozen),
+            image=self.archive.put(page.image) if page.image is not None else None,
+        )
+
+    def _trouble(self, run: _Run, trouble: Trouble, found: Harvest) -> None:
+        page: Digest | None = None
+        if trouble.page is not None:
+            snapshot = self._snapshot(trouble.page)
+            run.append(snapshot)
+            page = snapshot.page
+        found.faults += 1
+        found.told = trouble.error
+        run.append(_fault(trouble.where, trouble.error, page))
+
+    def _draft(
+        self, run: JobId, reader: mapping.Reader, page: Page, snapshot: Snapshot, plan: Plan
+    ) -> tuple[JobId, Draft]:
+        format = reader.format
+        reading = reader.read(page.frozen, snapshot.page)
+        key = mapping.business_key(reading, format)
+        versions = self._versions(format.name, key, reading.record)
+        id = _version(mapping.job_id(reading, format), versions)
+        if id in versions:
+            draft = _draft_of(self.archive.job(id))
+        else:
+            accounts = [plan.parameters[n] for n, p in plan.recipe.parameters.items() if p.type == "account"]
+            stamp = mapping.Stamp(
+                page=snapshot.page,
+                taken_at=snapshot.taken_at,
+                reported_at=self.now(),
+                changed=any(self._accepted(version) for version in versions),
+                operator=canonical.sm3(accounts[0].encode()).hex() if accounts else None,
+            )
+            document = mapping.document(reading, format, plan.recipe, self.profile, id, stamp)
+            draft = Draft(
+                run=run,
+                format=format.name,
+                key=key,
+                record=reading.record,
+                document=self.archive.put(encode(document, format)),
+                provenance=self.archive.put(canonical.dumps(reading.origins)),
+                page=snapshot.page,
+                unread=reading.unread,
+            )
+            self._append(id, 0, draft)
+            self._names.pop(run, None)
+        # A crash before this leaves older versions open: `advance` stops them as well, and so does the next reading.
+        for version in versions:
+            self._withdraw(version)
+        return id, draft
+
+    def _versions(self, format: str, key: str, record: str) -> list[JobId]:
+        """All that was ever read of one record under this number, oldest first."""
+        found = self.archive.documents(format=format, key=key)
+        return [id for id in found if _draft_of(self.archive.job(id)).record == record]
+
+    def _accepted(self, id: JobId) -> bool:
+        """Whether the receiver has this version, so that the next one is a change.
+
+        Raises:
+            PageError: nobody knows, and the receiver cannot be asked.
+        """
+        job = self.archive.job(id)
+        if isinstance(job.last, Attempt) and (fact := self._ask(job, job.last)) is not None:
+            job = self._with(job, fact)
+        if isinstance(job.last, Attempt):
+            raise PageError(
+                "SA6006",
+                N_("{id} was changed in the ERP, and whether its earlier version arrived is not known"),
+                hint=N_("`scraper-agent send` asks for the answer; then run again"),
+                id=id,
+            )
+        return isinstance(job.last, Receipt) and job.last.accepted
+
+    def _withdraw(self, id: JobId) -> None:
+        """Stop a version that a newer one has taken the place of, unless it has left."""
+        job = self.archive.job(id)
+        match job.last:
+            case Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry():
+                if (stopped := self._superseded(job)) is not None:
+                    self._with(job, stopped)
+            case _:
+                pass
+
+    # --- advance ----------------------------------------------------------------------------------------------------
+
+    def check(self, id: JobId) -> Job:
+        """Draft -> Verdict, and no further: what a dry run does. A job that waits is checked again."""
+        job = self.archive.job(id)
+        match job.last:
+            case Draft() as draft:
+                return self._with(job, self._verdict(id, draft))
+            case Verdict() as verdict if again := self._rechecked(job, verdict):
+                return self._with(job, again)
+            case _:
+                return job
+
+    def advance(self, id: JobId, *, send: bool = True) -> Job:
+        """Take the job as far as it goes now: to its end, to a person, or to where the receiver cannot be reached.
+
+        Without `send`, to where it would leave or the receiver would be asked.
+
+        Raises:
+            NeedsPerson: the signer needs a passphrase or PIN that nobody gives.
+        """
+        job = self.archive.job(id)
+        fresh = False
+        while (fact := self._next(job, fresh=fresh, send=send)) is not None:
+            failed = isinstance(fact, Retry) and fresh
+            job, fresh = self._with(job, fact), True
+            if failed:
+                break
+        return job
+
+    def decide(self, id: JobId, verdict_of_person: Callable[[Verdict], Approval]) -> Job:
+        """Append a person's decision on a job that waits for one.
+
+        Raises:
+            BusinessError: as `approval.by_person`, or the job does not wait.
+        """
+        job = self.archive.job(id)
+        if not isinstance(job.last, Verdict):
+            raise approval.not_waiting(id, type(job.last).__name__ if job.last else None)
+        return self._with(job, verdict_of_person(job.last))
+
+    def _next(self, job: Job, *, fresh: bool, send: bool) -> Fact | None:
+        """The fact that follows, or None. `fresh`: this call, not an earlier process, logged the last fact."""
+        match job.last:
+            case Approval(granted=False) | Receipt() | Failure():
+                return None
+            case Attempt() as attempt:
+                if not send:
+                    return None
+                return self._send(job, attempt) if fresh else self._ask(job, attempt)
+            case None | RunStarted() | Snapshot() | Refused() | ListRead() | Fault() | RunEnded():
+                raise ValueError(f"{job.id} is not a document")
+            case Draft() | Verdict() | Approval() | Envelope() | Retry() as still_here:
+                return self._superseded(job) or self._onward(job, still_here, fresh=fresh, send=send)
+            case unknown:
+                assert_never(unknown)
+
+    def _onward(
+        self, job: Job, last: Draft | Verdict | Approval | Envelope | Retry, *, fresh: bool, send: bool
+    ) -> Fact | None:
+        """The fact that follows if this is the newest version of its record."""
+        match last:
+            case Draft() as draft:
+                return self._verdict(job.id, draft)
+            case Verdict() as verdict:
+                again = None if fresh else self._rechecked(job, verdict)
+                return again or (None if verdict.blocked else self._decision(job, verdict))
+            case Approval() as granted:
+                return self._sign(job, granted.document)
+            case Envelope() as signed:
+                return Attempt(envelope=signed.envelope, number=1) if send else None
+            case Retry() as retry:
+                return Attempt(envelope=retry.envelope, number=retry.number + 1) if send else None
+            case unknown:
+                assert_never(unknown)
+
+    def _verdict(self, id: JobId, draft: Draft) -> Verdict:
+        return Verdict(document=draft.document, findings=self._findings(id, draft))
+
+    def _rechecked(self, job: Job, verdict: Verdict) -> Verdict | None:
+        """The verdict as it is now, None if unchanged: another document may have taken the number, or given it up."""
+        now = self._verdict(job.id, _draft_of(job))
+        return None if now == verdict else now
+
+    def _findings(self, id: JobId, draft: Draft) -> tuple[Finding, ...]:
+        siblings = map(self.archive.job, self.archive.documents(format=draft.format, key=draft.key))
+        others = {_draft_of(job).record for job in siblings if not isinstance(job.last, Failure)}
+        context = Context(duplicates=tuple(sorted(others - {draft.record})), names=self._names_in(draft.run))
+        document = self._decoded(id, draft)
+        unread = {f.field for f in draft.unread}
+        # Of a field whose text was unreadable, "is missing" would only say again what is already said.
+        found = self.formats[draft.format].check(document, context)
+        checked = tuple(f for f in found if f.field not in unread)
+        return (*draft.unread, *checked)
+
+    def _names_in(self, run: JobId) -> Mapping[str, frozenset[str]]:
+        """For each unified social credit code in the run's documents, the names beside it."""
+        if run not in self._names:
+            names: dict[str, set[str]] = {}
+            for id in self.archive.documents(run=run):
+                header = json.loads(self.archive.get(_draft_of(self.archive.job(id)).document))["header"]
+                for field_id, code in header.items():
+                    name = header.get(field_id.removesuffix("Uscc") + "Name")
+                    if field_id.endswith("Uscc") and name:
+                        names.setdefault(code, set()).add(name)
+            self._names[run] = {code: frozenset(seen) for code, seen in names.items()}
+        return self._names[run]
+
+    def _superseded(self, job: Job) -> Failure | None:
+        """A newer version of the record has been read: this one must not leave any more."""
+        if isinstance(job.last, Retry) and self.transport.repeat == "safe":
+            return None  # there, a retry does not say that the receiver has nothing
+        draft = _draft_of(job)
+        newest = self._versions(draft.format, draft.key, draft.record)[-1]
+        if newest == job.id:
+            return None
+        stage: Literal["sign", "send"] = "send" if isinstance(job.last, Envelope | Retry) else "sign"
+        return Failure(stage=stage, message=f"superseded by {newest}")
+
+    def document(self, job: Job) -> Document:
+        """What the job is about.
+
+        Raises:
+            BusinessError: its format is no longer defined as it was when it was read.
+        """
+        return self._decoded(job.id, _draft_of(job))
+
+    def _decoded(self, id: JobId, draft: Draft) -> Document:
+        try:
+            return decode(self.formats[draft.format], self.archive.get(draft.document))
+        except (KeyError, ValueError) as error:
+            raise BusinessError(
+                "SA6007",
+                N_("{id} was read when the format {format} was defined otherwise: {reason}"),
+                hint=N_("put the old definition back, or change the record in the ERP so that it is read anew"),
+                id=id,
+                format=draft.format,
+                reason=str(error),
+            ) from error
+
+    def _decision(self, job: Job, verdict: Verdict) -> Approval | None:
+        document = self.document(job)
+        format = self.formats[document.format]
+        total = mapping.amount(document, format)
+        return approval.decide(self.policy, verdict, format.name, total, lines=len(document.lines))
+
+    def held_because(self, job: Job) -> tuple[tuple[str, Mapping[str, str]], ...]:
+        """Why the policy left this job to a person: templates and their values."""
+        if not isinstance(job.last, Verdict):
+            return ()
+        document = self.document(job)
+        format = self.formats[document.format]
+        total = mapping.amount(document, format)
+        return approval.reasons_to_hold(self.policy, job.last, format.name, total, lines=len(document.lines))
+
+    def _sign(self, job: Job, document: Digest) -> Envelope:
+        signer = self.signer()
+        body = self.archive.get(document)  # the very bytes that were approved
+        sealed = envelope.build(
+            body, _draft_of(job).format, self.key(job), self.receiver.ak, signer, self.now(), self.receiver.profile
+        )
+        return Envelope(
+            document=document,
+            envelope=self.archive.put(sealed),
+            key_index=signer.key_index,
+            profile=self.receiver.profile.name,
+        )
+
+    def key(self, job: Job) -> str:
+        """The idempotency key: the same for every attempt, even from a queue that was rebuilt."""
+        draft = _draft_of(job)
+        content = Digest(f"sm3:{job.id.rsplit('/', 1)[-1]}")
+        return envelope.idempotency_key(self.receiver.ak, draft.format, draft.key, content)
+
+    def _send(self, job: Job, attempt: Attempt) -> Receipt | Retry | None:
+        # The attempt is logged: if we die now, the next run finds it and asks the receiver first.
+        try:
+            answer = self.transport.send(self.archive.get(attempt.envelope), key=self.key(job))
+        except SendFailed as error:
+            self.doubts.append((job.id, error))
+            reason = messages.english(error.text, error.values)
+            return Retry(envelope=attempt.envelope, number=attempt.number, reason=reason)
+        except SendUnknown as error:
+            self.doubts.append((job.id, error))
+            return None  # the next run asks
+        return self._receipt(job, attempt, answer)
+
+    def _ask(self, job: Job, attempt: Attempt) -> Receipt | Retry | None:
+        """Settle an attempt whose answer was never seen: the run that made it may have died."""
+        match self.transport.repeat:
+            case "never":
+                return None  # only a person can find out
+            case "safe":
+                why = "no answer was seen; sending again is harmless"
+                return Retry(envelope=attempt.envelope, number=attempt.number, reason=why)
+            case "ask":
+                try:
+                    answer = self.transport.find(self.key(job))
+                except SendFailed as error:
+                    self.doubts.append((job.id, error))
+                    return None
+                if answer is None:
+                    why = "the receiver does not have it"
+                    return Retry(envelope=attempt.envelope, number=attempt.number, reason=why)
+                return self._receipt(job, attempt, answer)
+            case unknown:
+                assert_never(unknown)
+
+    def _receipt(self, job: Job, attempt: Attempt, answer: bytes) -> Receipt | None:
+        """The verified receipt; None while the answer proves nothing, so that the receiver is asked again."""
+        draft = _draft_of(job)
+        try:
+            said = envelope.open_receipt(
+                answer,
+                self.receiver.verify,
+                self.receiver.public_keys,
+                key=self.key(job),
+                digest=draft.document,
+                profile=self.receiver.profile,
+            )
+        except envelope.ReceiptInvalid as error:
+            self.doubts.append((job.id, error))
+            self.archive.put(answer)  # kept beside the next fact, for whoever looks into it
+            return None
+        return Receipt(
+            envelope=attempt.envelope,
+            receipt=self.archive.put(answer),
+            accepted=said.accepted,
+            remote_id=said.remote_id,
+            message=said.message if said.accepted else said.reason,
+        )
+
+    # --- appending --------------------------------------------------------------------------------------------------
+
+    def _with(self, job: Job, fact: Fact) -> Job:
+        self._append(job.id, len(job.facts), fact)
+        return Job(id=job.id, facts=(*job.facts, fact))
+
+    def _append(self, id: JobId, position: int, fact: Fact) -> None:
+        self.archive.append(id, position, fact)
+        self.watch(id, fact)
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run's own facts: its position is counted here, so that an append never reads the job."""
+
+    pipeline: Pipeline
+    id: JobId
+    position: int
+
+    def append(self, fact: RunFact) -> None:
+        self.pipeline._append(self.id, self.position, fact)  # noqa: SLF001 - one class in two
+        self.position += 1
+
+
+def _version(content: JobId, versions: list[JobId]) -> JobId:
+    """The job of this content if it was read now: the newest version, or one to come.
+
+    What comes back after something else was read is a new version too: the receiver has to hear of it once more.
+    """
+    id, returns = content, 0
+    while id in versions and id != versions[-1]:
+        returns += 1
+        again = canonical.sm3(canonical.dumps([content, str(returns)])).hex()
+        id = JobId(f"{content.rpartition('/')[0]}/{again}")
+    return id
+
+
+def _draft_of(job: Job) -> Draft:
+    first = job.facts[0] if job.facts else None
+    if not isinstance(first, Draft):
+        raise TypeError(f"{job.id} is not a document")
+    return first
+
+
+def _fault(where: str, error: AgentError, page: Digest | None) -> Fault:
+    return Fault(
+        where=where,
+        page=page,
+        code=error.code,
+        text=error.text,
+        values={k: str(v) for k, v in error.values.items()},
+        hint=error.hint,
+    )

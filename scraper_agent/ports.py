@@ -1,0 +1,144 @@
+"""The whole outside world: four protocols and a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol, TypeAlias
+
+from scraper_agent.errors import AgentError
+from scraper_agent.recipe import Recipe
+from scraper_agent.values import Digest, Entry, Fact, Job, JobId, ListRead, Refused
+
+Clock: TypeAlias = Callable[[], datetime]
+"""Returns the time now, aware, UTC."""
+
+Verify: TypeAlias = Callable[[str, bytes, bytes], bool]
+"""(public key, 128 hex digits; message; signature R‖S, 64 bytes) -> whether it holds. Never raises."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One frozen page. `image` is a JPEG, or None."""
+
+    name: str
+    url: str
+    frozen: bytes
+    image: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """A step that failed, with the page it failed on. The harvest went on with the next document."""
+
+    where: str
+    error: AgentError
+    page: Page | None
+
+
+Sighting: TypeAlias = Page | Refused | ListRead | Trouble
+"""What a harvest yields, in the order it happened."""
+
+
+class Browser(Protocol):
+    """Drives one ERP session with query rights. Not thread-safe; one per running job."""
+
+    def harvest(self, recipe: Recipe, parameters: Mapping[str, str]) -> Iterator[Sighting]:
+        """Log in, run the steps, and hand over what is seen, one thing at a time.
+
+        May be repeated: it changes nothing in the ERP. Pages are not trusted.
+
+        Raises:
+            NeedsPerson: the ERP refused the login or asks for what only a person knows.
+            AgentError: no browser, or the ERP cannot be reached.
+        """
+        ...
+
+
+class Signer(Protocol):
+    """Holds one private key, which never leaves it."""
+
+    @property
+    def key_index(self) -> str:
+        """`sk`: 01 to 99."""
+        ...
+
+    @property
+    def public_key(self) -> str:
+        """X‖Y, 128 lower-case hex digits."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """SM2 signature R‖S, 64 bytes, over `message` (GB/T 32918.2 with the default identifier), verified once."""
+        ...
+
+
+class Transport(Protocol):
+    """Delivers envelopes to one receiver. The network and the answers are not trusted."""
+
+    @property
+    def repeat(self) -> Literal["safe", "ask", "never"]:
+        """After a send of unknown outcome: send again, ask `find`, or leave it to a person."""
+        ...
+
+    def send(self, envelope: bytes, *, key: str) -> bytes:
+        """Deliver once and return the receiver's answer as it came; `key` is the same for every attempt at one job.
+
+        Raises:
+            SendFailed: the receiver surely does not have it.
+            SendUnknown: it may have it.
+        """
+        ...
+
+    def find(self, key: str) -> bytes | None:
+        """The receiver's answer to an envelope it may have; None if it surely has none.
+
+        Raises:
+            SendFailed: the receiver cannot be asked now.
+        """
+        ...
+
+
+class Archive(Protocol):
+    """Blobs by digest, and the append-only log. One writer.
+
+    Trusted to keep what it is given; not trusted to keep it unchanged: every blob is checked on read, and the log is
+    covered by its Merkle tree.
+    """
+
+    def put(self, data: bytes) -> Digest:
+        """Keep a blob; durable no later than the next `append`. Storing the same bytes again is harmless."""
+        ...
+
+    def get(self, digest: Digest) -> bytes:
+        """The blob, its digest checked.
+
+        Raises:
+            AgentError: it is not there, or its bytes have changed.
+        """
+        ...
+
+    def append(self, job: JobId, position: int, fact: Fact) -> Entry:
+        """Add `fact` as number `position` (from 0) of its job; durable when this returns. Never reads the job.
+
+        Raises:
+            Conflict: the job already has a fact at `position`, or none at `position - 1`.
+        """
+        ...
+
+    def job(self, id: JobId) -> Job:
+        """All facts of one job; an empty job if there are none."""
+        ...
+
+    def length(self, id: JobId) -> int:
+        """How many facts the job has."""
+        ...
+
+    def documents(self, *, run: JobId | None = None, format: str | None = None, key: str | None = None) -> list[JobId]:
+        """Document jobs whose Draft names this run, format and business key, in log order."""
+        ...
+
+    def runs(self, *, recipe_id: str | None = None) -> list[JobId]:
+        """Run jobs, oldest first."""
+        ...

@@ -1,0 +1,177 @@
+"""CHK-04, CHK-05, CHK-12: prices, amounts and their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from functools import reduce
+from typing import Literal
+
+from pydantic import BaseModel
+
+from scraper_agent.messages import N_
+from scraper_agent.rules import (
+    EXACT,
+    SETTINGS,
+    Context,
+    Document,
+    HeaderNumber,
+    LineNumber,
+    number,
+    on_line,
+    plain,
+)
+from scraper_agent.values import Finding, Severity
+
+
+class LineAmount(BaseModel):
+    """CHK-04: quantity times price is the amount, within max(`at_least`, `per_unit` · quantity + `rounding`).
+
+    A price is kept to 4 decimals, so it may be off by half a unit of the last one for each piece; an amount to 2.
+    """
+
+    model_config = SETTINGS
+
+    check: Literal["line-amount"]
+    quantity: LineNumber
+    price: LineNumber
+    amount: LineNumber
+    at_least: Decimal = Decimal("0.01")
+    per_unit: Decimal = Decimal("0.00005")
+    rounding: Decimal = Decimal("0.005")
+    severity: Severity = Severity.ERROR
+
+    def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
+        for count, line in enumerate(document.lines, start=1):
+            quantity, price, amount = (number(line, id) for id in (self.quantity, self.price, self.amount))
+            if quantity is None or price is None or amount is None:
+                continue
+            expected = EXACT.multiply(quantity, price)
+            tolerance = max(self.at_least, EXACT.fma(self.per_unit, abs(quantity), self.rounding))
+            if abs(EXACT.subtract(amount, expected)) > tolerance:
+                yield Finding(
+                    code="CHK-04",
+                    severity=self.severity,
+                    field=on_line(count, self.amount),
+                    text=N_("is {value}, but {quantity} times {price} is {expected}"),
+                    values={
+                        "value": plain(amount),
+                        "quantity": plain(quantity),
+                        "price": plain(price),
+                        "expected": plain(expected),
+                    },
+                )
+
+
+class LineSum(BaseModel):
+    """CHK-05: the lines add up to the header's amount, within `per_line` for each line.
+
+    `tax`: a header field that the amount may include or not, as no source says which; either sum is right then.
+    """
+
+    model_config = SETTINGS
+
+    check: Literal["line-sum"]
+    amount: LineNumber
+    total: HeaderNumber
+    tax: HeaderNumber | None = None
+    per_line: Decimal = Decimal("0.01")
+    severity: Severity = Severity.ERROR
+
+    def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
+        total = number(document.header, self.total)
+        amounts = [number(line, self.amount) for line in document.lines]
+        known = [amount for amount in amounts if amount is not None]
+        if total is None or not known or len(known) < len(amounts):
+            return
+        tolerance = self.per_line * len(known)
+        found = _sum(known)
+        tax = number(document.header, self.tax) if self.tax else None
+        with_tax = found if tax is None else EXACT.add(found, tax)
+        if min(abs(EXACT.subtract(total, found)), abs(EXACT.subtract(total, with_tax))) <= tolerance:
+            return
+        if with_tax == found:
+            text = N_("is {value}, but the lines add up to {expected}")
+        else:
+            text = N_("is {value}, but the lines add up to {expected}, with tax to {with_tax}")
+        yield Finding(
+            code="CHK-05",
+            severity=self.severity,
+            field=self.total,
+            text=text,
+            values={"value": plain(total), "expected": plain(found), "with_tax": plain(with_tax)},
+        )
+
+
+class HeaderSum(BaseModel):
+    """CHK-05: an amount of the header is the sum of others; the first must be there, the rest count as 0 if absent."""
+
+    model_config = SETTINGS
+
+    check: Literal["header-sum"]
+    total: HeaderNumber
+    parts: tuple[HeaderNumber, ...]
+    tolerance: Decimal = Decimal(0)
+    severity: Severity = Severity.ERROR
+
+    def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
+        total = number(document.header, self.total)
+        parts = {id: number(document.header, id) for id in self.parts}
+        unreadable = [id for id, part in parts.items() if part is None and id in document.header]
+        if total is None or unreadable or parts[self.parts[0]] is None:
+            return
+        known = {id: part for id, part in parts.items() if part is not None}
+        expected = _sum(known.values())
+        if abs(EXACT.subtract(total, expected)) > self.tolerance:
+            yield Finding(
+                code="CHK-05",
+                severity=self.severity,
+                field=self.total,
+                text=N_("is {value}, but {parts} add up to {expected}"),
+                values={"value": plain(total), "parts": " + ".join(known), "expected": plain(expected)},
+            )
+
+
+class HeaderAmount(BaseModel):
+    """CHK-12: the amount of the header is not 0."""
+
+    model_config = SETTINGS
+
+    check: Literal["header-amount"]
+    amount: HeaderNumber
+    severity: Severity = Severity.ERROR
+
+    def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
+        if number(document.header, self.amount) == 0:
+            yield Finding(
+                code="CHK-12", severity=self.severity, field=self.amount, text=N_("is 0, but an amount must not be")
+            )
+
+
+class FreeOfCharge(BaseModel):
+    """CHK-12: a line of amount 0 is wrong if it has a price, and shown to the approver if it has none."""
+
+    model_config = SETTINGS
+
+    check: Literal["free-of-charge"]
+    price: LineNumber
+    amount: LineNumber
+    severity: Severity = Severity.ERROR
+    free: Severity = Severity.WARNING
+
+    def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
+        for count, line in enumerate(document.lines, start=1):
+            if number(line, self.amount) != 0:
+                continue
+            price = number(line, self.price)
+            if price is None or price == 0:
+                yield self._finding(self.free, count, N_("is 0: goods free of charge?"))
+            else:
+                yield self._finding(self.severity, count, N_("is 0, but the price is {price}"), price=plain(price))
+
+    def _finding(self, severity: Severity, line: int, text: str, **values: str) -> Finding:
+        return Finding(code="CHK-12", severity=severity, field=on_line(line, self.amount), text=text, values=values)
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    return reduce(EXACT.add, amounts)

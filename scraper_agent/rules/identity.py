@@ -1,0 +1,138 @@
+"""CHK-03, CHK-07, CHK-08: who and which. Keys, unified social credit codes, customs registration codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import BaseModel
+
+from scraper_agent.messages import N_
+from scraper_agent.rules import SETTINGS, Context, Document, HeaderText, text
+from scraper_agent.values import Finding, Severity
+
+USCC_LENGTH = 18
+_USCC = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+"""The 31 characters of GB 32100-2015; the value of each is its index."""
+_ORGANISATION = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_ORGANISATION_WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
+
+CUSTOMS_CODE_LENGTH = 10
+
+
+class DuplicateKey(BaseModel):
+    """CHK-03: no other document of the run has this business key. `field` is where the finding is shown."""
+
+    model_config = SETTINGS
+
+    check: Literal["duplicate-key"]
+    field: HeaderText
+    severity: Severity = Severity.ERROR
+
+    def findings(self, document: Document, context: Context, /) -> Iterator[Finding]:
+        key = text(document.header, self.field)
+        if context.duplicates and key is not None:
+            yield Finding(
+                code="CHK-03",
+                severity=self.severity,
+                field=self.field,
+                text=N_("is `{value}`; other documents of this run have the same key: {others}"),
+                values={"value": key, "others": ", ".join(context.duplicates)},
+            )
+
+
+class CreditCode(BaseModel):
+    """CHK-07: a unified social credit code (GB 32100-2015) has the right check characters and always the same name.
+
+    The check of the organisation code inside it (GB 11714) is a warning only: old codes are known to break it.
+    """
+
+    model_config = SETTINGS
+
+    check: Literal["credit-code"]
+    field: HeaderText
+    severity: Severity = Severity.ERROR
+    organisation: Severity = Severity.WARNING
+    names: Severity = Severity.WARNING
+
+    def findings(self, document: Document, context: Context, /) -> Iterator[Finding]:
+        code = text(document.header, self.field)
+        if code is None or len(code) != USCC_LENGTH:  # CHK-01 names it
+            return
+        if strange := [character for character in code if character not in _USCC]:
+            yield self._finding(
+                self.severity,
+                N_("is `{value}`, but {character} is no character of such a code"),
+                code,
+                character=strange[0],
+            )
+        elif code[-1] != (expected := credit_code_check(code)):
+            yield self._finding(
+                self.severity,
+                N_("is `{value}`, whose check character should be {expected}; a character is wrong"),
+                code,
+                expected=expected,
+            )
+        elif code[16] != (expected := organisation_check(code[8:16])):
+            yield self._finding(
+                self.organisation,
+                N_("is `{value}`, whose organisation code (characters 9 to 17) should end in {expected}"),
+                code,
+                expected=expected,
+            )
+        names = context.names.get(code, frozenset())
+        if len(names) > 1:
+            yield self._finding(
+                self.names,
+                N_("is `{value}`, which has different names in this run: {names}"),
+                code,
+                names="; ".join(sorted(names)),
+            )
+
+    def _finding(self, severity: Severity, text: str, code: str, **values: str) -> Finding:
+        return Finding(code="CHK-07", severity=severity, field=self.field, text=text, values={"value": code, **values})
+
+
+class CustomsCode(BaseModel):
+    """CHK-08: zone and nature digits (5th, 6th) of a customs registration code, and its district (1st to 5th)."""
+
+    model_config = SETTINGS
+
+    check: Literal["customs-code"]
+    field: HeaderText
+    zones: str = "123456789WA"
+    natures: str = "123456789"
+    severity: Severity = Severity.WARNING
+
+    def findings(self, document: Document, context: Context, /) -> Iterator[Finding]:
+        code = text(document.header, self.field)
+        if code is None or len(code) != CUSTOMS_CODE_LENGTH:  # CHK-01 names it
+            return
+        zone, nature, district = code[4], code[5], code[:5]
+        if zone not in self.zones:
+            yield self._finding(N_("is `{value}`, whose 5th character {found} is no economic zone"), code, zone)
+        elif context.districts is not None and district not in context.districts:
+            yield self._finding(
+                N_("is `{value}`, whose district {found} is not in your district table"), code, district
+            )
+        if nature not in self.natures:
+            yield self._finding(N_("is `{value}`, whose 6th character {found} is no kind of enterprise"), code, nature)
+
+    def _finding(self, text: str, code: str, found: str) -> Finding:
+        return Finding(
+            code="CHK-08", severity=self.severity, field=self.field, text=text, values={"value": code, "found": found}
+        )
+
+
+def credit_code_check(code: str) -> str:
+    """The 18th character that belongs to the first 17 (GB 32100-2015, Annex A)."""
+    total = sum(_USCC.index(character) * pow(3, place, 31) for place, character in enumerate(code[:17]))
+    return _USCC[-total % 31]
+
+
+def organisation_check(code: str) -> str:
+    """The check character that belongs to the 8 characters of an organisation code (GB 11714)."""
+    total = sum(
+        _ORGANISATION.index(character) * weight for character, weight in zip(code, _ORGANISATION_WEIGHTS, strict=True)
+    )
+    return "0123456789X0"[11 - total % 11]

@@ -1,0 +1,46 @@
+"""CHK-11: quantities and their units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import BaseModel
+
+from scraper_agent.messages import N_
+from scraper_agent.rules import SETTINGS, Context, Document, LineNumber, LineText, Values, absent, number, on_line
+from scraper_agent.values import Finding, Severity
+
+
+class UnitQuantity(BaseModel):
+    """CHK-11: a line has a unit if and only if one of its quantities is not 0."""
+
+    model_config = SETTINGS
+
+    check: Literal["unit-quantity"]
+    unit: LineText
+    quantities: tuple[LineNumber, ...]
+    severity: Severity = Severity.ERROR
+
+    def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
+        for count, line in enumerate(document.lines, start=1):
+            if fault := self._fault(line):
+                id, text = fault
+                yield Finding(
+                    code="CHK-11",
+                    severity=self.severity,
+                    field=on_line(count, id),
+                    text=text,
+                    values={"unit": str(line.get(self.unit, ""))},
+                )
+
+    def _fault(self, line: Values) -> tuple[str, str] | None:
+        given = [id for id in self.quantities if not absent(line, id)]
+        counted = [number(line, id) for id in given]
+        if None in counted:  # CHK-01 names it
+            return None
+        if any(counted):
+            return (self.unit, N_("is missing, though the line has a quantity")) if absent(line, self.unit) else None
+        if absent(line, self.unit):
+            return None
+        return self.quantities[0], N_("is 0 or missing, though the line has the unit {unit}")

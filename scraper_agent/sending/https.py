@@ -1,0 +1,277 @@
+"""POST to one address; the receiving side knows the idempotency key and answers a repeat with its first answer."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from scraper_agent import envelope as envelopes
+from scraper_agent.errors import SendFailed, SendUnknown, UsageError
+from scraper_agent.messages import N_
+from scraper_agent.yamlfile import Wrong
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+_TOO_EARLY = 425
+_NO_ANSWER_YET = N_("the receiving side is asked before it is sent again")
+_SENT_AGAIN = N_("it did not arrive and is sent again later; check the network, and `url` if this goes on")
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["https"]
+    url: str
+    """Of the interface that receives documents; `<url>/<key>` is asked for the answer to one."""
+    ca_file: Path | None = None
+    """PEM of the authorities to trust in place of those of the operating system."""
+    allow_plain_http: bool = False
+    """Only inside a tunnel: the envelope is signed, but everyone on the way can read it."""
+    connect_timeout_s: Seconds = 10
+    read_timeout_s: Seconds = 60
+    """Without a byte."""
+    write_timeout_s: Seconds = 60
+    total_timeout_s: Seconds = 300
+    """For reading one whole answer."""
+    answer_limit_bytes: Annotated[int, Field(gt=0)] = envelopes.RECEIPT_BYTES
+
+    @model_validator(mode="after")
+    def _check_url(self) -> Self:
+        try:
+            parts = urlsplit(self.url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            parts, host = urlsplit(""), None
+        if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
+            raise Wrong(
+                N_("`{url}` is not an address to send to"),
+                hint=N_("write `https://host/path`, without account, `?` or `#`"),
+                url=_without_account(self.url),
+            )
+        if parts.scheme == "http" and not self.allow_plain_http and not _is_loopback(host):
+            raise Wrong(
+                N_("`{url}` is not encrypted"),
+                hint=N_("use `https://`; inside a tunnel of your own, `allow_plain_http: true` allows it"),
+                url=self.url,
+            )
+        return self
+
+
+class HttpsTransport:
+    """Thread-safe. `close` it, or use it in a `with`."""
+
+    repeat: Literal["ask"] = "ask"
+
+    def __init__(self, config: Config) -> None:
+        """Connects to nothing yet.
+
+        Raises:
+            UsageError: `ca_file` cannot be read.
+        """
+        self._config = config
+        self._url = config.url.rstrip("/")
+        self._client = httpx.Client(
+            verify=_trust(config.ca_file),
+            trust_env=False,  # a proxy or CA from the environment is not what the configuration says
+            follow_redirects=False,
+            timeout=httpx.Timeout(
+                connect=config.connect_timeout_s,
+                read=config.read_timeout_s,
+                write=config.write_timeout_s,
+                pool=config.connect_timeout_s,
+            ),
+            headers={
+                "User-Agent": "scraper-agent",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",  # the size limit is to hold for what is read, not for what it unpacks to
+            },
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def send(self, envelope: bytes, *, key: str) -> bytes:
+        """The body of the answer: a receipt if the receiving side signed it, accepted or refused.
+
+        Raises:
+            SendFailed: no connection, a redirect, too early or too often (425, 429), or refused without a word.
+            SendUnknown: no whole answer although sending began, or one that leaves it open (408, 409 with
+                `Retry-After`, 5xx).
+        """
+        headers = {"Content-Type": "application/json; charset=utf-8", "Idempotency-Key": key}
+        try:
+            with self._client.stream("POST", self._url, content=envelope, headers=headers) as response:
+                return self._answer(response)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+            raise self._no_connection(error) from error
+        except httpx.TransportError as error:
+            # The last byte may have left before the failure showed, so even a failed write proves nothing.
+            raise SendUnknown(
+                "SA4022",
+                N_("no answer from {url} although sending began: {reason}"),
+                hint=_NO_ANSWER_YET,
+                url=self._url,
+                reason=_reason(error),
+            ) from error
+
+    def find(self, key: str) -> bytes | None:
+        """The stored answer. None only on 404 with the body `envelope.absence`: any web server says 404.
+
+        Raises:
+            SendFailed: there is no such word from the receiving side.
+        """
+        url = f"{self._url}/{quote(key, safe='')}"
+        try:
+            with self._client.stream("GET", url) as response:
+                status, body = response.status_code, self._body(response)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+            raise self._no_connection(error) from error
+        except httpx.TransportError as error:
+            raise _cannot_ask(url, _reason(error)) from error
+        except SendUnknown as error:
+            raise _cannot_ask(url, error.sentence) from error
+        if status == httpx.codes.OK and body:
+            return body
+        if status == httpx.codes.NOT_FOUND and body == envelopes.absence(key):
+            return None
+        raise _cannot_ask(url, f"{status} {httpx.codes.get_reason_phrase(status)}".strip())
+
+    def _answer(self, response: httpx.Response) -> bytes:
+        """The body, if the status says that it is the receiving side's word on this document."""
+        status = response.status_code
+        if 300 <= status < 400:  # noqa: PLR2004 - the class of redirects
+            raise SendFailed(
+                "SA4023",
+                N_("{url} answers {status} and points to {location}; redirects are not followed"),
+                hint=N_("if the receiving side has moved, put its new address into `url`"),
+                url=self._url,
+                status=status,
+                location=ascii(response.headers.get("Location", "-")[:200]),
+            )
+        if status in (_TOO_EARLY, httpx.codes.TOO_MANY_REQUESTS):
+            raise SendFailed("SA4024", _STATUS, hint=_SENT_AGAIN, **self._status(response))
+        still_open = (
+            status == httpx.codes.CONFLICT and "Retry-After" in response.headers
+        )  # the first try is in progress
+        if status == httpx.codes.REQUEST_TIMEOUT or still_open or response.is_server_error:
+            raise SendUnknown("SA4025", _STATUS, hint=_NO_ANSWER_YET, **self._status(response))
+        body = self._body(response)
+        if body:
+            return body
+        if response.is_client_error:
+            raise SendFailed("SA4024", _STATUS, hint=_SENT_AGAIN, **self._status(response))
+        raise SendUnknown("SA4025", _STATUS, hint=_NO_ANSWER_YET, **self._status(response))
+
+    def _body(self, response: httpx.Response) -> bytes:
+        """All of it, up to the limits of the configuration.
+
+        Raises:
+            SendUnknown: it is longer, or takes longer.
+        """
+        until = time.monotonic() + self._config.total_timeout_s  # the read timeout alone lets a byte a minute go on
+        body = bytearray()
+        for part in response.iter_raw():
+            body += part
+            if len(body) > self._config.answer_limit_bytes:
+                raise SendUnknown(
+                    "SA4026",
+                    N_("the answer from {url} has more than {most} bytes"),
+                    hint=N_("check that `url` is the interface that receives documents"),
+                    url=self._url,
+                    most=self._config.answer_limit_bytes,
+                )
+            if time.monotonic() > until:
+                raise SendUnknown(
+                    "SA4027",
+                    N_("the answer from {url} takes longer than {most} s"),
+                    hint=_NO_ANSWER_YET,
+                    url=self._url,
+                    most=self._config.total_timeout_s,
+                )
+        return bytes(body)
+
+    def _status(self, response: httpx.Response) -> dict[str, object]:
+        """`retry_after` is the header as it came: seconds, or a date; empty if there is none."""
+        return {
+            "url": self._url,
+            "status": response.status_code,
+            "phrase": httpx.codes.get_reason_phrase(response.status_code),
+            "retry_after": response.headers.get("Retry-After", ""),
+        }
+
+    def _no_connection(self, error: httpx.TransportError) -> SendFailed:
+        if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+            return SendFailed(
+                "SA4021",
+                N_("no trusted connection to {url}: {reason}"),
+                hint=N_("if its certificate is of a private authority, name that authority's certificate in `ca_file`"),
+                url=self._url,
+                reason=_reason(error),
+            )
+        return SendFailed(
+            "SA4020", N_("no connection to {url}: {reason}"), hint=_SENT_AGAIN, url=self._url, reason=_reason(error)
+        )
+
+
+_STATUS = N_("{url} answers {status} {phrase}, without a receipt")
+
+
+def _cannot_ask(url: str, reason: str) -> SendFailed:
+    return SendFailed(
+        "SA4028",
+        N_("{url} does not say whether the document arrived: {reason}"),
+        hint=N_("it is asked again later; if this goes on, ask the receiving side by telephone"),
+        url=url,
+        reason=reason,
+    )
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # also ssl.SSLError, for what is no certificate
+        raise UsageError(
+            "SA4029",
+            N_("cannot read certificates from {path}: {reason}"),
+            hint=N_("`ca_file` names one or more certificates in PEM"),
+            path=ca_file,
+            reason=error.strerror or str(error),
+        ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _without_account(url: str) -> str:
+    """An address for a message: what stands before `@` may hold a password."""
+    return url.rpartition("@")[2]
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

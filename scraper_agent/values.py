@@ -1,0 +1,268 @@
+"""The facts: immutable, and the only truth. A job is the tuple of its facts; the log is all facts in order.
+
+A fact holds digests and small data. Bodies (pages, images, documents, envelopes) are blobs in the archive, so that
+law or contract can delete a blob while the log stays whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal, NewType, TypeAlias, assert_never
+
+Digest = NewType("Digest", str)
+"""`sm3:` and 64 lower-case hex digits, of a blob in the archive."""
+
+JobId = NewType("JobId", str)
+"""`run/…` for a harvest, `doc/<format>/<64 hex>` for a document."""
+
+
+class Severity(StrEnum):
+    ERROR = "error"  # blocks approval
+    WARNING = "warning"  # shown to the approver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One broken rule. `text` is an English template of the catalogue, filled with `values` when shown."""
+
+    code: str
+    severity: Severity
+    field: str
+    """`totalAmount`, or `lines[3].unitPrice` counted from 1."""
+    text: str
+    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+# --- facts of a run -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """First fact of a run, and again each time a killed run is taken up."""
+
+    recipe_id: str
+    recipe_version: str
+    recipe: Digest
+    """The recipe file's own bytes."""
+    policy: Digest
+    parameters: Mapping[str, str]
+    """Never a secret."""
+    started_by: str
+    """SM3 of the operating system's account name, 64 hex digits."""
+    agent: str
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One page as the browser showed it."""
+
+    name: str
+    url: str
+    taken_at: datetime
+    page: Digest
+    """The frozen page (see `page.py`)."""
+    image: Digest | None
+    """JPEG of the whole page; None where the policy wants no images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A request of the page that the read-only guard did not let through."""
+
+    method: str
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRead:
+    """A list was read to its end. `declared` is the count the page itself states; None if it states none."""
+
+    name: str
+    declared: int | None
+    harvested: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something could not be read; the run went on. `page` is the faulty page's bytes, if there was one."""
+
+    where: str
+    page: Digest | None
+    code: str
+    text: str
+    values: Mapping[str, str]
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """`complete`: every list reached its declared count and no page was refused."""
+
+    complete: bool
+    documents: int
+    faults: int
+
+
+# --- facts of a document --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """First fact of every document job."""
+
+    run: JobId
+    format: str
+    key: str
+    """The business key, such as the order number; `?` and the source record if the page shows none."""
+    record: str
+    """`sourceRecordKey`: the record in the ERP."""
+    document: Digest
+    """The standard's own bytes; what is checked, shown, approved, signed and sent."""
+    provenance: Digest
+    """Where on which page each value was read (see `mapping.Provenance`)."""
+    page: Digest
+    unread: tuple[Finding, ...] = ()
+    """Places whose text was no value of their field."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    document: Digest
+    findings: tuple[Finding, ...]
+
+    @property
+    def blocked(self) -> bool:
+        return any(f.severity is Severity.ERROR for f in self.findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    document: Digest
+    granted: bool
+    by: str
+    """`policy`, or `person:` and the account name."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    document: Digest
+    envelope: Digest
+    key_index: str
+    """`sk`, 01 to 99."""
+    profile: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """Logged before the envelope leaves, so that a crash cannot hide a send."""
+
+    envelope: Digest
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Attempt `number` gave no receipt, and sending again is right because of `reason`."""
+
+    envelope: Digest
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The receiver's signed answer, verified. `receipt` is its bytes as they came."""
+
+    envelope: Digest
+    receipt: Digest
+    accepted: bool
+    remote_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """The job stopped; `stage` names the step that did not happen."""
+
+    stage: Literal["sign", "send"]
+    message: str
+
+
+RunFact: TypeAlias = RunStarted | Snapshot | Refused | ListRead | Fault | RunEnded
+DocumentFact: TypeAlias = Draft | Verdict | Approval | Envelope | Attempt | Retry | Receipt | Failure
+Fact: TypeAlias = RunFact | DocumentFact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the log. `index` and `position` start at 0."""
+
+    index: int
+    at: datetime
+    job: JobId
+    position: int
+    """Which fact of its job this is."""
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    id: JobId
+    facts: tuple[Fact, ...] = ()
+
+    @property
+    def last(self) -> Fact | None:
+        return self.facts[-1] if self.facts else None
+
+
+class State(StrEnum):
+    """Where a document stands: one word for lists, counts and colours."""
+
+    READ = "read"
+    BLOCKED = "blocked"
+    HELD = "held"
+    APPROVED = "approved"
+    DECLINED = "declined"
+    SIGNED = "signed"
+    UNKNOWN = "unknown"  # an attempt whose answer nobody has seen
+    WAITING = "waiting"
+    RECEIPTED = "receipted"
+    REJECTED = "rejected"
+    STOPPED = "stopped"
+
+
+def state(job: Job) -> State:
+    """The state of a document job, by its last fact alone.
+
+    Raises:
+        ValueError: the job is a run, or has no facts.
+    """
+    match job.last:
+        case Draft():
+            return State.READ
+        case Verdict() as verdict:
+            return State.BLOCKED if verdict.blocked else State.HELD
+        case Approval(granted=granted):
+            return State.APPROVED if granted else State.DECLINED
+        case Envelope():
+            return State.SIGNED
+        case Attempt():
+            return State.UNKNOWN
+        case Retry():
+            return State.WAITING
+        case Receipt(accepted=accepted):
+            return State.RECEIPTED if accepted else State.REJECTED
+        case Failure():
+            return State.STOPPED
+        case None | RunStarted() | Snapshot() | Refused() | ListRead() | Fault() | RunEnded():
+            raise ValueError(f"{job.id} is not a document")
+        case unknown:
+            assert_never(unknown)

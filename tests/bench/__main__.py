@@ -1,0 +1,58 @@
+"""`make bench`: every figure the project promises, as a ratio measured in this run; exit 1 if one is missed."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import bench_document, bench_page, bench_tryton, bench_verify
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    what: str
+    seen: float
+    bound: float
+    at_least: bool = False
+
+    @property
+    def kept(self) -> bool:
+        return self.seen >= self.bound if self.at_least else self.seen <= self.bound
+
+
+def promises() -> list[Promise]:
+    page = bench_page.measure()
+    document = bench_document.measure()
+    verify = bench_verify.measure()
+    tryton = bench_tryton.measure()
+    for name, numbers in (("page", page), ("document", document), ("verify", verify), ("tryton", tryton)):
+        print(name, {key: round(value, 3) for key, value in numbers.items()}, file=sys.stderr)
+    return [
+        Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
+        Promise("one locator call per cell / reading it frozen", page["faster_than_cells"], 5, at_least=True),
+        Promise("60 Tryton orders cell by cell / frozen", tryton["faster"], 3, at_least=True),
+        Promise("a document of 20 lines, mapped to signed and logged / its signature", document["ratio"], 2.5),
+        Promise("log verify of 100,000 facts / hashing them", verify["ratio"], 4),
+    ]
+
+
+def main() -> int:
+    found = promises()
+    table = Table(title=f"{platform.machine()}, Python {platform.python_version()}", title_justify="left")
+    for head in ("figure", "measured", "promised", ""):
+        table.add_column(head)
+    for promise in found:
+        sign = "≥" if promise.at_least else "≤"
+        table.add_row(
+            promise.what, f"{promise.seen:.2f}", f"{sign} {promise.bound:g}", "✓" if promise.kept else "missed"
+        )
+    Console().print(table)
+    return 0 if all(p.kept for p in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

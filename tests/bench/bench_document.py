@@ -1,0 +1,139 @@
+"""One document of 20 lines from its frozen page to its signed envelope in the log, against its SM2 signature alone."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from pydantic import SecretStr
+
+from scraper_agent import approval, envelope
+from scraper_agent.archive.sqlite import SqliteArchive
+from scraper_agent.capture import discovery
+from scraper_agent.formats import FORMATS
+from scraper_agent.mapping import Reader
+from scraper_agent.pipeline import Harvest, Pipeline, Plan, Receiver, _Run
+from scraper_agent.ports import Page
+from scraper_agent.signing import connect, keyfolder, sm2
+from scraper_agent.signing.sm2_file import Config
+from scraper_agent.values import Draft, Envelope, Finding, JobId
+from tests.bench import bench_page
+
+RUNS = 25
+CURRENCY = f"V{[f.id for f in bench_page.HEADER].index('currencyCode')}"
+PASSPHRASE = SecretStr("bench passphrase")
+PROFILE = {"uscc": "91350100M000100Y43", "name": "Bench"}
+
+
+def now() -> datetime:
+    return datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def frozen_pages(count: int) -> list[bytes]:
+    """The page of `bench_page`, frozen once, with another document number each."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only to make the pages
+
+    from scraper_agent.capture import browser  # noqa: PLC0415
+
+    with sync_playwright() as playwright:
+        chromium = discovery.launch(playwright, None, headless=True, tell=print)
+        tab = chromium.new_page()
+        tab.set_content(bench_page.html())
+        frozen: str = tab.evaluate(browser._FREEZE, "http://bench/page")
+        chromium.close()
+    return [frozen.replace("//bench/page", f"//bench/{n}").encode() for n in range(count)]
+
+
+def measure(runs: int = RUNS) -> dict[str, float]:
+    """Medians in ms; `ratio` is the whole through the signature. Bodies and facts are fsynced as in production."""
+    pages = frozen_pages(runs + 2)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        keyfolder.create(folder / "keys", PASSPHRASE, now())
+        signer = connect(Config(kind="file", folder=folder / "keys", key="01"), PASSPHRASE)
+        with SqliteArchive(folder / "archive.db", now) as archive:
+            unlimited = approval.Limit(amounts={CURRENCY: Decimal(10**12)}, lines=500, warnings="allow")
+            pipeline = _NeverBlocked(
+                archive=archive,
+                now=now,
+                formats=FORMATS,
+                profile=PROFILE,
+                policy=approval.Policy(automatic={"foreignInvoice": unlimited}),
+                signer=lambda: signer,
+                transport=_Unplugged(),
+                receiver=Receiver(
+                    ak="310001", profile=envelope.DEFAULT, public_keys={"01": signer.public_key}, verify=sm2.verify
+                ),
+            )
+            recipe = bench_page.recipe()
+            plan = Plan(
+                recipe=recipe,
+                recipe_source=b"",
+                lookups={},
+                parameters={},
+                policy_source=b"",
+                started_by="",
+                agent="",
+            )
+            run = _Run(pipeline, JobId("run/bench"), 0)
+            run.append(pipeline._started(plan))
+            whole, sign = [], []
+            for frozen in pages:
+
+                def document(frozen: bytes = frozen) -> None:
+                    reader = Reader(recipe=recipe, format=FORMATS["foreignInvoice"], lookups={}, profile=PROFILE)
+                    found = Harvest()
+                    page = Page(name="page", url="http://bench/page", frozen=frozen, image=None)
+                    pipeline._page(run, page, reader, plan, found)
+                    (id,) = found.documents
+                    job = pipeline.archive.job(id)
+                    while not isinstance(job.last, Envelope):
+                        fact = pipeline._next(job, fresh=True, send=True)
+                        assert fact is not None, job
+                        job = pipeline._with(job, fact)
+
+                whole.append(_ms(document))
+                sign.append(_ms(partial(signer.sign, frozen[:8192])))  # as many bytes as its request has
+    return {
+        "sign_ms": statistics.median(sign[2:]),
+        "document_ms": statistics.median(whole[2:]),
+        "ratio": statistics.median(w / s for w, s in zip(whole[2:], sign[2:], strict=True)),
+    }
+
+
+class _NeverBlocked(Pipeline):
+    """The page's values are made up and would be blocked: the rules run, their findings are left out."""
+
+    def _findings(self, id: JobId, draft: Draft) -> tuple[Finding, ...]:
+        super()._findings(id, draft)
+        return ()
+
+
+class _Unplugged:
+    """Nothing is sent in this benchmark."""
+
+    repeat: Literal["ask"] = "ask"
+
+    def send(self, envelope: bytes, *, key: str) -> bytes:
+        raise AssertionError
+
+    def find(self, key: str) -> bytes | None:
+        raise AssertionError
+
+
+def _ms(act: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    act()
+    return (time.perf_counter() - started) * 1000
+
+
+if __name__ == "__main__":
+    for name, number in measure().items():
+        print(f"{name:>20} {number:10.2f}")

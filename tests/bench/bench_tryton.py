@@ -1,0 +1,132 @@
+"""Reading 60 orders in Tryton's web client, against waiting for quiet and reading cell by cell."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from playwright.sync_api import Page as Tab
+from playwright.sync_api import sync_playwright
+
+from scraper_agent import mapping
+from scraper_agent.app import load_recipe
+from scraper_agent.capture import discovery
+from scraper_agent.capture.browser import PlaywrightBrowser, Settings
+from scraper_agent.ports import Page, Trouble
+from scraper_agent.values import Digest
+from tests.tryton.server import HERE, OPERATOR, PASSWORD, TrytonServer
+
+ORDERS = 60
+QUIET_S = 0.25
+ACTIVE = "#tabcontent > .active "
+ROOT = HERE.parent.parent
+
+
+class Requests:
+    """Counts requests under way, so that quiet can be waited for from outside the page."""
+
+    def __init__(self, tab: Tab) -> None:
+        self.tab, self.running, self.last = tab, 0, time.perf_counter()
+        tab.on("request", lambda _: self._count(1))
+        tab.on("requestfinished", lambda _: self._count(-1))
+        tab.on("requestfailed", lambda _: self._count(-1))
+
+    def _count(self, by: int) -> None:
+        self.running += by
+        self.last = time.perf_counter()
+
+    def quiet(self) -> None:
+        self.last = time.perf_counter()
+        while self.running > 0 or time.perf_counter() - self.last < QUIET_S:
+            self.tab.wait_for_timeout(25)
+
+
+def cell_by_cell(url: str) -> tuple[float, int]:
+    """Seconds for 60 orders from the first form on, and lines read: as scripts are commonly written."""
+    lines = 0
+    with sync_playwright() as playwright:
+        chromium = discovery.launch(playwright, None, headless=True, tell=print)
+        tab = chromium.new_context(viewport={"width": 1600, "height": 950}, locale="en-US").new_page()
+        requests = Requests(tab)
+        tab.goto(url)
+        tab.fill("#login", OPERATOR)
+        tab.click(".login-dialog button[type=submit]")
+        tab.fill("#ask-dialog-entry", PASSWORD)
+        tab.click(".ask-dialog button[title=OK]")
+        tab.wait_for_selector("#menu tbody tr")
+        tab.goto("about:blank")
+        tab.goto(f"{url}/#tryton/model/purchase.purchase")
+        tab.wait_for_selector(f"{ACTIVE}.tree-container tbody tr")
+        requests.quiet()
+        tab.locator(f"{ACTIVE}.tree-container tbody tr td[data-title^=Reference]").first.dblclick()
+        tab.wait_for_selector(f"{ACTIVE}input[name=number]")
+        requests.quiet()
+        started = time.perf_counter()
+        for number in range(ORDERS):
+            if number:
+                tab.locator(f"{ACTIVE}button#next").click()
+                requests.quiet()
+            lines += _read(tab)
+        seconds = time.perf_counter() - started
+        chromium.close()
+    return seconds, lines
+
+
+def _read(tab: Tab) -> int:
+    lines = tab.locator(f"{ACTIVE}.form-one2many").first
+    more = lines.locator("tr.more-row button")
+    while more.count():
+        more.first.evaluate("e => e.click()")
+        tab.wait_for_timeout(50)
+    for control in tab.locator(f"{ACTIVE}.form input[type=text][name], {ACTIVE}.form select[name]").all():
+        control.input_value()
+    rows = lines.locator("tbody tr:not(.more-row)").all()
+    for row in rows:
+        for cell in row.locator("td[headers]").all():
+            cell.text_content()
+    return len(rows)
+
+
+def frozen(url: str, *, images: bool) -> tuple[float, int]:
+    """Seconds for 60 orders from the first form on, and lines read: by the recipe, mapped to documents."""
+    loaded = load_recipe(str(ROOT / "recipes" / "tryton" / "order.yaml"), ROOT / "recipes")
+    browser = PlaywrightBrowser(settings=Settings(images=images), secret=lambda _: PASSWORD)
+    reader = mapping.Reader(recipe=loaded.recipe, format=loaded.format, lookups=loaded.lookups, profile={})
+    started, lines, seen = 0.0, 0, 0
+    sightings: Any = browser.harvest(loaded.recipe, {"base": url, "user": OPERATOR})
+    for sighting in sightings:
+        assert not isinstance(sighting, Trouble), sighting
+        if not isinstance(sighting, Page):
+            continue
+        if reader.is_source(sighting.name):
+            reader.learn(sighting.name, sighting.frozen, Digest("sm3:"))
+        if sighting.name == loaded.recipe.document.page:
+            started = started or time.perf_counter()
+            lines += len(reader.read(sighting.frozen, Digest("sm3:")).lines)
+            seen += 1
+            if seen == ORDERS:
+                seconds = time.perf_counter() - started
+                sightings.close()
+                return seconds * ORDERS / (ORDERS - 1), lines  # the first form's own time is not in it
+    raise AssertionError(f"{seen} orders")
+
+
+def measure() -> dict[str, float]:
+    with TrytonServer() as server:
+        frozen_s, lines = frozen(server.url, images=True)
+        bare_s, _ = frozen(server.url, images=False)
+        naive_s, naive_lines = cell_by_cell(server.url)
+    return {
+        "cell_by_cell_s": naive_s,
+        "frozen_s": frozen_s,
+        "frozen_without_images_s": bare_s,
+        "faster": naive_s / frozen_s,
+        "faster_without_images": naive_s / bare_s,
+        "lines": lines,
+        "lines_cell_by_cell": naive_lines,
+    }
+
+
+if __name__ == "__main__":
+    for name, number in measure().items():
+        print(f"{name:>25} {number:10.2f}")
