@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from scraper_agent.messages import N_
 from scraper_agent.recipe import Permit
 
 _SECRET_KEYS = re.compile(r"token|session|passw|pwd|secret|sid|auth|ticket|key", re.IGNORECASE)
@@ -81,7 +82,7 @@ def judge(
     """Whether a request may leave. `origins` are those of the recipe's own addresses. Never raises."""
     try:
         if origin(url) not in origins:
-            return Refusal("not the ERP's own address")
+            return Refusal(N_("not the ERP's own address"))
     except ValueError as error:
         return Refusal(str(error))
     if method in ("GET", "HEAD"):
@@ -96,9 +97,9 @@ def judge(
             continue
         if permit.purpose == "stub":
             answer = (permit.answer or "null").replace("$id", json.dumps(values.get("id")))
-            return Stub(answer, "answered in the ERP's place")
+            return Stub(answer, N_("answered in the ERP's place"))
         return Pass()
-    return Refusal("the recipe permits this path, but not this body" if here else "not permitted by the recipe")
+    return Refusal(N_("the recipe permits this path, but not this body") if here else N_("not permitted by the recipe"))
 
 
 def _matches(permit: Permit, body: bytes) -> dict[str, Any] | None:

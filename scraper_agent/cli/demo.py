@@ -16,9 +16,8 @@ import yaml
 from pydantic import SecretStr
 
 from scraper_agent import app as wiring
-from scraper_agent import report
 from scraper_agent.app import App
-from scraper_agent.archive import verify as verifying
+from scraper_agent.cli import report as reporting
 from scraper_agent.cli import show
 from scraper_agent.cli.commands import Session, example, log_to, progress
 from scraper_agent.cli.commands import report as tell_stopped
@@ -91,20 +90,7 @@ def _run(app: App, trial: Trial) -> None:
             session.harvest(loaded, app.parameters(loaded, {}))
         stopped = session.advance()
         task = bar.add_task(render(N_("verifying the log, writing the report")), total=1)
-        found = verifying.verify(app.home / app.config.archive)
-        report.write(
-            folder / "report.html",
-            archive,
-            session.runs,
-            list(session.documents),
-            FORMATS,
-            now=wiring.now(),
-            verified=report.Verified(
-                entries=found.entries,
-                root=found.head.root.hex() if found.head else "",
-                problems=tuple(map(str, found.problems)),
-            ),
-        )
+        found = reporting.write(app, archive, session.runs, list(session.documents), folder / "report.html")
         bar.advance(task)
     show.console.print(show.closing(session.tallies, FORMATS))
     tell_stopped(stopped)

@@ -106,10 +106,10 @@ def accept(
             found = find_job(archive, job)
             draft = found.facts[0]
             if isinstance(draft, Draft):
-                sources = [s.page for s in loaded.recipe.sources.values()]
-                pages = [(s.name, archive.get(s.page)) for s in _snapshots(archive.job(draft.run)) if s.name in sources]
-                pages.append((loaded.recipe.document.page, archive.get(draft.page)))
-                samples.record(loaded.path, case, pages)
+                origins = json.loads(archive.get(draft.provenance))
+                read = {origin["page"] for origin in origins} | {draft.page}
+                taken = {s.page: s.name for s in _snapshots(archive.job(draft.run)) if s.page in read}
+                samples.record(loaded.path, case, [(name, archive.get(page)) for page, name in taken.items()])
     for outcome in samples.outcomes(loaded):
         samples.accept(outcome)
         show.console.print(str(outcome.case), markup=False, soft_wrap=True)
