@@ -1035,7 +1035,6 @@ def field_range(image: bytes, page: FrozenPage, css: str) -> int:
     return int(brightest) - int(darkest)  # type: ignore[arg-type]
 
 
-@pytest.mark.xfail(reason="capture/browser.py tells what `login.refused` reads without redacting it")
 def test_a_refusal_that_repeats_the_password_is_told_without_it(
     at: Agent, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -603,14 +603,20 @@ def test_an_erp_that_goes_away_is_told_of_in_the_log(world: World) -> None:
 
 def test_the_browser_is_let_go_when_the_run_stops_early(world: World) -> None:
     closed: list[bool] = []
+    kept: list[object] = []  # or else it would be let go with the last reference to it
+
+    def two() -> Iterator[Sighting]:
+        try:
+            yield page(frozen(1))
+            yield page(frozen(2))
+        finally:
+            closed.append(True)
 
     class Watched:
         def harvest(self, recipe: Recipe, parameters: object) -> Iterator[Sighting]:
-            try:
-                yield page(frozen(1))
-                yield page(frozen(2))
-            finally:
-                closed.append(True)
+            sightings = two()
+            kept.append(sightings)
+            return sightings
 
     with world.pipeline() as pipeline:
         pipeline.harvest(RUN, replace(PLAN, most_documents=1), Watched())

@@ -214,7 +214,7 @@ class _Session:
                 "SA2203",
                 N_("the ERP refused the login; it says: {seen}"),
                 hint=N_("correct the account or password; nothing was tried a second time, so nothing is locked"),
-                seen=said[:200],
+                seen=self._redact(said)[:200],
             )
 
     # --- steps ------------------------------------------------------------------------------------------------------

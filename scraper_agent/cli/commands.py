@@ -266,7 +266,7 @@ class Session:
         most_documents: int | None = None,
     ) -> Harvest:
         format = loaded.format
-        task = self.bar.add_task(render(N_("reading {zh}"), {"zh": format.zh}), total=most_documents)
+        task = self.bar.add_task(render(N_("reading {what}"), {"what": show.named(format)}), total=most_documents)
 
         def watch(job: JobId, fact: Fact) -> None:
             match fact:

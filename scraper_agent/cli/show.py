@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scraper_agent import canonical
-from scraper_agent.format import Document, Format
+from scraper_agent.format import Document, Field, Format
 from scraper_agent.messages import N_, render
 from scraper_agent.values import Draft, Fact, Finding, Job, Severity, State, Verdict, state
 
@@ -48,6 +48,11 @@ def state_name(of: State) -> str:
         State.STOPPED: N_("stopped"),
     }
     return render(names[of])
+
+
+def named(of: Format | Field) -> str:
+    """The name in the language chosen."""
+    return of.zh if render(N_("en")) != "en" else of.en
 
 
 def plain(text: str) -> str:
@@ -108,7 +113,7 @@ def closing(tallies: Mapping[str, Tally], formats: Mapping[str, Format]) -> Tabl
             tally.refused_requests,
         ]
         total = [a + b for a, b in zip(total, row, strict=True)]
-        table.add_row(f"{formats[name].zh}\n[dim]{name}[/]", *map(str, row))
+        table.add_row(f"{named(formats[name])}\n[dim]{name}[/]", *map(str, row))
     table.add_section()
     table.add_row(render(N_("in all")), *map(str, total))
     return table
@@ -131,16 +136,16 @@ def jobs(listed: Iterable[tuple[Job, str]]) -> Table:
 
 def document(of: Document, format: Format) -> Table:
     """Header fields, then lines."""
-    table = Table(title=f"{format.zh} {format.name}", title_justify="left", show_lines=False)
+    table = Table(title=f"{named(format)} {format.name}", title_justify="left", show_lines=False)
     table.add_column(render(N_("field")))
     table.add_column(render(N_("name")))
     table.add_column(render(N_("value")), overflow="fold")
     for id, value in of.header.items():
-        table.add_row(id, format.header_fields[id].zh, plain(str(value)))
+        table.add_row(id, named(format.header_fields[id]), plain(str(value)))
     for number, line in enumerate(of.lines, 1):
         table.add_section()
         for id, value in line.items():
-            table.add_row(f"lines[{number}].{id}", format.line_fields[id].zh, plain(str(value)))
+            table.add_row(f"lines[{number}].{id}", named(format.line_fields[id]), plain(str(value)))
     return table
 
 
