@@ -228,6 +228,18 @@ def test_quantity_times_price_is_the_amount(quantity, price, amount, expected):
     assert told(_line(quantity, price, amount)) == ([] if expected is None else [said])
 
 
+@pytest.mark.parametrize(
+    ("currency", "amount", "wrong"), [("JPY", "13", False), ("JPY", "12", True), ("USD", "13", True)]
+)
+def test_an_amount_in_yen_is_rounded_to_a_whole_one(currency, amount, wrong):
+    document = order(
+        lines=[{"orderedQuantity": Decimal(10), "unitPrice": Decimal("1.26"), "lineAmount": Decimal(amount)}],
+        currencyCode=currency,
+        totalAmount=Decimal(amount),
+    )
+    assert [said.split()[1] for said in told(document)] == ["CHK-04"] * wrong
+
+
 def test_lines_add_up_to_the_amount_of_the_goods():
     lines = [{"lineAmount": Decimal("1130.00")}, {"lineAmount": Decimal("1130.00")}]
     assert told(invoice(lines=lines, goodsAmount=Decimal("2260.02"), totalAmount=Decimal("2280.02"))) == []

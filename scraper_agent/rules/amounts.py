@@ -16,10 +16,12 @@ from scraper_agent.rules import (
     Context,
     Document,
     HeaderNumber,
+    HeaderText,
     LineNumber,
     number,
     on_line,
     plain,
+    text,
 )
 from scraper_agent.values import Finding, Severity
 
@@ -27,7 +29,8 @@ from scraper_agent.values import Finding, Severity
 class LineAmount(BaseModel):
     """CHK-04: quantity times price is the amount, within max(`at_least`, `per_unit` · quantity + `rounding`).
 
-    A price is kept to 4 decimals, so it may be off by half a unit of the last one for each piece; an amount to 2.
+    A price is kept to 4 decimals, so it may be off by half a unit of the last one for each piece; an amount to 2, or to
+    none in a currency that has none (ISO 4217: the yen).
     """
 
     model_config = SETTINGS
@@ -39,15 +42,19 @@ class LineAmount(BaseModel):
     at_least: Decimal = Decimal("0.01")
     per_unit: Decimal = Decimal("0.00005")
     rounding: Decimal = Decimal("0.005")
+    currency: HeaderText | None = None
+    whole: tuple[str, ...] = ()
+    """Currencies whose amounts have no decimals."""
     severity: Severity = Severity.ERROR
 
     def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
+        unit = Decimal("0.5") if self.currency and text(document.header, self.currency) in self.whole else self.rounding
         for count, line in enumerate(document.lines, start=1):
             quantity, price, amount = (number(line, id) for id in (self.quantity, self.price, self.amount))
             if quantity is None or price is None or amount is None:
                 continue
             expected = EXACT.multiply(quantity, price)
-            tolerance = max(self.at_least, EXACT.fma(self.per_unit, abs(quantity), self.rounding))
+            tolerance = max(self.at_least, EXACT.fma(self.per_unit, abs(quantity), unit))
             if abs(EXACT.subtract(amount, expected)) > tolerance:
                 yield Finding(
                     code="CHK-04",
