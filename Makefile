@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 CACHE := .cache
 export PYTHONUTF8 := 1
 
-.PHONY: demo demo-tryton test lint check bench browser system lock messages clean
+.PHONY: demo demo-tryton test lint bench python-venv system apt lock messages docs clean
 
 demo: $(READY)
 	$(BIN)/scraper-agent demo
@@ -23,7 +23,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-timeout-error 2>/dev/null || $(BIN)/lint-imports
+	$(BIN)/lint-imports
 
 bench: $(READY) system
 	$(BIN)/python -m tests.bench
@@ -38,7 +38,7 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	touch $(READY)
 
 python-venv:
-	$(call apt,python3-venv)
+	@$(MAKE) --no-print-directory apt PACKAGES="python3-venv"
 
 # A browser, a font for Chinese, openssl, and npm for the ERP; nothing is done where all are there.
 system:
@@ -67,6 +67,9 @@ lock:
 
 messages: $(READY)
 	$(BIN)/python -m tests.catalogue
+
+docs: $(READY)
+	$(BIN)/python -m tests.docs
 
 clean:
 	rm -rf $(VENV) $(CACHE)

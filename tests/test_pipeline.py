@@ -345,6 +345,14 @@ def test_a_record_changed_after_it_was_accepted_is_sent_as_a_change(world: World
     assert len({stored.key for stored in platform.stored()}) == 2
 
 
+def test_a_record_changed_after_it_was_refused_is_new_to_the_receiver(world: World, platform: Platform) -> None:
+    platform.refuse_next("缺少币制")
+    (first,) = world.everything(frozen(1))
+    (second,) = world.everything(frozen(1, supplier="ACME Ltd"))
+    assert [state(job) for job in world.jobs()] == [State.REJECTED, State.RECEIPTED]
+    assert [world.header(job)["actionType"] for job in (first, second)] == ["1", "1"]
+
+
 def test_a_record_changed_back_is_a_third_version(world: World, platform: Platform) -> None:
     first, second, third = (world.everything(frozen(1, supplier=name))[0] for name in ("ACME", "ACME Ltd", "ACME"))
     assert len({first.id, second.id, third.id}) == 3
