@@ -71,10 +71,16 @@ def dumps(value: object) -> bytes:
 
 
 def _plain(value: Any) -> Any:
+    kind: Any = type(value)
+    if kind is str or kind is int or value is None:  # nearly all there is
+        return value
+    names = _field_names(kind)
+    if names is not None:
+        return {name: _plain(getattr(value, name)) for name in names}
     match value:
         case str() if isinstance(value, Enum):
             return value.value
-        case None | bool() | int() | str():
+        case bool() | int() | str():
             return value
         case Decimal():
             return format(value, "f")
@@ -84,12 +90,16 @@ def _plain(value: Any) -> Any:
             return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         case list() | tuple():
             return [_plain(item) for item in value]
-        case _ if is_dataclass(value):
-            return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
         case _ if hasattr(value, "items"):
             return {str(k): _plain(v) for k, v in value.items()}
         case _:
             raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...] | None:
+    """None if it is no dataclass."""
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
 
 
 def entry_bytes(entry: Entry) -> bytes:

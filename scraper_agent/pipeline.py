@@ -236,7 +236,8 @@ class Pipeline:
                 unread=reading.unread,
             )
             self._append(id, 0, draft)
-            self._names.pop(run, None)
+            if run in self._names:
+                _note_names(self._names[run], document.header)
         # A crash before this leaves older versions open: `advance` stops them as well, and so does the next reading.
         for version in versions:
             self._withdraw(version)
@@ -371,16 +372,12 @@ class Pipeline:
         return (*draft.unread, *checked)
 
     def _names_in(self, run: JobId) -> Mapping[str, frozenset[str]]:
-        """For each unified social credit code in the run's documents, the names beside it."""
+        """For each unified social credit code in the run's documents, the names beside it; read once, then kept up."""
         if run not in self._names:
-            names: dict[str, set[str]] = {}
+            names: dict[str, frozenset[str]] = {}
             for id in self.archive.documents(run=run):
-                header = json.loads(self.archive.get(_draft_of(self.archive.job(id)).document))["header"]
-                for field_id, code in header.items():
-                    name = header.get(field_id.removesuffix("Uscc") + "Name")
-                    if field_id.endswith("Uscc") and name:
-                        names.setdefault(code, set()).add(name)
-            self._names[run] = {code: frozenset(seen) for code, seen in names.items()}
+                _note_names(names, json.loads(self.archive.get(_draft_of(self.archive.job(id)).document))["header"])
+            self._names[run] = names
         return self._names[run]
 
     def _superseded(self, job: Job) -> Failure | None:
@@ -468,7 +465,7 @@ class Pipeline:
             case "never":
                 return None  # only a person can find out
             case "safe":
-                why = "no answer was seen; sending again is harmless"
+                why = N_("no answer was seen; sending again is harmless")
                 return Retry(envelope=attempt.envelope, number=attempt.number, reason=why)
             case "ask":
                 try:
@@ -477,7 +474,7 @@ class Pipeline:
                     self.doubts.append((job.id, error))
                     return None
                 if answer is None:
-                    why = "the receiver does not have it"
+                    why = N_("the receiver does not have it")
                     return Retry(envelope=attempt.envelope, number=attempt.number, reason=why)
                 return self._receipt(job, attempt, answer)
             case unknown:
@@ -542,6 +539,13 @@ def _version(content: JobId, versions: list[JobId]) -> JobId:
         again = canonical.sm3(canonical.dumps([content, str(returns)])).hex()
         id = JobId(f"{content.rpartition('/')[0]}/{again}")
     return id
+
+
+def _note_names(names: dict[str, frozenset[str]], header: Mapping[str, object]) -> None:
+    for field_id, code in header.items():
+        name = header.get(field_id.removesuffix("Uscc") + "Name")
+        if field_id.endswith("Uscc") and name:
+            names[str(code)] = names.get(str(code), frozenset()) | {str(name)}
 
 
 def _draft_of(job: Job) -> Draft:
