@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 CACHE := .cache
 export PYTHONUTF8 := 1
 
-.PHONY: demo demo-tryton test lint bench python-venv system apt lock messages docs clean
+.PHONY: demo demo-tryton test lint bench bench-share python-venv system apt lock messages docs clean
 
 demo: $(READY)
 	$(BIN)/scraper-agent demo
@@ -27,6 +27,9 @@ lint: $(READY)
 
 bench: $(READY) system
 	$(BIN)/python -m tests.bench
+
+bench-share: $(READY) system
+	$(BIN)/python -m tests.bench --share
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections import Counter
 from datetime import date
 from decimal import Decimal
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from scraper_agent import mapping
+from scraper_agent import envelope, mapping
 from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
+from scraper_agent.signing import keyfile, keyfolder, sm2
 from scraper_agent.values import Draft, ListRead, Receipt, Refused, RunEnded, State, Verdict, state
 from tests.tryton import demo
 from tests.tryton.oracle import Oracle
@@ -231,6 +233,38 @@ def test_every_receipt_names_the_document_that_was_signed(read):
         for job, last in receipts:
             said = json.loads(archive.get(last.receipt))
             assert said["rs"]["digest"] == draft_of(job).document
+
+
+def test_openssl_verifies_what_was_sent(read, tmp_path):
+    app, _ = read
+    (key,) = keyfolder.entries(app.home / "keys")
+    public = tmp_path / "public.pem"
+    public.write_text(keyfile.public_pem(key.public_key), encoding="ascii")
+    with app.archive(read_only=True) as archive:
+        jobs = map(archive.job, archive.documents())
+        sent = [archive.get(job.last.envelope) for job in jobs if isinstance(job.last, Receipt)]
+    for number, request in enumerate(map(envelope.read_request, sent[::20])):
+        message, signature = tmp_path / f"{number}.message", tmp_path / f"{number}.der"
+        message.write_bytes(request.message)
+        signature.write_bytes(sm2.signature_to_der(request.signature))
+        where = ["-inkey", public, "-rawin", "-in", message, "-sigfile", signature]
+        said = subprocess.run(
+            [
+                "openssl",
+                "pkeyutl",
+                "-verify",
+                "-pubin",
+                *where,
+                "-digest",
+                "sm3",
+                "-pkeyopt",
+                "distid:1234567812345678",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "Signature Verified Successfully" in said.stdout, said.stderr
 
 
 def test_the_log_is_whole_and_no_password_is_in_it(read):

@@ -1,4 +1,7 @@
-"""`make bench`: every figure the project promises, as a ratio measured in this run; exit 1 if one is missed."""
+"""`make bench`: every figure the project promises, as a ratio measured in this run; exit 1 if one is missed.
+
+`--share`: those that take less than a minute, told only; a shared machine must not fail a change.
+"""
 
 from __future__ import annotations
 
@@ -24,24 +27,30 @@ class Promise:
         return self.seen >= self.bound if self.at_least else self.seen <= self.bound
 
 
-def promises() -> list[Promise]:
-    page = bench_page.measure()
-    document = bench_document.measure()
-    verify = bench_verify.measure()
-    tryton = bench_tryton.measure()
-    for name, numbers in (("page", page), ("document", document), ("verify", verify), ("tryton", tryton)):
-        print(name, {key: round(value, 3) for key, value in numbers.items()}, file=sys.stderr)
-    return [
+def promises(*, share: bool) -> list[Promise]:
+    page = _told("page", bench_page.measure())
+    document = _told("document", bench_document.measure())
+    verify = _told("verify", bench_verify.measure())
+    quick = [
         Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
         Promise("one locator call per cell / reading it frozen", page["faster_than_cells"], 5, at_least=True),
-        Promise("60 Tryton orders cell by cell / frozen", tryton["faster"], 3, at_least=True),
         Promise("a document of 20 lines, mapped to signed and logged / its signature", document["ratio"], 2.5),
         Promise("log verify of 100,000 facts / hashing them", verify["ratio"], 4),
     ]
+    if share:
+        return quick
+    tryton = _told("tryton", bench_tryton.measure())
+    return [*quick, Promise("60 Tryton orders cell by cell / frozen", tryton["faster"], 3, at_least=True)]
+
+
+def _told(name: str, numbers: dict[str, float]) -> dict[str, float]:
+    print(name, {key: round(value, 3) for key, value in numbers.items()}, file=sys.stderr)
+    return numbers
 
 
 def main() -> int:
-    found = promises()
+    share = "--share" in sys.argv[1:]
+    found = promises(share=share)
     table = Table(title=f"{platform.machine()}, Python {platform.python_version()}", title_justify="left")
     for head in ("figure", "measured", "promised", ""):
         table.add_column(head)
@@ -51,7 +60,7 @@ def main() -> int:
             promise.what, f"{promise.seen:.2f}", f"{sign} {promise.bound:g}", "✓" if promise.kept else "missed"
         )
     Console().print(table)
-    return 0 if all(p.kept for p in found) else 1
+    return 0 if share or all(p.kept for p in found) else 1
 
 
 if __name__ == "__main__":
