@@ -47,7 +47,7 @@ from scraper_agent.formats import FORMATS
 from scraper_agent.page import FrozenPage
 from scraper_agent.sandbox.erp import USER, Erp
 from scraper_agent.sandbox.platform import Platform
-from scraper_agent.signing import keyfile, keyfolder
+from scraper_agent.signing import keyfile, keyfolder, sm2
 from scraper_agent.values import (
     Draft,
     Fault,
@@ -312,7 +312,8 @@ def test_a_missing_config_is_usage(agent: Agent, tmp_path: Path) -> None:
         ("91350100M000100Y43", "91350100M000100Y44", "is not a unified social credit code"),
         ("customs_master: '2200'", "customs_master: '22'", ""),
         ("key: '01'", "key: '1'", ""),
-        ("public_keys: {}", "public_keys: {'1': aa}", ""),
+        ("public_keys: {}", f"public_keys: {{'1': {sm2.G}}}", ""),
+        ("public_keys: {}", f"public_keys: {{'01': {sm2.G}0}}", "is not an SM2 public key"),
         ("public_keys: {}", f"public_keys: {{'01': {'1' * 128}}}", "is not an SM2 public key"),
         ("url: http://127.0.0.1:9/receive", "url: ftp://x", "is not an address to send to"),
         ("env: CANARY_KEY", "env: CANARY_KEY\n  file: x", "give `env` or `file`, not both"),
@@ -405,7 +406,7 @@ def test_a_run_prints_its_table_and_answers_3_for_what_is_blocked(harvested: Sit
     assert (counts[State.BLOCKED], counts[State.HELD]) == (1, 1)
     assert counts[State.RECEIPTED] >= 3
     total = sum(counts.values())
-    row = next(line for line in said.out.splitlines() if "中方采购订单数据" in line)
+    row = next(line for line in said.out.splitlines() if FORMATS["purchaseOrder"].en in line)
     sent = counts[State.RECEIPTED]
     assert [int(n) for n in re.findall(r"\d+", row)][:6] == [total, 1, 1, sent, sent, 0]
     assert "Not everything is in order: `scraper-agent jobs --state blocked`, `log show`." in said.err
@@ -580,7 +581,7 @@ def test_job_shows_values_findings_facts_and_origins(at: Agent, site: Site) -> N
     assert said.code == 0
     draft = blocked.facts[0]
     assert isinstance(draft, Draft)
-    for told in (draft.key, draft.document, "CHK-", "Draft {", "Verdict {", "供应商名称", "label 订单编号"):
+    for told in (draft.key, draft.document, "CHK-", "Draft {", "Verdict {", "supplierName", "label 订单编号"):
         assert told in said.out
     origins = said.out[said.out.index("\n[\n") :]
     assert {"orderNumber", "totalAmount"} <= {each["field"] for each in json.loads(origins)}
