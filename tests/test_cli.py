@@ -504,13 +504,17 @@ def test_ctrl_c_leaves_a_whole_log_and_answers_130(tmp_path: Path, site: Site, g
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        with child:
+        try:
             assert third.wait(60)
             if group:
                 os.killpg(child.pid, signal.SIGINT)
             else:
                 child.send_signal(signal.SIGINT)
             _, told = child.communicate(timeout=60)
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.communicate()
     assert child.returncode == 130, told.decode()
     assert b"Traceback" not in told
     assert verify(site.folder / "archive.db").problems == ()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
+import signal
 import sys
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +28,7 @@ from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring.load import Loaded
-from scraper_agent.cli import show
+from scraper_agent.cli import INTERRUPTED, show
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
@@ -245,6 +248,39 @@ def report(stopped: list[AgentError]) -> None:
         log_error(error)
 
 
+@contextmanager
+def _between_facts() -> Iterator[Callable[[], None]]:
+    """Obeys Ctrl-C when the check that this gives is called next, and without delay the second time.
+
+    Raised in the middle of the browser's own callbacks, a KeyboardInterrupt would be lost, and the run would hang.
+    """
+    asked = threading.Event()
+
+    def check() -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+
+    def hear(_signal: int, _frame: object) -> None:
+        if asked.is_set():
+            os._exit(INTERRUPTED)  # as good as a kill: every fact is on the disk
+        asked.set()
+        told = render(N_("Ending after this page; Ctrl-C again ends at once."))
+        os.write(2, f"\n{told}\n".encode())  # printing is not safe in the middle of printing
+
+    if threading.current_thread() is not threading.main_thread():
+        yield check  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        yield check
+    except Exception as error:
+        if asked.is_set():  # the browser hears Ctrl-C as well, and is gone
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @dataclass(kw_only=True)
 class Session:
     """Harvests, then advances, with progress bars; counts for the closing table."""
@@ -269,6 +305,7 @@ class Session:
         task = self.bar.add_task(render(N_("reading {what}"), {"what": show.named(format)}), total=most_documents)
 
         def watch(job: JobId, fact: Fact) -> None:
+            check()
             match fact:
                 case Draft():
                     self.documents[job] = None  # even if the harvest fails before its end
@@ -282,9 +319,10 @@ class Session:
                 case _:
                     pass
 
-        id, found = self.app.harvest(
-            self.archive, loaded, parameters, watch, dry_run=dry_run, most_documents=most_documents
-        )
+        with _between_facts() as check:
+            id, found = self.app.harvest(
+                self.archive, loaded, parameters, watch, dry_run=dry_run, most_documents=most_documents
+            )
         tally = self.tallies.setdefault(format.name, show.Tally())
         tally.read += len(found.documents)
         tally.refused_pages += found.faults

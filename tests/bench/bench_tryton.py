@@ -95,7 +95,7 @@ def frozen(url: str, *, images: bool) -> tuple[float, int]:
     started, lines, seen = 0.0, 0, 0
     sightings: Any = browser.harvest(loaded.recipe, {"base": url, "user": OPERATOR})
     for sighting in sightings:
-        assert not isinstance(sighting, Trouble), sighting
+        assert not isinstance(sighting, Trouble), str(sighting.error)
         if not isinstance(sighting, Page):
             continue
         if reader.is_source(sighting.name):
@@ -113,9 +113,9 @@ def frozen(url: str, *, images: bool) -> tuple[float, int]:
 
 def measure() -> dict[str, float]:
     with TrytonServer() as server:
-        frozen_s, lines = frozen(server.url, images=True)
-        bare_s, _ = frozen(server.url, images=False)
-        naive_s, naive_lines = cell_by_cell(server.url)
+        frozen_s, lines = frozen(server.url.rstrip("/"), images=True)
+        bare_s, _ = frozen(server.url.rstrip("/"), images=False)
+        naive_s, naive_lines = cell_by_cell(server.url.rstrip("/"))
     return {
         "cell_by_cell_s": naive_s,
         "frozen_s": frozen_s,
