@@ -524,6 +524,38 @@ def test_ctrl_c_leaves_a_whole_log_and_answers_130(tmp_path: Path, site: Site, g
         assert not isinstance(archive.last(run), RunEnded), "the next run takes it up"
 
 
+def test_ctrl_c_waits_for_the_next_fact_and_the_second_one_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    before = signal.getsignal(signal.SIGINT)
+    with commands._between_facts() as check:
+        check()
+        signal.raise_signal(signal.SIGINT)
+        assert capfd.readouterr().err == "\nEnding after this page; Ctrl-C again ends at once.\n"
+        with pytest.raises(KeyboardInterrupt):
+            check()
+        assert ended == []
+        signal.raise_signal(signal.SIGINT)
+        assert ended == [130]
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.mark.parametrize(("pressed", "raised"), [(True, KeyboardInterrupt), (False, UsageError)])
+def test_what_fails_because_of_ctrl_c_is_no_failure(pressed: bool, raised: type[BaseException]) -> None:
+    """The browser hears it as well, and is gone before the agent asks it anything more."""
+
+    def fail() -> None:
+        with commands._between_facts():
+            if pressed:
+                signal.raise_signal(signal.SIGINT)
+            raise UsageError("SA2212", "the browser says: connection closed")
+
+    with pytest.raises(raised):
+        fail()
+
+
 def test_a_second_process_is_refused_while_one_writes(at: Agent, site: Site) -> None:
     with site.archive(read_only=False):
         for arguments in (["send"], ["run", "demo/few"], ["log", "reindex"]):
