@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -27,7 +28,7 @@ from scraper_agent.pipeline import Harvest, Pipeline, Plan, Receiver, Watch
 from scraper_agent.ports import Browser, Signer, Transport
 from scraper_agent.recipe import Parameter
 from scraper_agent.signing import sm2
-from scraper_agent.values import Attempt, JobId, Receipt, Retry, RunEnded
+from scraper_agent.values import Attempt, Job, JobId, Receipt, Retry, RunEnded
 
 PATIENCE = 3
 """So many sends may fail in a row; the rest waits for the next time: each may take as long as a connection does."""
@@ -240,19 +241,39 @@ class App:
         """
         stopped: list[AgentError] = []
         failed = 0
-        for id in documents:
-            known = pipeline.archive.length(id)
+        under_way: tuple[int, Callable[[], Job]] | None = None
+
+        def land(flight: tuple[int, Callable[[], Job]] | None) -> None:
+            nonlocal failed
+            if flight is not None:
+                known, landing = flight
+                job = landing()
+                if len(job.facts) > known and isinstance(job.last, Attempt | Retry | Receipt):
+                    failed = failed + 1 if isinstance(job.last, Retry) else 0
+
+        # One is under way while the next is checked and signed: signing takes about as long as an answer.
+        with ThreadPoolExecutor(1) as worker:
             try:
-                if dry_run:
-                    pipeline.check(id)
-                else:
-                    job = pipeline.advance(id, send=failed < PATIENCE)
-                    if len(job.facts) > known and isinstance(job.last, Attempt | Retry | Receipt):
-                        failed = failed + 1 if isinstance(job.last, Retry) else 0
-            except NeedsPerson:
-                raise
-            except AgentError as error:
-                stopped.append(error)
+                for id in documents:
+                    try:
+                        if dry_run:
+                            pipeline.check(id)
+                            continue
+                        if failed:  # then one after the other, so that patience is counted right
+                            before, under_way = under_way, None
+                            land(before)
+                        known = pipeline.archive.length(id)
+                        departed = pipeline.depart(
+                            id, send=failed < PATIENCE, post=lambda send: worker.submit(send).result
+                        )
+                        before, under_way = under_way, (known, departed)
+                        land(before)
+                    except NeedsPerson:
+                        raise
+                    except AgentError as error:
+                        stopped.append(error)
+            finally:
+                land(under_way)  # what has left is waited for, whatever ended the rest
         return [*stopped, *(error for _, error in pipeline.doubts)]
 
 

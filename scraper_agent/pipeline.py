@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, assert_never
 
 from scraper_agent import approval, canonical, envelope, mapping, messages
@@ -82,6 +83,18 @@ Watch = Callable[[JobId, Fact], None]
 
 def _silent(_job: JobId, _fact: Fact) -> None:
     pass
+
+
+Post = Callable[[Callable[[], bytes]], Callable[[], bytes]]
+"""Begins a send in its own time; what it returns waits for the answer or raises what the send raised."""
+
+
+def _when_landing(send: Callable[[], bytes]) -> Callable[[], bytes]:
+    return send
+
+
+def _landed(job: Job) -> Job:
+    return job
 
 
 @dataclass(slots=True, kw_only=True)
@@ -297,14 +310,29 @@ class Pipeline:
         Raises:
             NeedsPerson: the signer needs a passphrase or PIN that nobody gives.
         """
+        return self.depart(id, send=send)()
+
+    def depart(self, id: JobId, *, send: bool = True, post: Post = _when_landing) -> Callable[[], Job]:
+        """As `advance`, up to where the receiver's answer is waited for; the call that is returned lands the job.
+
+        `post` begins to send, so that the next job can be checked and signed meanwhile.
+
+        Raises:
+            NeedsPerson: as `advance`.
+        """
         job = self.archive.job(id)
         fresh = False
         while (fact := self._next(job, fresh=fresh, send=send)) is not None:
-            failed = isinstance(fact, Retry) and fresh
             job, fresh = self._with(job, fact), True
-            if failed:
-                break
-        return job
+            if isinstance(fact, Attempt):
+                # The attempt is logged: if we die now, the next run finds it and asks the receiver first.
+                sent = post(partial(self.transport.send, self.archive.get(fact.envelope), key=self.key(job)))
+                return partial(self._land, job, fact, sent)
+        return partial(_landed, job)
+
+    def _land(self, job: Job, attempt: Attempt, answer: Callable[[], bytes]) -> Job:
+        fact = self._answered(job, attempt, answer)
+        return job if fact is None else self._with(job, fact)
 
     def decide(self, id: JobId, verdict_of_person: Callable[[Verdict], Approval]) -> Job:
         """Append a person's decision on a job that waits for one.
@@ -323,9 +351,7 @@ class Pipeline:
             case Approval(granted=False) | Receipt() | Failure():
                 return None
             case Attempt() as attempt:
-                if not send:
-                    return None
-                return self._send(job, attempt) if fresh else self._ask(job, attempt)
+                return self._ask(job, attempt) if send else None
             case None | RunStarted() | Snapshot() | Refused() | ListRead() | Fault() | RunEnded():
                 raise ValueError(f"{job.id} is not a document")
             case Draft() | Verdict() | Approval() | Envelope() | Retry() as still_here:
@@ -446,10 +472,9 @@ class Pipeline:
         content = Digest(f"sm3:{job.id.rsplit('/', 1)[-1]}")
         return envelope.idempotency_key(self.receiver.ak, draft.format, draft.key, content)
 
-    def _send(self, job: Job, attempt: Attempt) -> Receipt | Retry | None:
-        # The attempt is logged: if we die now, the next run finds it and asks the receiver first.
+    def _answered(self, job: Job, attempt: Attempt, answer: Callable[[], bytes]) -> Receipt | Retry | None:
         try:
-            answer = self.transport.send(self.archive.get(attempt.envelope), key=self.key(job))
+            said = answer()
         except SendFailed as error:
             self.doubts.append((job.id, error))
             reason = messages.english(error.text, error.values)
@@ -457,7 +482,7 @@ class Pipeline:
         except SendUnknown as error:
             self.doubts.append((job.id, error))
             return None  # the next run asks
-        return self._receipt(job, attempt, answer)
+        return self._receipt(job, attempt, said)
 
     def _ask(self, job: Job, attempt: Attempt) -> Receipt | Retry | None:
         """Settle an attempt whose answer was never seen: the run that made it may have died."""

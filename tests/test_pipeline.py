@@ -26,7 +26,7 @@ from scraper_agent.archive.verify import verify
 from scraper_agent.capture.replay import ReplayBrowser
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, SendFailed, SendUnknown
 from scraper_agent.formats import FORMATS
-from scraper_agent.ports import Sighting, Trouble
+from scraper_agent.ports import Sighting, Signer, Trouble
 from scraper_agent.recipe import Recipe
 from scraper_agent.sandbox.platform import Platform, Stored
 from scraper_agent.sending import https
@@ -482,6 +482,34 @@ def test_what_cannot_be_delivered_waits_and_is_delivered_later(world: World, pla
     assert kinds(job) == [*STRAIGHT[:5], Retry, Attempt, Receipt]
     assert job.facts[6] == replace(job.facts[4], number=2)  # type: ignore[arg-type]
     assert deliveries(platform) == [1]
+
+
+def test_while_one_is_under_way_the_next_is_signed(world: World, platform: Platform) -> None:
+    heard: list[tuple[JobId, str]] = []
+    with world.pipeline() as pipeline:
+        first, second, third = pipeline.harvest(RUN, PLAN, seeing(*map(frozen, range(1, 4)))).documents
+        pipeline.watch = lambda id, fact: heard.append((id, type(fact).__name__))
+        App.advance(None, pipeline, [first, second, third])  # type: ignore[arg-type] # it needs nothing of the App
+    assert heard.index((second, "Envelope")) < heard.index((first, "Receipt")) < heard.index((third, "Envelope"))
+    assert {state(job) for job in world.send()} == {State.RECEIPTED}
+    assert deliveries(platform) == [1, 1, 1]
+
+
+def test_what_has_left_is_waited_for_though_a_person_is_needed_for_the_next(world: World, platform: Platform) -> None:
+    with world.pipeline() as pipeline:
+        first, second = pipeline.harvest(RUN, PLAN, seeing(frozen(1), frozen(2))).documents
+
+        def locked() -> Signer:
+            raise NeedsPerson("SA7001", "locked")
+
+        def each() -> Iterator[JobId]:
+            yield first
+            pipeline.signer = locked
+            yield second
+
+        with pytest.raises(NeedsPerson):
+            App.advance(None, pipeline, each())  # type: ignore[arg-type] # it needs nothing of the App
+        assert [state(pipeline.archive.job(id)) for id in (first, second)] == [State.RECEIPTED, State.APPROVED]
 
 
 def test_after_some_failures_in_a_row_the_rest_waits(world: World, platform: Platform) -> None:

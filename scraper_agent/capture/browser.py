@@ -358,7 +358,10 @@ class _Session:
         larger = int(width) > self.settings.width or int(height) > self.settings.height
         # Beyond the viewport the browser lays the page out once more, which takes as long as the image itself.
         wanted = {"format": "jpeg", "quality": 60, "captureBeyondViewport": larger}
-        return base64.b64decode(self.cdps[self.tab].send("Page.captureScreenshot", wanted)["data"])
+        try:
+            return base64.b64decode(self.cdps[self.tab].send("Page.captureScreenshot", wanted)["data"])
+        except Error:  # now and then a busy browser says it is "unable to capture"; the slower way tries again itself
+            return self.tab.screenshot(type="jpeg", quality=60, full_page=True)
 
     # --- lists ------------------------------------------------------------------------------------------------------
 

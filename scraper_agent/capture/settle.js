@@ -23,6 +23,8 @@
   const watch = () => new MutationObserver(touch).observe(document, { subtree: true, childList: true, characterData: true });
   watch();
 
+  let rested = -1;  // `last` as it was when the page was seen at rest: unless it changes, the page still is
+
   const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const shown = (element) => element.getClientRects().length > 0 && element.checkVisibility({ visibilityProperty: true });
 
@@ -33,9 +35,13 @@
       for (;;) {
         const now = performance.now();
         const idle = document.readyState === "complete" && busy <= 0;
+        if (idle && rested === last) return true;
         if (idle && now - last >= quiet) {
           await new Promise((resolve) => requestAnimationFrame(() => resolve()));
-          if (busy <= 0 && performance.now() - last >= quiet) return true;
+          if (busy <= 0 && performance.now() - last >= quiet) {
+            rested = last;
+            return true;
+          }
         }
         if (now - start > limit) return false;
         await rest(idle ? Math.max(4, quiet - (now - last)) : 8);

@@ -21,7 +21,7 @@ from scraper_agent.cli import report as reporting
 from scraper_agent.cli import show
 from scraper_agent.cli.commands import Session, example, log_to, progress
 from scraper_agent.cli.commands import report as tell_stopped
-from scraper_agent.cli.sandbox import configured_platform
+from scraper_agent.cli.sandbox import platform_apart
 from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
@@ -153,8 +153,8 @@ def _write_secret(path: Path, secret: str) -> None:
 def _platform(trial: Trial) -> Iterator[App]:
     """The agent with the platform it sends to: who listens on which port with which key is known once it runs."""
     config = trial.folder / "config.yaml"
-    with configured_platform(App.load(config), 0) as platform:
-        _configure(trial, url=platform.url, public_keys=platform.public_keys)
+    with platform_apart(config) as (url, public_keys):
+        _configure(trial, url=url, public_keys=public_keys)
         app = App.load(config, tell=lambda step: show.talk.print(step, markup=False))
         log_to(app)
         yield app

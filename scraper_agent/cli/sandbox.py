@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -99,6 +102,29 @@ def configured_platform(app: App, port: int) -> Platform:
         port=port,
         profile=app.config.receiver.profile,
     )
+
+
+@contextmanager
+def platform_apart(config: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The platform of `config` in a process of its own, on a free port: its URL, and its public keys by `sk`."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_serve, args=(config, theirs), daemon=True, name="platform")
+    process.start()
+    theirs.close()  # so that `recv` ends if the process does
+    try:
+        yield ours.recv()
+    finally:
+        ours.close()
+        process.join()
+
+
+def _serve(config: Path, pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the agent, which then ends this
+    with configured_platform(App.load(config), 0) as server:
+        pipe.send((server.url, server.public_keys))
+        with suppress(EOFError, ConnectionError):
+            pipe.recv()
 
 
 def _until_interrupted() -> None:
