@@ -29,6 +29,7 @@ import pytest
 import typer.main
 import yaml
 from loguru import logger
+from lxml.html import document_fromstring
 from PIL import Image
 from pydantic import SecretStr
 
@@ -396,6 +397,31 @@ def test_a_wrong_parameter_of_a_later_recipe_is_told_of_before_anything_is_read(
     assert verify(site.folder / "archive.db").entries == before
 
 
+# --- report ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_report_holds_every_document_of_the_newest_run_and_how_the_log_verified(site: Site, agent: Agent) -> None:
+    target = site.folder / "monday.html"
+    said = agent("--lang", "en", "-c", site.config, "report", "--out", target)
+    assert (said.code, said.out.strip()) == (0, str(target))
+    page = document_fromstring(target.read_bytes())
+    shown = page.text_content()
+    with site.archive() as archive:
+        entries = verify(site.folder / "archive.db").entries
+        jobs = [archive.job(id) for id in archive.documents()]
+    assert all(draft.key in shown for job in jobs if isinstance(draft := job.facts[0], Draft))
+    assert str(entries) in shown
+    assert len(page.cssselect("#images img")) >= len(jobs)
+
+
+def test_a_report_of_nothing_is_refused(site: Site, agent: Agent) -> None:
+    site.change(archive="other.db")
+    with SqliteArchive(site.folder / "other.db", wiring.now):
+        pass
+    said = agent("--lang", "en", "-c", site.config, "report")
+    assert (said.code, said.err.split()[0]) == (2, "SA7110")
+
+
 # --- run ------------------------------------------------------------------------------------------------------------
 
 
@@ -406,7 +432,7 @@ def test_a_run_prints_its_table_and_answers_3_for_what_is_blocked(harvested: Sit
     assert (counts[State.BLOCKED], counts[State.HELD]) == (1, 1)
     assert counts[State.RECEIPTED] >= 3
     total = sum(counts.values())
-    row = next(line for line in said.out.splitlines() if FORMATS["purchaseOrder"].en in line)
+    row = next(line for line in said.out.splitlines() if line.strip().startswith("in all"))
     sent = counts[State.RECEIPTED]
     assert [int(n) for n in re.findall(r"\d+", row)][:6] == [total, 1, 1, sent, sent, 0]
     assert "Not everything is in order: `scraper-agent jobs --state blocked`, `log show`." in said.err

@@ -38,6 +38,7 @@ from scraper_agent.values import Approval, Draft, Fact, Job, JobId, ListRead, Ru
 
 cli = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks show local variables, and so passwords
     help=render(N_("Read ERP pages with query rights alone; map, check, sign and send standard documents.")),
     rich_markup_mode=None,

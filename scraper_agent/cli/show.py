@@ -88,7 +88,7 @@ def closing(tallies: Mapping[str, Tally], formats: Mapping[str, Format]) -> Tabl
         collapse_padding=True,
         pad_edge=False,
     )
-    table.add_column(render(N_("format")), no_wrap=True)
+    table.add_column(render(N_("format")), overflow="fold")
     heads = (
         N_("read"),
         N_("blocked"),
@@ -99,7 +99,7 @@ def closing(tallies: Mapping[str, Tally], formats: Mapping[str, Format]) -> Tabl
         N_("refused requests"),
     )
     for head in heads:
-        table.add_column(render(head), justify="right")
+        table.add_column(render(head).replace(" ", "\n"), justify="right", no_wrap=True)
     total = [0] * len(heads)
     for name, tally in tallies.items():
         sent = sum(tally.states[s] for s in (State.RECEIPTED, State.REJECTED, State.UNKNOWN))
