@@ -405,7 +405,7 @@ def test_a_report_holds_every_document_of_the_newest_run_and_how_the_log_verifie
     said = agent("--lang", "en", "-c", site.config, "report", "--out", target)
     assert (said.code, said.out.strip()) == (0, str(target))
     page = document_fromstring(target.read_bytes())
-    shown = "".join(page.itertext())
+    shown = "".join(map(str, page.itertext()))
     with site.archive() as archive:
         entries = verify(site.folder / "archive.db").entries
         jobs = [archive.job(id) for id in archive.documents()]
