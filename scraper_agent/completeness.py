@@ -61,6 +61,8 @@ class Evidence:
     """Rows that read differently when they were seen again."""
     hidden: int = 0
     """Rows that are in the page but not shown."""
+    returned: bool = True
+    """The list was seen again after the last record was left."""
     sums: tuple[Sum, ...] = ()
     filters: tuple[Filter, ...] = ()
     broken: str = ""
@@ -86,9 +88,12 @@ def _in_counts(e: Evidence) -> Iterator[Reason]:
         yield Reason(text=N_("the page does not state the count that the recipe expects there"))
     if e.declared is not None and e.declared != e.harvested:
         yield _reason(N_("the page states {expected} rows; {seen} were read"), expected=e.declared, seen=e.harvested)
-    if e.declared != e.declared_after and e.declared is not None:
-        now = "-" if e.declared_after is None else e.declared_after
-        yield _reason(N_("the page stated {expected} rows at first, {seen} at the end"), expected=e.declared, seen=now)
+    if e.declared_after not in (e.declared, None) and e.declared is not None:
+        yield _reason(
+            N_("the page stated {expected} rows at first, {seen} at the end"),
+            expected=e.declared,
+            seen=e.declared_after,
+        )
     if e.keys is None and e.declared is None:
         yield Reason(text=N_("the page states no count and the recipe names no key: nothing tells"))
 
@@ -135,6 +140,10 @@ def _doubts(e: Evidence) -> Iterator[Reason]:
     """What is missing for a proof without contradicting it."""
     if e.declared is None and not e.wants_declared and e.keys is not None:
         yield Reason(text=N_("the page states no count"))
+    if e.declared is not None and e.declared_after is None:
+        yield Reason(text=N_("the page did not state its count again at the end"))
+    if not e.returned:
+        yield Reason(text=N_("after the last record the list did not show its rows again"))
     if e.keys is None and e.declared is not None:
         yield Reason(text=N_("the recipe names no key, so a doubled row could hide a missing one"))
     if e.recounted is None:

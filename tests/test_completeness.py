@@ -34,7 +34,8 @@ def test_a_list_whose_count_and_second_look_agree_is_proved() -> None:
         ({"hidden": 2}, "plausible", "2 row(s) are on the page but hidden"),
         ({"declared": 6, "declared_after": 6}, "unproved", "the page states 6 rows; 5 were read"),
         ({"declared_after": 6}, "unproved", "the page stated 5 rows at first, 6 at the end"),
-        ({"declared_after": None}, "unproved", "the page stated 5 rows at first, - at the end"),
+        ({"declared_after": None}, "plausible", "the page did not state its count again at the end"),
+        ({"returned": False}, "plausible", "after the last record the list did not show its rows again"),
         ({"keys": 4}, "unproved", "1 row(s) were seen twice"),
         ({"keys": 4, "keyless": 1}, "unproved", "1 row(s) have no key"),
         ({"ended": False}, "unproved", "the end of the list was not seen"),
@@ -85,6 +86,7 @@ evidences = st.builds(
     missing=st.integers(0, 1),
     changed=st.integers(0, 1),
     hidden=st.integers(0, 1),
+    returned=st.booleans(),
     sums=st.lists(st.builds(Sum, column=st.just("c"), stated=st.just("1"), summed=st.just("1"), equal=st.booleans()),
                   max_size=2).map(tuple),
     filters=st.lists(st.builds(Filter, field=st.just("f"), wanted=st.sampled_from("ab"), seen=st.sampled_from("ab")),
@@ -99,6 +101,7 @@ def test_proved_only_where_everything_that_can_be_known_agrees(e: Evidence) -> N
         e.declared == e.declared_after == e.harvested == e.keys == e.recounted
         and e.same
         and e.ended
+        and e.returned
         and not (e.keyless or e.missing or e.changed or e.hidden or e.broken)
         and all(s.equal for s in e.sums)
         and all(f.wanted == f.seen for f in e.filters)

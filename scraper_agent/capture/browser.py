@@ -17,7 +17,7 @@ from playwright.sync_api import BrowserContext, CDPSession, Dialog, Error, Locat
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scraper_agent.capture import discovery, guard, lists
+from scraper_agent.capture import discovery, gathered, guard, lists
 from scraper_agent.errors import AgentError, NeedsPerson, PageError
 from scraper_agent.messages import N_
 from scraper_agent.ports import Page, Sighting, Trouble
@@ -104,12 +104,15 @@ class _Session:
     typed: dict[str, Locator] = field(default_factory=dict)
     """Secrets that were typed, and into what: kept out of pages and images."""
     logged_in: bool = False
+    gathered: tuple[gathered.Gathered, ...] = ()
+    """Tables that come along with the next snaps, since the page itself keeps only what is in view."""
 
     def run(self) -> Iterator[Sighting]:
         origins = frozenset(
             guard.origin(self.parameters[name]) for name, p in self.recipe.parameters.items() if p.type == "url"
         )
         self.context.add_init_script(_SETTLE)
+        self.context.add_init_script(lists.SCRIPT)
         self.context.set_default_timeout(_ACT_S * 1000)
         self.context.route("**/*", lambda route, request: self._judge(route, request, origins))
         self.context.route_web_socket("**/*", lambda socket: socket.close())
@@ -246,6 +249,7 @@ class _Session:
                 assert_never(unknown)
 
     def _open(self, url: str) -> None:
+        self.gathered = ()
         try:
             if urlsplit(url)._replace(fragment="") == urlsplit(self.tab.url)._replace(fragment=""):
                 self.tab.goto("about:blank")  # else only the fragment changes, and what was open stays open
@@ -327,9 +331,10 @@ class _Session:
         self._rest()
         url = self._redact(guard.shown(self.tab.url))
         frozen: str = self.tab.evaluate(_FREEZE, url)
-        clean = self._redact(frozen)
+        whole = gathered.written(frozen, self.gathered)
+        clean = self._redact(whole)
         image = None
-        if self.settings.images and clean == frozen:  # a page that shows a secret is kept without its image
+        if self.settings.images and clean == whole:  # a page that shows a secret is kept without its image
             image = self._image(frozen)
         return Page(name=name, url=url, frozen=clean.encode(), image=image)
 
@@ -377,7 +382,8 @@ class _Session:
     def _number(self, count: Count | None) -> int | None:
         if count is None:
             return None
-        found: int | None = self.tab.evaluate("([c, p]) => window.__agent.number(c, p)", [count.css, count.pattern])
+        place = [count.css, count.pattern, count.attribute, count.minus]
+        found: int | None = self.tab.evaluate("place => window.__agent.number(...place)", place)
         return found
 
     def _locate(self, target: Target) -> Locator:
