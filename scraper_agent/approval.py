@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from scraper_agent import completeness
 from scraper_agent.errors import BusinessError
 from scraper_agent.messages import N_
-from scraper_agent.values import Approval, Digest, Severity, Verdict
+from scraper_agent.values import Approval, Completeness, Digest, ListRead, Severity, Verdict
 
 
 class Limit(BaseModel):
@@ -33,6 +34,10 @@ class Policy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     automatic: dict[str, Limit] = {}
+    lists: Completeness = Field(
+        Completeness.PLAUSIBLE,
+        description="How complete the lists of a run must be for its documents to leave without a person's approval.",
+    )
 
 
 def decide(
@@ -77,6 +82,22 @@ def _reasons(
             N_("{seen} {currency} is above the limit of {limit}"),
             {"seen": str(total), "currency": currency, "limit": str(most)},
         )
+
+
+def lists_to_hold(policy: Policy, lists: Iterable[ListRead] | None) -> tuple[tuple[str, dict[str, str]], ...]:
+    """As `reasons_to_hold`, for the lists of the run that read a document; None if that run has not ended."""
+    if policy.lists is Completeness.UNPROVED:
+        return ()
+    if lists is None:
+        return ((N_("the run that read it did not end, so its lists may not be complete"), {}),)
+    return tuple(
+        (
+            N_("the list {name} is {seen}; the policy asks for {expected}"),
+            {"name": read.name, "seen": completeness.of(read).value, "expected": policy.lists.value},
+        )
+        for read in lists
+        if completeness.below(read, policy.lists)
+    )
 
 
 def by_person(verdict: Verdict, *, shown: Digest, by: str, reason: str) -> Approval:

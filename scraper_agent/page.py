@@ -279,9 +279,10 @@ class FrozenPage:
         """
         found: dict[int, Element] = {}
         for element in self.select(count.css):
-            match = re.search(count.pattern, self.text(element))
+            text = self.text(element) if count.attribute is None else str(element.get(count.attribute, ""))
+            match = re.search(count.pattern, text)
             if match and match[1] and _GROUPED.fullmatch(match[1]):
-                found.setdefault(int(re.sub(r"\D", "", match[1])[:18]), element)
+                found.setdefault(int(re.sub(r"\D", "", match[1])[:18]) - count.minus, element)
         if len(found) > 1:
             raise self.ambiguous(f"css {count.css}", list(found.values()))
         return next(iter(found), None)

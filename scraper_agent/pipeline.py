@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, assert_never
 
-from scraper_agent import approval, canonical, envelope, mapping, messages
+from scraper_agent import approval, canonical, completeness, envelope, mapping, messages
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import AgentError, BusinessError, PageError, SendFailed, SendUnknown
 from scraper_agent.format import Context, Document, Format, decode, encode
@@ -18,6 +18,7 @@ from scraper_agent.recipe import Recipe
 from scraper_agent.values import (
     Approval,
     Attempt,
+    Completeness,
     Digest,
     Draft,
     Envelope,
@@ -113,6 +114,10 @@ class Pipeline:
     """Sends that failed or whose outcome is unknown, and answers that proved nothing: for whoever runs this to be told.
     """
     _names: dict[JobId, dict[str, frozenset[str]]] = field(default_factory=dict)
+    _lists: dict[JobId, tuple[ListRead, ...]] = field(default_factory=dict)
+    """Of runs that have ended."""
+    _read_by: dict[JobId, JobId] = field(default_factory=dict)
+    """The run of this process that read a document, which may be known from an earlier one with worse lists."""
 
     # --- harvest ----------------------------------------------------------------------------------------------------
 
@@ -122,6 +127,7 @@ class Pipeline:
         Raises:
             AgentError: the ERP cannot be reached or entered; what was read before stays.
         """
+        self._lists.pop(id, None)
         run = _Run(self, id, self.archive.length(id))
         run.append(self._started(plan))
         found = Harvest()
@@ -158,7 +164,7 @@ class Pipeline:
                 found.refused += 1
                 run.append(refused)
             case ListRead() as read:
-                found.complete &= read.declared in (None, read.harvested)
+                found.complete &= completeness.of(read) is not Completeness.UNPROVED
                 run.append(read)
             case Trouble() as trouble:
                 self._trouble(run, trouble, found)
@@ -194,6 +200,7 @@ class Pipeline:
                 if id in found.documents:
                     found.complete = False  # one record read twice: another may have been passed over
                 found.documents[id] = draft
+                self._read_by[id] = run.id
         except (PageError, Unreadable) as error:
             told = error if isinstance(error, PageError) else PageError("SA2302", error.text, **error.values_seen)
             found.faults += 1
@@ -441,6 +448,8 @@ class Pipeline:
     def _decision(self, job: Job, verdict: Verdict) -> Approval | None:
         document = self.document(job)
         format = self.formats[document.format]
+        if self._lists_hold(job):
+            return None
         total = mapping.amount(document, format)
         return approval.decide(self.policy, verdict, format.name, total, lines=len(document.lines))
 
@@ -451,7 +460,22 @@ class Pipeline:
         document = self.document(job)
         format = self.formats[document.format]
         total = mapping.amount(document, format)
-        return approval.reasons_to_hold(self.policy, job.last, format.name, total, lines=len(document.lines))
+        limits = approval.reasons_to_hold(self.policy, job.last, format.name, total, lines=len(document.lines))
+        return (*self._lists_hold(job), *limits)
+
+    def _lists_hold(self, job: Job) -> tuple[tuple[str, Mapping[str, str]], ...]:
+        """Lists are logged after the drafts they led to, so they are asked for when a document is to leave."""
+        return approval.lists_to_hold(self.policy, self._lists_behind(job))
+
+    def lists(self, job: Job) -> tuple[ListRead, ...]:
+        """The lists of the run that read the document, with their certificates."""
+        return self._lists_behind(job) or ()
+
+    def _lists_behind(self, job: Job) -> tuple[ListRead, ...] | None:
+        run = self._read_by.get(job.id, _draft_of(job).run)
+        if run not in self._lists and (lists := _lists_of(self.archive.job(run))) is not None:
+            self._lists[run] = lists
+        return self._lists.get(run)
 
     def _sign(self, job: Job, document: Digest) -> Envelope:
         signer = self.signer()
@@ -589,3 +613,11 @@ def _fault(where: str, error: AgentError, page: Digest | None) -> Fault:
         values={k: str(v) for k, v in error.values.items()},
         hint=error.hint,
     )
+
+
+def _lists_of(run: Job) -> tuple[ListRead, ...] | None:
+    """Since the run was last taken up; None if it has not ended."""
+    if not isinstance(run.last, RunEnded):
+        return None
+    start = max(n for n, fact in enumerate(run.facts) if isinstance(fact, RunStarted))
+    return tuple(fact for fact in run.facts[start:] if isinstance(fact, ListRead))

@@ -91,6 +91,8 @@ class Count(Strict):
 
     css: str
     pattern: Annotated[str, Field(description="Regular expression with one group: the number.")] = r"(\d+)"
+    attribute: str | None = Field(None, description="Read this attribute instead of the text, such as aria-rowcount.")
+    minus: Annotated[int, Field(ge=0, description="How much of the number is no row, such as header rows.")] = 0
 
 
 class Unfold(Strict):
@@ -143,17 +145,86 @@ class ByWalk(Strict):
     back: tuple[Step, ...] = Field(description="From the last record of a page back to the list.")
 
 
+class Mark(Strict):
+    """What tells the row, or the column, that a part of a grid belongs to: the same mark, the same row or column."""
+
+    attribute: str | None = Field(None, description="An attribute of it, such as row-index, aria-colindex or class.")
+    pattern: str | None = Field(None, description="Regular expression with one group: the part that counts.")
+    position: bool = Field(default=False, description="Its place among the shown ones beside it, counted from 1.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Mark:
+        if (self.attribute is not None) == self.position:
+            raise Wrong(N_("give either `attribute` or `position`"))
+        return self
+
+
+class Grid(Strict):
+    """A grid that keeps only what is in view: it is scrolled through, and its cells are gathered into one table.
+
+    The frozen page holds that table as `table[frozen-list=NAME]`.
+    """
+
+    down: str = Field(description="CSS of what scrolls up and down.")
+    across: str | None = Field(None, description="CSS of what scrolls sideways; left out: every column is there.")
+    cells: str = Field(description="CSS of the cells, within the row.")
+    heads: str = Field(description="CSS of the headers of single columns.")
+    column: Mark = Field(description="Of a cell and of a header alike; a header may bear it on an element around it.")
+    row: Mark | None = Field(None, description="Left out: the list's `key` tells the rows.")
+
+
+class Total(Strict):
+    """A total that the page states, against the sum of its rows."""
+
+    cell: str = Field(description="CSS of the amount, within the row; in a grid the header of its column.")
+    stated: str = Field(description="CSS of the total on the page.")
+
+
+class Filtered(Strict):
+    """A filter field that must still read as it was set when the list has been read."""
+
+    field: Target
+    reads: str = Field(description="What it must read; `${parameter}` is filled in.")
+
+
 class List(Strict):
-    """A list, page by page to its end; with `open`, every row's record too."""
+    """A list, page by page to its end; with `open`, every row's record too. It ends with a certificate.
+
+    Proved needs `declared`, a `key` (or links) and a second look: by `recount`, or by itself for a list on one page.
+    """
 
     do: Literal["list"]
     name: str
     rows: str = Field(description="CSS of the rows that stand for records.")
+    key: str | None = Field(None, description="CSS within the row of what no two have alike; in a grid its header.")
     declared: Count | None = Field(None, description="How many there are in all, as the page says.")
     next: Target | None = Field(None, description="To the next page; the last page has it disabled, hidden or not.")
+    numbered: str | None = Field(None, description="CSS of the numbers of pages; the next higher one is clicked.")
+    more: Target | None = Field(None, description="A button that brings more rows, until it is disabled or gone.")
+    scroll: str | None = Field(None, description="CSS of what is scrolled down until no more rows come.")
+    busy: str | None = Field(None, description="CSS of what is shown while rows are being loaded.")
+    page_size: Target | None = Field(None, description="A drop-down list of page sizes: the largest is chosen.")
+    grid: Grid | None = None
+    totals: tuple[Total, ...] = ()
+    filters: tuple[Filtered, ...] = ()
+    recount: tuple[Step, ...] | None = Field(
+        None, description="Steps back to the first page of the list, whose keys are then read a second time."
+    )
     page: tuple[Step, ...] = Field((), description="On every page of the list, before its rows are opened.")
     open: Annotated[ByLink | ByClick | ByWalk, Field(discriminator="how")] | None = None
     steps: tuple[Step, ...] = Field((), description="On every record.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> List:
+        for ways in (("next", "numbered"), ("more", "scroll", "grid")):
+            seen = [way for way in ways if getattr(self, way) is not None]
+            if len(seen) > 1:
+                raise Wrong(N_("give only one of {seen}"), seen=", ".join(seen))
+        if self.grid is not None and self.grid.row is None and self.key is None:
+            raise Wrong(N_("a grid needs `row`, or the list's `key`: else its rows cannot be told apart"))
+        if self.grid is not None and isinstance(self.open, ByClick | ByWalk):
+            raise Wrong(N_("rows of a grid can only be opened by link"))
+        return self
 
 
 Step = Annotated[Open | Click | Fill | Select | Wait | Unfold | Snap | List, Field(discriminator="do")]

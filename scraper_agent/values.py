@@ -79,14 +79,40 @@ class Refused:
     reason: str
 
 
+class Completeness(StrEnum):
+    """Whether a list lacks a row: proved not to; nothing speaks for it; or something does."""
+
+    PROVED = "proved"
+    PLAUSIBLE = "plausible"
+    UNPROVED = "unproved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """A template of the catalogue and what fills it."""
+
+    text: str
+    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """Made by `completeness.certificate` alone."""
+
+    state: Completeness
+    reasons: tuple[Reason, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListRead:
-    """A list was read to its end. `declared` is the count the page itself states; None if it states none."""
+    """A list was read to its end, or broke off. `declared` is the count the page states; None if it states none."""
 
     name: str
     declared: int | None
     harvested: int
     pages: int
+    certificate: Certificate | None = None
+    """None in logs from before there were certificates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,6 +147,26 @@ def test_a_list_that_was_not_read_to_its_end_makes_the_run_incomplete(world: Wor
     assert world.run().last == RunEnded(complete=False, documents=1, faults=0)
 
 
+def test_documents_from_a_list_below_the_policy_are_held_until_a_better_run(world: World, platform: Platform) -> None:
+    short = ListRead(name="orders", declared=2, harvested=1, pages=1)
+    (job,) = world.everything(short, frozen(1))
+    assert kinds(job) == [Draft, Verdict]
+    with world.pipeline() as pipeline:
+        assert pipeline.held_because(job) == (
+            (
+                "the list {name} is {seen}; the policy asks for {expected}",
+                {"name": "orders", "seen": "unproved", "expected": "plausible"},
+            ),
+        )
+        assert pipeline.lists(job) == (short,)
+        assert [state(pipeline.advance(id)) for id in pipeline.archive.documents()] == [State.HELD]
+    with world.pipeline() as pipeline:
+        whole = seeing(ListRead(name="orders", declared=1, harvested=1, pages=1), frozen(1))
+        pipeline.harvest(JobId("run/2"), PLAN, whole)
+        assert state(pipeline.advance(job.id)) is State.RECEIPTED
+    assert len(platform.stored()) == 1
+
+
 def test_the_account_is_logged_as_a_digest_only(world: World) -> None:
     world.everything(frozen(1))
     started = world.run().facts[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import itertools
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -18,15 +17,12 @@ from playwright.sync_api import BrowserContext, CDPSession, Dialog, Error, Locat
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scraper_agent.capture import discovery, guard
+from scraper_agent.capture import discovery, gathered, guard, lists
 from scraper_agent.errors import AgentError, NeedsPerson, PageError
 from scraper_agent.messages import N_
 from scraper_agent.ports import Page, Sighting, Trouble
 from scraper_agent.recipe import (
     PLACEHOLDER,
-    ByClick,
-    ByLink,
-    ByWalk,
     Click,
     Count,
     Fill,
@@ -41,7 +37,7 @@ from scraper_agent.recipe import (
     Unfold,
     Wait,
 )
-from scraper_agent.values import ListRead, Refused
+from scraper_agent.values import Refused
 
 _FREEZE = (resources.files("scraper_agent.capture") / "freeze.js").read_text(encoding="utf-8")
 _SETTLE = (resources.files("scraper_agent.capture") / "settle.js").read_text(encoding="utf-8")
@@ -49,25 +45,15 @@ _SETTLE = (resources.files("scraper_agent.capture") / "settle.js").read_text(enc
 _ACT_S = 10.0
 """How long an element that is to be clicked or filled may take to be ready."""
 _REST_S = 20.0
-_STEP_S = 1.5
-"""A click on `next` that the page dropped is repeated after so long, while the position proves that nothing moved."""
 _LOOK_S = 0.25
 """How often a page that is not yet complete is looked at again."""
-_ARRIVE_S = 30.0
-_TABS = 3
-"""Pages that load while one is read; more would only wait for the same processor."""
 _SHORTEST_SECRET = 4
 _MASK = "●●●●●●"
 
 _SIZE = re.compile(r'frozen-size="(\d+ \d+)"')
 _READS = "e => [e.value, e.innerText, e.title, e.getAttribute('aria-label')].find((t) => t && String(t).trim()) || ''"
-_OFF = "e => e.closest('[disabled],[aria-disabled=true],.disabled') !== null"
-_OTHER_ROWS = "([css, old]) => { const r = window.__agent && window.__agent.rows(css); return r && r.join() !== old; }"
 _ROWS = "css => window.__agent.rows(css)"
 _ALL_ROWS = "([rows, css, pattern]) => window.__agent.rows(rows).length === window.__agent.number(css, pattern)"
-_GO = "url => { window.__agentLeft = true; setTimeout(() => { location.href = url; }, 0); }"
-_GONE = "() => !window.__agentLeft && window.__agent !== undefined && document.readyState === 'complete'"
-_NUMBER_IS = "([css, pattern, n]) => window.__agent.number(css, pattern) === n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +104,15 @@ class _Session:
     typed: dict[str, Locator] = field(default_factory=dict)
     """Secrets that were typed, and into what: kept out of pages and images."""
     logged_in: bool = False
+    gathered: tuple[gathered.Gathered, ...] = ()
+    """Tables that come along with the next snaps, since the page itself keeps only what is in view."""
 
     def run(self) -> Iterator[Sighting]:
         origins = frozenset(
             guard.origin(self.parameters[name]) for name, p in self.recipe.parameters.items() if p.type == "url"
         )
         self.context.add_init_script(_SETTLE)
+        self.context.add_init_script(lists.SCRIPT)
         self.context.set_default_timeout(_ACT_S * 1000)
         self.context.route("**/*", lambda route, request: self._judge(route, request, origins))
         self.context.route_web_socket("**/*", lambda socket: socket.close())
@@ -255,11 +244,12 @@ class _Session:
             case Snap(name=name):
                 yield self._snap(name)
             case List():
-                yield from self._list(step)
+                yield from lists.ListReader(self).read(step)
             case unknown:
                 assert_never(unknown)
 
     def _open(self, url: str) -> None:
+        self.gathered = ()
         try:
             if urlsplit(url)._replace(fragment="") == urlsplit(self.tab.url)._replace(fragment=""):
                 self.tab.goto("about:blank")  # else only the fragment changes, and what was open stays open
@@ -341,9 +331,10 @@ class _Session:
         self._rest()
         url = self._redact(guard.shown(self.tab.url))
         frozen: str = self.tab.evaluate(_FREEZE, url)
-        clean = self._redact(frozen)
+        whole = gathered.written(frozen, self.gathered)
+        clean = self._redact(whole)
         image = None
-        if self.settings.images and clean == frozen:  # a page that shows a secret is kept without its image
+        if self.settings.images and clean == whole:  # a page that shows a secret is kept without its image
             image = self._image(frozen)
         return Page(name=name, url=url, frozen=clean.encode(), image=image)
 
@@ -362,161 +353,6 @@ class _Session:
             return base64.b64decode(self.cdps[self.tab].send("Page.captureScreenshot", wanted)["data"])
         except Error:  # now and then a busy browser says it is "unable to capture"; the slower way tries again itself
             return self.tab.screenshot(type="jpeg", quality=60, full_page=True)
-
-    # --- lists ------------------------------------------------------------------------------------------------------
-
-    def _list(self, step: List) -> Iterator[Sighting]:
-        links: list[str | None] = []
-        harvested = pages = 0
-        declared = self._number(step.declared) if step.declared is not None else None
-        while True:
-            pages += 1
-            yield from self._steps(step.page, f"list {step.name}, page {pages}")
-            rows: list[str] = self.tab.evaluate(_ROWS, step.rows)
-            harvested += len(rows)
-            match step.open:
-                case ByLink(target=target):
-                    links += self.tab.evaluate("([css, t]) => window.__agent.links(css, t)", [step.rows, target])
-                case ByClick() as how:
-                    yield from self._each_by_click(step, how, rows)
-                case ByWalk() as how:
-                    yield from self._walk(step, how, len(rows))
-                case None:
-                    pass
-                case unknown:
-                    assert_never(unknown)
-            if not self._next_page(step, rows):
-                break
-        yield from self._drain()
-        yield ListRead(name=step.name, declared=declared, harvested=harvested, pages=pages)
-        if isinstance(step.open, ByLink):
-            yield from self._follow_all(step, links)
-
-    def _next_page(self, step: List, rows: list[str]) -> bool:
-        """Go to the next page of the list; False if this was the last."""
-        if step.next is None:
-            return False
-        button = self._locate(step.next)
-        if button.count() == 0 or not button.first.is_visible():
-            return False
-        if button.evaluate(_OFF):
-            return False
-        self._click(button, _named(step.next), double=False)
-        if not self._wait_for(_OTHER_ROWS, [step.rows, ",".join(rows)], _ACT_S):
-            raise PageError(
-                "SA2207",
-                N_("list {name}: after {target} the same {count} rows were shown"),
-                hint=N_("the last page must have `next` disabled, hidden or absent; or the list was slow"),
-                name=step.name,
-                target=_named(step.next),
-                count=len(rows),
-            )
-        self._rest()
-        return True
-
-    def _follow_all(self, step: List, links: list[str | None]) -> Iterator[Sighting]:
-        """Open every link; while one page is read, the next ones load in tabs of their own."""
-        home = self.tab
-        spare: deque[Tab] = deque(self._new_tab() for _ in range(min(_TABS, len(links))))
-        loading: deque[tuple[Tab, str | None]] = deque()
-        coming = iter(links)
-        try:
-            for number in range(1, len(links) + 1):
-                for link in itertools.islice(coming, len(spare)):
-                    tab = spare.popleft()
-                    if link is not None:
-                        tab.evaluate(_GO, link)
-                    loading.append((tab, link))
-                self.tab, link = loading.popleft()
-                yield from self._follow(step, link, number)
-                spare.append(self.tab)
-        finally:
-            for tab in (*spare, *(tab for tab, _ in loading)):
-                tab.close()
-            self.tab = home
-
-    def _new_tab(self) -> Tab:
-        """A tab on a page of the ERP's own, so that what it opens is opened from there."""
-        tab = self.context.new_page()
-        tab.goto(self.tab.url, wait_until="commit")
-        return tab
-
-    def _follow(self, step: List, link: str | None, number: int) -> Iterator[Sighting]:
-        where = f"list {step.name}, record {number}"
-        try:
-            if link is None:
-                raise PageError(
-                    "SA2208",
-                    N_("list {name}: row {number} has no link to open"),
-                    hint=N_("correct `open.target`, or narrow `rows` to rows that stand for records"),
-                    name=step.name,
-                    number=number,
-                )
-            self._arrive(link)
-            yield from self._steps(step.steps, where)
-        except (PageError, Error) as error:
-            yield from self._drain()
-            yield Trouble(where=where, error=self._told(error, where), page=self._evidence())
-
-    def _arrive(self, link: str) -> None:
-        """Wait for a page that `_GO` has set out for; a redirect may lead elsewhere."""
-        if not self._wait_for(_GONE, [link], _ARRIVE_S) or self.tab.url.startswith("chrome-error:"):
-            self._open(link)  # the ordinary way says what is wrong
-        else:
-            self._rest()
-
-    def _each_by_click(self, step: List, how: ByClick, rows: list[str]) -> Iterator[Sighting]:
-        for number in range(1, len(rows) + 1):
-            row = self.tab.locator(step.rows).filter(visible=True).nth(number - 1)
-            self._click(row.locator(how.target), f"css {how.target}", double=how.double)
-            yield from self._careful(f"list {step.name}, record {number}", step.steps)
-            yield from self._steps(how.back, f"list {step.name}, back from record {number}")
-            self._came_back(step, rows)
-
-    def _came_back(self, step: List, rows: list[str]) -> None:
-        again: list[str] = self.tab.evaluate(_ROWS, step.rows)
-        if again != rows:
-            raise PageError(
-                "SA2209",
-                N_("list {name}: the list is not the one that was left: {seen} rows, expected the same {expected}"),
-                hint=N_("correct `back`; or somebody changed the list meanwhile: run again"),
-                name=step.name,
-                seen=len(again),
-                expected=len(rows),
-            )
-
-    def _walk(self, step: List, how: ByWalk, count: int) -> Iterator[Sighting]:
-        if count == 0:
-            return
-        first = self.tab.locator(step.rows).filter(visible=True).first
-        self._click(first.locator(how.target).first, f"css {how.target}", double=how.double)
-        start = self._number(how.position)
-        for number in range(count):
-            if number:
-                self._advance(step, how, (start or 1) + number)
-            yield from self._careful(f"list {step.name}, record {number + 1}", step.steps)
-        yield from self._steps(how.back, f"list {step.name}, back")
-
-    def _advance(self, step: List, how: ByWalk, wanted: int) -> None:
-        """Press `next` until the page itself says that record `wanted` is shown."""
-        place = [how.position.css, how.position.pattern, wanted]
-        for _ in range(5):
-            self._locate(how.next).click()
-            if not self._wait_for(_NUMBER_IS, place, _STEP_S):
-                self._rest()
-                if self._number(how.position) == wanted - 1:
-                    continue  # the click was dropped; nothing has moved
-            if self._number(how.position) == wanted:
-                self._rest()
-                return
-        raise PageError(
-            "SA2210",
-            N_("list {name}: record {expected} did not show; the page says {seen}"),
-            hint=N_("correct `open.next` or `open.position`"),
-            name=step.name,
-            expected=wanted,
-            seen=self._number(how.position),
-        )
 
     # --- small things -----------------------------------------------------------------------------------------------
 
@@ -549,7 +385,8 @@ class _Session:
     def _number(self, count: Count | None) -> int | None:
         if count is None:
             return None
-        found: int | None = self.tab.evaluate("([c, p]) => window.__agent.number(c, p)", [count.css, count.pattern])
+        place = [count.css, count.pattern, count.attribute, count.minus]
+        found: int | None = self.tab.evaluate("place => window.__agent.number(...place)", place)
         return found
 
     def _locate(self, target: Target) -> Locator:
@@ -562,6 +399,9 @@ class _Session:
                 return self.tab.get_by_text(text, exact=True)
             case _:
                 return self.tab.locator(f"css={target.css}")
+
+    def _named(self, target: Target) -> str:
+        return _named(target)
 
     def _fill_in(self, text: str) -> str:
         return PLACEHOLDER.sub(lambda m: self.secret(m[2]) if m[1] else self.parameters[m[2]], text)

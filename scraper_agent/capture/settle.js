@@ -48,11 +48,12 @@
       }
     },
     // The number the page states in the first shown match of `css`, or null.
-    number(css, pattern) {
+    number(css, pattern, attribute, minus) {
       for (const element of document.querySelectorAll(css)) {
         if (!shown(element)) continue;
-        const match = element.innerText.replace(/\s+/g, " ").match(new RegExp(pattern, "u"));
-        if (match) return Number(match[1].replace(/\D/g, ""));
+        const text = attribute ? element.getAttribute(attribute) || "" : element.innerText;
+        const match = text.replace(/\s+/g, " ").match(new RegExp(pattern, "u"));
+        if (match) return Number(match[1].replace(/\D/g, "")) - (minus || 0);
       }
       return null;
     },

@@ -461,6 +461,8 @@ def job(
         why = _why(found, pipeline.held_because)
         if why:
             show.console.print(show.plain(why))
+        for line in show.certified(pipeline.lists(found)):
+            show.console.print(show.plain(line))
         for fact in found.facts:
             show.console.print(show.fact(fact), markup=False, soft_wrap=True)
         if origins:

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scraper_agent import canonical
+from scraper_agent import canonical, completeness
 from scraper_agent.format import Document, Field, Format
 from scraper_agent.messages import N_, render
-from scraper_agent.values import Draft, Fact, Finding, Job, Severity, State, Verdict, state
+from scraper_agent.values import Completeness, Draft, Fact, Finding, Job, ListRead, Severity, State, Verdict, state
 
 console = Console(highlight=False)
 talk = Console(stderr=True, highlight=False)
@@ -156,6 +156,21 @@ def finding(of: Finding) -> str:
 
 def findings(verdict: Verdict) -> str:
     return "; ".join(f"{f.code} {f.field} {render(f.text, f.values)}" for f in verdict.findings)
+
+
+def certified(lists: Iterable[ListRead]) -> list[str]:
+    """The lists of a run, each with its certificate and what speaks against more."""
+    names = {
+        Completeness.PROVED: N_("proved"),
+        Completeness.PLAUSIBLE: N_("plausible"),
+        Completeness.UNPROVED: N_("unproved"),
+    }
+    told = []
+    for read in lists:
+        reasons = read.certificate.reasons if read.certificate is not None else ()
+        said = "; ".join(render(reason.text, reason.values) for reason in reasons)
+        told.append(f"{read.name}: {render(names[completeness.of(read)])}{f' ({said})' if said else ''}")
+    return told
 
 
 def fact(of: Fact) -> str:

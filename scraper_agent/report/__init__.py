@@ -18,6 +18,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from scraper_agent import completeness, messages
 from scraper_agent.errors import AgentError
 from scraper_agent.format import Format
 from scraper_agent.messages import N_
@@ -83,6 +84,8 @@ def _page(shown: view.View, now: datetime, verified: Verified | None) -> str:
         verified=verified,
         now=pages.moment(now),
         say=words.say,
+        render=messages.render,
+        state_of=completeness.of,
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'none'",
         style=Markup(_beside("report.css")),  # noqa: S704 - our own file
