@@ -26,6 +26,7 @@ KINDS: dict[str, type[Fact]] = {
     for kind in (
         values.RunStarted,
         values.Snapshot,
+        values.Fetched,
         values.Refused,
         values.ListRead,
         values.Fault,

@@ -19,7 +19,7 @@ from scraper_agent.errors import PageError
 from scraper_agent.format import Document, Field, Format, Type, Value, encode
 from scraper_agent.messages import N_
 from scraper_agent.page import Element, FrozenPage, Spot, Table, absent
-from scraper_agent.recipe import Key, Read, Recipe, Rows, Source, parts
+from scraper_agent.recipe import Key, Locale, Read, Recipe, Rows, Source, parts
 from scraper_agent.values import Digest, Finding, JobId, Severity
 
 CHINA_TIME = timezone(timedelta(hours=8))
@@ -82,7 +82,8 @@ class Reader:
 
     def pages_beside(self) -> frozenset[str]:
         """The snaps that the document reads beside its own."""
-        return frozenset(r.page for r in _all(self._document_reads()) if r.page is not None)
+        named = [r.page for r in _all(self._document_reads())]
+        return frozenset(name for name in (*named, self.recipe.document.lines.page) if name is not None)
 
     def is_beside(self, page_name: str) -> bool:
         return page_name in self.pages_beside()
@@ -148,9 +149,10 @@ class Reader:
         whole = Place(page=page, digest=digest)
         notes = _Notes()
         header = self._values(rule.header, self.format.header_fields, whole, "", notes)
+        rows = whole if rule.lines.page is None else self._aside(rule.lines.page, whole)
         lines = [
             self._values(rule.lines.values, self.format.line_fields, place, f"lines[{place.number}].", notes)
-            for place in self._places(page, digest, rule.lines, rule.lines.values.values())
+            for place in self._places(rows.page, rows.digest, rule.lines, rule.lines.values.values())
         ]
         try:
             record = self._taken(rule.record, whole)
@@ -312,6 +314,9 @@ class Reader:
                     N_("`{seen}` is not in the lookup table `{table}`"), seen=taken.text, table=read.lookup
                 )
             taken = taken.made(f"lookup {read.lookup}", table[taken.text])
+        own = taken.element.get("frozen-type") if taken.element is not None else None
+        if own in ("number", "exact", "date"):  # the file itself says what it holds
+            locale = Locale()
         kind = read.convert or {"number": "decimal", "date": "date", "datetime": "date"}.get(type.holds, "text")
         match kind:
             case "decimal" | "integer":
@@ -319,10 +324,15 @@ class Reader:
                 taken = taken.made(kind, format(number, "f"))
                 return number if type.holds == "number" else taken.text, taken
             case "date":
-                day = convert.day(taken.text, read.date or locale.date)
+                day = convert.day(taken.text, locale.date if own == "date" else read.date or locale.date)
                 taken = taken.made("date", day.isoformat())
                 return day if type.holds == "date" else taken.text, taken
             case _:
+                if own == "number" and read.lookup is None:
+                    raise Unreadable(
+                        N_("`{seen}` is a number in the file, its leading zeros may be lost: `as: integer` takes it"),
+                        seen=taken.text,
+                    )
                 return taken.text, taken
 
 

@@ -220,6 +220,9 @@ class FrozenPage:
         except etree.XMLSyntaxError as error:
             raise _not_frozen(str(error)) from None
         self.url = str(self.root.get("frozen-url", ""))
+        of = self.root.get("frozen-of")
+        self.file = None if of is None else str(of)
+        """Digest of the file that this page was made of."""
         self.named = frozenset(map(_label, labels))
         self.layout = _Layout(self.root)
         self.scope: Element = self.root
@@ -430,7 +433,9 @@ class FrozenPage:
         return " ".join("".join(_collected(element, hidden=hidden)).split())
 
     def frame_path(self, element: Element) -> str:
-        """`/` for the page itself, else the names of the frames from the outside in."""
+        """`/` for the page itself, else the names of the frames from the outside in; of a file, digest and place."""
+        if self.file is not None:
+            return f"{self.file}#{element.get('frozen-cell', element.get('frozen-json', ''))}"
         if self._framed:
             for above in element.iterancestors("frozen-frame"):
                 return str(above.get("frozen-path", "/"))

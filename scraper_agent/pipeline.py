@@ -12,7 +12,7 @@ from scraper_agent.convert import Unreadable
 from scraper_agent.errors import AgentError, BusinessError, PageError, SendFailed, SendUnknown
 from scraper_agent.format import Context, Document, Format, decode, encode
 from scraper_agent.messages import N_
-from scraper_agent.ports import Archive, Browser, Clock, Page, Sighting, Signer, Transport, Trouble, Verify
+from scraper_agent.ports import Archive, Browser, Clock, File, Page, Sighting, Signer, Transport, Trouble, Verify
 from scraper_agent.recipe import Recipe
 from scraper_agent.values import (
     Approval,
@@ -23,6 +23,7 @@ from scraper_agent.values import (
     Fact,
     Failure,
     Fault,
+    Fetched,
     Finding,
     Job,
     JobId,
@@ -141,6 +142,8 @@ class Pipeline:
         match sighting:
             case Page() as page:
                 self._page(run, page, reader, plan, found)
+            case File() as file:
+                run.append(self._fetched(file))
             case Refused() as refused:
                 found.refused += 1
                 run.append(refused)
@@ -193,6 +196,17 @@ class Pipeline:
             taken_at=self.now(),
             page=self.archive.put(page.frozen),
             image=self.archive.put(page.image) if page.image is not None else None,
+        )
+
+    def _fetched(self, file: File) -> Fetched:
+        return Fetched(
+            name=file.name,
+            url=file.url,
+            taken_at=self.now(),
+            media=file.media,
+            body=self.archive.put(file.body),
+            size_bytes=len(file.body),
+            file_name=file.file_name,
         )
 
     def _trouble(self, run: _Run, trouble: Trouble, found: Harvest) -> None:
@@ -326,7 +340,7 @@ class Pipeline:
                 if not send:
                     return None
                 return self._send(job, attempt) if fresh else self._ask(job, attempt)
-            case None | RunStarted() | Snapshot() | Refused() | ListRead() | Fault() | RunEnded():
+            case None | RunStarted() | Snapshot() | Fetched() | Refused() | ListRead() | Fault() | RunEnded():
                 raise ValueError(f"{job.id} is not a document")
             case Draft() | Verdict() | Approval() | Envelope() | Retry() as still_here:
                 return self._superseded(job) or self._onward(job, still_here, fresh=fresh, send=send)

@@ -116,6 +116,25 @@ class Snap(Strict):
     name: str = Field(description="What `document.page` and `sources` call this page.")
 
 
+class Download(Strict):
+    """Click what starts a download, and keep the file: its table is read like one on a page."""
+
+    do: Literal["download"]
+    on: Target
+    name: str = Field(description="What `document.page` and `sources` call the file's table.")
+    media: Annotated[tuple[Literal["xlsx", "xls", "html", "csv"], ...], Field(min_length=1)] = Field(
+        description="What the file may be, by its bytes; the name it bears says nothing."
+    )
+    sheet: str | None = Field(None, description="Name of the sheet; of HTML, number of the table.")
+    header: Annotated[int, Field(ge=1, le=1000, description="The row with the headers, counted from 1.")] = 1
+    header_rows: Annotated[int, Field(ge=1, le=5, description="How many rows the headers take.")] = 1
+    encoding: Literal["utf-8", "gb18030", "utf-16"] | None = Field(
+        None, description="Of text that does not tell by itself."
+    )
+    delimiter: Literal[",", ";", "|", "\t"] | None = Field(None, description="Of CSV that does not tell by itself.")
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = 60
+
+
 class ByLink(Strict):
     """Every row's link is collected from all pages of the list; then each address is opened."""
 
@@ -156,7 +175,7 @@ class List(Strict):
     steps: tuple[Step, ...] = Field((), description="On every record.")
 
 
-Step = Annotated[Open | Click | Fill | Select | Wait | Unfold | Snap | List, Field(discriminator="do")]
+Step = Annotated[Open | Click | Fill | Select | Wait | Unfold | Snap | Download | List, Field(discriminator="do")]
 
 for _model in (ByClick, ByWalk, List):
     _model.model_rebuild()
@@ -247,6 +266,7 @@ class Source(Strict):
 
 
 class Lines(Rows):
+    page: str | None = Field(None, description="Another snap or file of the same record, if that holds the rows.")
     values: dict[str, Read] = Field(description="Line fields of the format.")
 
 

@@ -11,6 +11,7 @@ from scraper_agent.recipe import (
     ByLink,
     ByWalk,
     Click,
+    Download,
     Fill,
     List,
     Open,
@@ -85,6 +86,9 @@ def _step(step: Step) -> Iterator[str]:
             yield render(N_("press {target} until it is gone"), {"target": _target(button)})
         case Snap(name=name):
             yield render(N_("freeze the page as `{name}`"), {"name": name})
+        case Download(on=on, name=name):
+            told = {"target": _target(on), "name": name}
+            yield render(N_("download a file by {target}, and read its table as `{name}`"), told)
         case List():
             yield from _list(step)
 

@@ -18,6 +18,7 @@ from scraper_agent.messages import N_
 from scraper_agent.recipe import (
     PLACEHOLDER,
     Click,
+    Download,
     Fill,
     Key,
     List,
@@ -391,9 +392,9 @@ def made_by_the_program(format: Format) -> frozenset[str]:
     return frozenset(f.id for f in format.header) & mapping.COMMON_FIELDS
 
 
-def _snaps(steps: tuple[Step, ...]) -> Iterator[Snap]:
+def _snaps(steps: tuple[Step, ...]) -> Iterator[Snap | Download]:
     for step in steps:
-        if isinstance(step, Snap):
+        if isinstance(step, Snap | Download):
             yield step
         elif isinstance(step, List):
             yield from _snaps(step.page)

@@ -18,10 +18,10 @@ from playwright.sync_api import BrowserContext, CDPSession, Dialog, Error, Locat
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scraper_agent.capture import discovery, guard
+from scraper_agent.capture import discovery, fetched, files, guard
 from scraper_agent.errors import AgentError, NeedsPerson, PageError
 from scraper_agent.messages import N_
-from scraper_agent.ports import Page, Sighting, Trouble
+from scraper_agent.ports import File, Page, Sighting, Trouble
 from scraper_agent.recipe import (
     PLACEHOLDER,
     ByClick,
@@ -29,6 +29,7 @@ from scraper_agent.recipe import (
     ByWalk,
     Click,
     Count,
+    Download,
     Fill,
     List,
     Login,
@@ -96,7 +97,7 @@ class PlaywrightBrowser:
                 viewport={"width": self.settings.width, "height": self.settings.height},
                 locale=recipe.language,
                 service_workers="block",
-                accept_downloads=False,
+                accept_downloads=fetched.downloads(recipe),
             )
             try:
                 yield from _Session(self.settings, recipe, parameters, self.secret, context).run()
@@ -113,6 +114,7 @@ class _Session:
     secret: Callable[[str], str]
     context: BrowserContext
     tab: Tab = field(init=False)
+    inbox: fetched.Inbox = field(init=False)
     cdps: dict[Tab, CDPSession] = field(default_factory=dict)
     seen: deque[Sighting] = field(default_factory=deque)
     typed: dict[str, Locator] = field(default_factory=dict)
@@ -128,6 +130,7 @@ class _Session:
         self.context.route("**/*", lambda route, request: self._judge(route, request, origins))
         self.context.route_web_socket("**/*", lambda socket: socket.close())
         self.context.on("dialog", self._dismiss)
+        self.inbox = fetched.Inbox(self.context, origins, self._not_let_in)
         self.tab = self.context.new_page()
         if self.recipe.login is not None:
             yield from self._login(self.recipe.login)
@@ -166,6 +169,9 @@ class _Session:
     def _refused(self, request: Request, reason: str) -> None:
         url = guard.shown(request.url)[:500]
         self.seen.append(Refused(method=request.method, url=self._redact(url), reason=reason))
+
+    def _not_let_in(self, method: str, url: str, reason: str) -> None:
+        self.seen.append(Refused(method=method, url=self._redact(url), reason=reason))
 
     def _dismiss(self, dialog: Dialog) -> None:
         """A dialog of the page is always answered with Cancel; only leaving a page is let happen."""
@@ -254,6 +260,8 @@ class _Session:
                 self._unfold(step)
             case Snap(name=name):
                 yield self._snap(name)
+            case Download():
+                yield from self._download(step)
             case List():
                 yield from self._list(step)
             case unknown:
@@ -276,7 +284,7 @@ class _Session:
             ) from error
         self._rest()
 
-    def _click(self, locator: Locator, named: str, *, double: bool) -> None:
+    def _click(self, locator: Locator, named: str, *, double: bool, stays: bool = False) -> None:
         reads = locator.evaluate(_READS) if self.logged_in else ""  # a login button may read Submit
         if guard.WRITE_WORDS.search(reads):
             raise PageError(
@@ -286,6 +294,9 @@ class _Session:
                 target=named,
                 seen=reads[:60],
             )
+        if stays:  # a slow download looks like a navigation that does not end: whoever asks for it has a clock
+            locator.click(no_wait_after=True)
+            return
         if double:
             locator.dblclick()
         else:
@@ -346,6 +357,21 @@ class _Session:
         if self.settings.images and clean == frozen:  # a page that shows a secret is kept without its image
             image = self._image(frozen)
         return Page(name=name, url=url, frozen=clean.encode(), image=image)
+
+    def _download(self, step: Download) -> Iterator[Sighting]:
+        target = self._locate(step.on)
+        found = self.inbox.download(
+            self.tab, lambda: self._click(target, _named(step.on), double=False, stays=True), step.timeout_s
+        )
+        url = self._redact(guard.shown(self.tab.url))
+        yield self._file(step.name, " ".join(step.media), found)
+        yield Page(name=step.name, url=url, frozen=files.page(found.body, fetched.wanted(step), url), image=None)
+
+    def _file(self, name: str, media: str, found: fetched.Bytes) -> File:
+        url, file_name = self._redact(found.url), self._redact(found.file_name)
+        if any(len(s) >= _SHORTEST_SECRET and s.encode() in found.body for s in self.typed):
+            raise PageError("SA2272", N_("{url} sent a secret back: its bytes are not kept"), url=url)
+        return File(name=name, url=url, media=media, body=found.body, file_name=file_name)
 
     def _image(self, frozen: str) -> bytes:
         """JPEG of the whole page, fields with passwords covered."""
