@@ -178,8 +178,8 @@ class Reader:
         needed = [r for r in named if r.css is None and r.page is None and not r.optional]
         columns = {r.column for r in needed if r.column is not None}
         groups = {r.per for r in named if r.per is not None}
-        table = page.table(columns | groups, rows.table)
-        records = page.rows(table, rows.rows, rows.skip)
+        table = None if rows.json_ is not None else page.table(columns | groups, rows.table)
+        records = page.json_rows(rows.json_ or "") if table is None else page.rows(table, rows.rows, rows.skip)
         if rows.declared is not None:
             declared = page.count(rows.declared)
             if declared != len(records):
@@ -196,10 +196,17 @@ class Reader:
         counted = dict.fromkeys(groups, ("", 0))
         for number, row in enumerate(records, 1):
             for column, (before, count) in counted.items():
-                text = page.cell(table, row, column).text
+                text = self._grouping(page, table, row, column)
                 counted[column] = (text, count + 1 if text == before else 1)
             numbers = {column: count for column, (_, count) in counted.items()}
             yield Place(page=page, digest=digest, table=table, row=row, number=number, numbers=numbers)
+
+    @staticmethod
+    def _grouping(page: FrozenPage, table: Table | None, row: Element, column: str) -> str:
+        if table is not None:
+            return page.cell(table, row, column).text
+        spot = page.by_pointer(column, row)
+        return "" if spot is None else spot.text
 
     def _values(
         self, reads: Mapping[str, Read], fields: Mapping[str, Field], place: Place, prefix: str, notes: _Notes
@@ -267,6 +274,8 @@ class Reader:
         spot: Spot | None = None
         if read.label is not None:
             spot = page.by_label(read.label)
+        elif read.json_ is not None:
+            spot = page.by_pointer(read.json_, place.row)
         elif read.column is not None and place.table is not None and page.has_column(place.table, read.column):
             spot = page.cell(place.table, place.row, read.column) if place.row is not None else None
         if spot is None and read.css is not None:
@@ -485,7 +494,13 @@ def _all(reads: Iterable[Read]) -> Iterator[Read]:
 
 
 def _named(read: Read) -> str:
-    ways = (("label", read.label), ("column", read.column), ("css", read.css), ("url", "url" if read.url else None))
+    ways = (
+        ("label", read.label),
+        ("column", read.column),
+        ("css", read.css),
+        ("json", read.json_),
+        ("url", "url" if read.url else None),
+    )
     return " / ".join(f"{name} {value}" for name, value in ways if value) or "row"
 
 

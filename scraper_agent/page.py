@@ -457,6 +457,48 @@ class FrozenPage:
             raise self.ambiguous(found_by, ticks)
         return Spot(element=element, text=text, found_by=found_by)
 
+    # --- JSON -------------------------------------------------------------------------------------------------------
+
+    def by_pointer(self, pointer: str, row: Element | None = None) -> Spot | None:
+        """The value at a JSON Pointer: from the root if it begins with `/`, else within `row`; None if there is none.
+
+        Raises:
+            PageError: an object or a list stands there.
+        """
+        start = "" if row is None or pointer.startswith("/") else f"{row.get('frozen-json')}/"
+        element = self._pointers.get(start + pointer)
+        if element is None:
+            return None
+        if element.get("frozen-type") is None:
+            raise self.ambiguous(f"json {pointer}", list(element)[:2])
+        return self.spot(element, f"json {pointer}")
+
+    def json_rows(self, pointer: str) -> list[Element]:
+        """What stands at `pointer`, in order; `*` is every item of a list.
+
+        Raises:
+            PageError: the way to it is not there, or a `*` stands for no list.
+        """
+        found = [self._pointers[""]] if "" in self._pointers else []
+        for step in pointer.split("/")[1:]:
+            below: list[Element] = []
+            for element in found:
+                at = str(element.get("frozen-json"))
+                if step == "*" and element.get("frozen-list") is not None:
+                    below += list(element)
+                elif step != "*" and (child := self._pointers.get(f"{at}/{step}")) is not None:
+                    below.append(child)
+                else:
+                    raise absent(f"json {pointer}", self.url)
+            found = below
+        return found
+
+    @cached_property
+    def _pointers(self) -> dict[str, Element]:
+        if self.file is None:
+            return {}
+        return {str(at): e for e in self.root.iter(etree.Element) if (at := e.get("frozen-json")) is not None}
+
     # --- errors -----------------------------------------------------------------------------------------------------
 
     def _only(self, found: list[Element], target: str) -> Element:

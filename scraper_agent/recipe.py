@@ -135,6 +135,17 @@ class Download(Strict):
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 60
 
 
+class Receive(Strict):
+    """Run steps, and keep the JSON that the page itself receives meanwhile. The robot asks for nothing by itself."""
+
+    do: Literal["receive"]
+    name: str = Field(description="What `document.page` and `sources` call it.")
+    path: str = Field(description="Regular expression for the whole path; with `?` and the query, if there is one.")
+    steps: tuple[Step, ...]
+    every: bool = Field(default=False, description="Keep each of several answers; else there must be exactly one.")
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 20
+
+
 class ByLink(Strict):
     """Every row's link is collected from all pages of the list; then each address is opened."""
 
@@ -175,9 +186,11 @@ class List(Strict):
     steps: tuple[Step, ...] = Field((), description="On every record.")
 
 
-Step = Annotated[Open | Click | Fill | Select | Wait | Unfold | Snap | Download | List, Field(discriminator="do")]
+Step = Annotated[
+    Open | Click | Fill | Select | Wait | Unfold | Snap | Download | Receive | List, Field(discriminator="do")
+]
 
-for _model in (ByClick, ByWalk, List):
+for _model in (Receive, ByClick, ByWalk, List):
     _model.model_rebuild()
 
 
@@ -190,6 +203,11 @@ class Read(Strict):
     label: str | None = Field(None, description="The label beside or above the value, word for word.")
     column: str | None = Field(None, description="Header of the table column; for rows only.")
     css: str | None = Field(None, description="CSS selector; alone, or as a fallback for `label` or `column`.")
+    json_: str | None = Field(
+        None,
+        alias="json",
+        description="JSON Pointer of the value; in rows of JSON, from the row on: `qty`, `unit/code`.",
+    )
     url: bool = Field(default=False, description="Read from the page's own address; needs `pattern`.")
     row: bool = Field(default=False, description="The number of the row in its table, counted from 1; for rows only.")
     per: str | None = Field(None, description="With `row`: counted anew where the text of this column changes.")
@@ -209,21 +227,23 @@ class Read(Strict):
     @model_validator(mode="after")
     def _one_origin(self) -> Read:
         origins = [
-            *(["the page"] if self.label or self.column or self.css or self.url or self.row else []),
+            *(["the page"] if self.label or self.column or self.css or self.json_ or self.url or self.row else []),
             *(["profile"] if self.profile else []),
             *(["source"] if self.source else []),
         ]
         if len(origins) != 1:
             raise Wrong(
                 N_("a value has exactly one origin; here: {seen}"),
-                hint=N_("label, column, css, url, row; or profile; or source with by and take"),
+                hint=N_("label, column, css, json, url, row; or profile; or source with by and take"),
                 seen=", ".join(origins) or "-",
             )
-        if sum(map(bool, (self.label, self.column, self.url, self.row))) > 1:
+        if sum(map(bool, (self.label, self.column, self.json_, self.url, self.row))) > 1:
             raise Wrong(
-                N_("give one of label, column, url, row"),
+                N_("give one of label, column, json, url, row"),
                 hint=N_("`css` may stand beside label or column as a fallback"),
             )
+        if self.json_ and self.css:
+            raise Wrong(N_("`json` stands alone: JSON has no places for `css`"))
         if self.source and not (self.by and self.take):
             raise Wrong(N_("`source` needs `by` (the key) and `take` (which value)"))
         if not self.source and (self.by or self.take):
@@ -252,7 +272,16 @@ class Rows(Strict):
     table: str | None = Field(None, description="CSS of the table; default: the only one with all named columns.")
     rows: str = Field("tbody tr", description="CSS of the rows, within the table.")
     skip: str | None = Field(None, description="CSS of rows that are no records, such as totals.")
+    json_: str | None = Field(
+        None, alias="json", description="JSON Pointer of the rows in JSON, `*` in place of an index: `/data/items/*`."
+    )
     declared: Count | None = Field(None, description="How many rows there are, as the page says.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Rows:
+        if self.json_ is not None and (self.table or self.skip or self.rows != "tbody tr"):
+            raise Wrong(N_("`json` names the rows; `table`, `rows` and `skip` are for tables"))
+        return self
 
 
 class Source(Strict):

@@ -24,6 +24,7 @@ from scraper_agent.recipe import (
     List,
     Open,
     Read,
+    Receive,
     Recipe,
     Select,
     Snap,
@@ -392,10 +393,12 @@ def made_by_the_program(format: Format) -> frozenset[str]:
     return frozenset(f.id for f in format.header) & mapping.COMMON_FIELDS
 
 
-def _snaps(steps: tuple[Step, ...]) -> Iterator[Snap | Download]:
+def _snaps(steps: tuple[Step, ...]) -> Iterator[Snap | Download | Receive]:
     for step in steps:
-        if isinstance(step, Snap | Download):
+        if isinstance(step, Snap | Download | Receive):
             yield step
+        if isinstance(step, Receive):
+            yield from _snaps(step.steps)
         elif isinstance(step, List):
             yield from _snaps(step.page)
             yield from _snaps(step.steps)

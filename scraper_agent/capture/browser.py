@@ -34,6 +34,7 @@ from scraper_agent.recipe import (
     List,
     Login,
     Open,
+    Receive,
     Recipe,
     Select,
     Snap,
@@ -241,7 +242,7 @@ class _Session:
                 raise self._not_ready(step, f"{where}, step {number}", error) from error
             yield from self._drain()
 
-    def _step(self, step: Step) -> Iterator[Sighting]:
+    def _step(self, step: Step) -> Iterator[Sighting]:  # noqa: C901 - one case for each kind
         match step:
             case Open(url=url):
                 self._open(self._fill_in(url))
@@ -262,6 +263,8 @@ class _Session:
                 yield self._snap(name)
             case Download():
                 yield from self._download(step)
+            case Receive():
+                yield from self._receive(step)
             case List():
                 yield from self._list(step)
             case unknown:
@@ -366,6 +369,16 @@ class _Session:
         url = self._redact(guard.shown(self.tab.url))
         yield self._file(step.name, " ".join(step.media), found)
         yield Page(name=step.name, url=url, frozen=files.page(found.body, fetched.wanted(step), url), image=None)
+
+    def _receive(self, step: Receive) -> Iterator[Sighting]:
+        with self.inbox.listening(step) as heard:
+            yield from self._steps(step.steps, f"receive {step.name}")
+            answers = heard.wait(self.tab)
+        for found in answers:
+            yield self._file(step.name, "json", found)
+            url = self._redact(found.url)
+            frozen = files.page(found.body, files.Wanted(kind="json"), url)
+            yield Page(name=step.name, url=url, frozen=frozen, image=None)
 
     def _file(self, name: str, media: str, found: fetched.Bytes) -> File:
         url, file_name = self._redact(found.url), self._redact(found.file_name)

@@ -7,17 +7,20 @@ every other download.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, Error
+from playwright.sync_api import BrowserContext, Error, Response
 from playwright.sync_api import Download as Arrival
 from playwright.sync_api import Page as Tab
 
 from scraper_agent.capture import files, guard
 from scraper_agent.errors import PageError
 from scraper_agent.messages import N_
-from scraper_agent.recipe import Download, List, Recipe, Step
+from scraper_agent.recipe import Download, List, Receive, Recipe, Step
 
 _LOOK_MS = 50
 
@@ -42,6 +45,7 @@ def _flat(steps: list[Step] | tuple[Step, ...]) -> Iterator[Step]:
         yield step
         if isinstance(step, List):
             yield from _flat(step.page)
+        if isinstance(step, List | Receive):
             yield from _flat(step.steps)
 
 
@@ -54,6 +58,78 @@ def wanted(step: Download) -> files.Wanted:
         encoding=step.encoding,
         delimiter=step.delimiter,
     )
+
+
+@dataclass
+class Heard:
+    """The answers that fit one `receive` step. Bodies are taken at once: a page that is left takes them along."""
+
+    step: Receive
+    origins: frozenset[str]
+    asked: int = 0
+    answers: list[Bytes] = field(default_factory=list)
+    failed: str = ""
+
+    def listen(self, response: Response) -> None:
+        """In a greenlet of its own, so that it may wait for the body."""
+        if not self._fits(response.url):
+            return
+        url = guard.shown(response.url)[:500]
+        self.asked += 1
+        try:
+            declared = response.headers.get("content-length", "0")
+            if not response.ok or len(declared) > len(str(files.MAX_BYTES)):
+                self.failed = f"{url}: {response.status}, {declared[:20]} bytes"
+            else:
+                body = response.body()
+                if len(body) > files.MAX_BYTES:
+                    self.failed = f"{url}: {len(body)} bytes"
+                else:
+                    self.answers.append(Bytes(url=url, body=body))
+        except Error as error:
+            self.failed = f"{url}: {error.message.splitlines()[0]}"
+        finally:
+            self.asked -= 1
+
+    def wait(self, tab: Tab) -> list[Bytes]:
+        """All answers that came; one is waited for.
+
+        Raises:
+            PageError: none came in time, one could not be kept, or there are several where one is wanted.
+        """
+        for _ in range(int(self.step.timeout_s * 1000 / _LOOK_MS)):
+            if self.failed or (self.answers and not self.asked):
+                break
+            tab.wait_for_timeout(_LOOK_MS)
+        if self.failed:
+            raise PageError("SA2273", N_("what the page received could not be kept: {seen}"), seen=self.failed[:300])
+        if not self.answers or self.asked:
+            raise PageError(
+                "SA2274",
+                N_("the page received nothing from {path} within {seconds} s"),
+                hint=N_("look into the browser's network tools for what the page asks for; correct `path` or `steps`"),
+                path=self.step.path,
+                seconds=self.step.timeout_s,
+            )
+        if len(self.answers) > 1 and not self.step.every:
+            raise PageError(
+                "SA2275",
+                N_("the page received {count} answers from {path}: {seen}"),
+                hint=N_("narrow `path`, or take them all by `every: true`"),
+                count=len(self.answers),
+                path=self.step.path,
+                seen=", ".join(answer.url for answer in self.answers)[:300],
+            )
+        return self.answers
+
+    def _fits(self, url: str) -> bool:
+        try:
+            parts = urlsplit(url)
+            known = guard.origin(url) in self.origins
+        except ValueError:
+            return False
+        place = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        return known and re.fullmatch(self.step.path, place) is not None
 
 
 @dataclass
@@ -74,6 +150,16 @@ class Inbox:
 
     def _hear(self, tab: Tab) -> None:
         tab.on("download", self._arrived)
+
+    @contextmanager
+    def listening(self, step: Receive) -> Iterator[Heard]:
+        heard = Heard(step, self.origins)
+        listen = heard.listen  # the very object is needed to stop
+        self.context.on("response", listen)
+        try:
+            yield heard
+        finally:
+            self.context.remove_listener("response", listen)
 
     # --- downloads --------------------------------------------------------------------------------------------------
 

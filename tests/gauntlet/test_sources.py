@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -228,6 +229,115 @@ def test_title_rows_and_two_row_headers(erp: Site, tmp_path: Path) -> None:
     ran = run(tmp_path, export_recipe("xlsx", more=", header: 2, header_rows: 2"), {"base": erp.base})
     assert ran.of(Fault) == []
     assert read_lines(ran) == list(TRUE)
+
+
+# --- JSON that the page received ------------------------------------------------------------------------------------
+
+GRID = ORDER.format(
+    body="""<button onclick="show()">明细</button><p class=count></p><table><tbody></tbody></table><script>
+async function show() {
+  const got = await (await fetch('/api/lines?order=1')).json();
+  document.querySelector('.count').textContent = '共 ' + got.data.total + ' 条';
+  document.querySelector('tbody').innerHTML = '<tr><td>' + got.data.items[0].code + '</td></tr>';  // a grid shows a part
+}</script>"""
+)
+JSON_VALUES = """{orderLineNumber: {json: no}, materialNumber: {json: code}, goodsName: {json: goods/name},
+      orderedQuantity: {json: qty}, unitPrice: {json: price}, lineAmount: {json: amount},
+      requestedDeliveryDate: {json: day}}"""
+JSON_ROWS = """json: /data/items/*
+    declared: {css: '[frozen-json="/data/total"]'}"""
+
+
+def json_recipe(more: str = "", *, path: str = r"/api/lines\?order=\d+") -> str:
+    step = f"{{do: receive, name: lines, path: '{path}', steps: [{{do: click, on: {{text: 明细}}}}]{more}}}"
+    return RECIPE.format(step=step, rows=JSON_ROWS, values=JSON_VALUES)
+
+
+def as_json() -> bytes:
+    """Amounts as JSON numbers: what a float would make of them is another number."""
+    items = [
+        f'{{"no": {number}, "code": {json.dumps(code)}, "goods": {{"name": {json.dumps(name, ensure_ascii=False)}}}, '
+        f'"qty": {quantity}, "price": {price}, "amount": {amount}, "day": "{day}"}}'
+        for number, code, name, quantity, price, amount, day in TRUE
+    ]
+    return f'{{"data": {{"total": {len(items)}, "items": [{", ".join(items)}]}}}}'.encode()
+
+
+def test_json_every_value_of_every_row_is_read(erp: Site, tmp_path: Path) -> None:
+    erp.put(order=GRID)
+    erp.answers["/api/lines"] = Answer(as_json(), "application/json")
+    ran = run(tmp_path, json_recipe(), {"base": erp.base})
+    assert ran.of(Fault) == []
+    assert read_lines(ran) == list(TRUE)
+    (fetched,) = ran.of(Fetched)
+    assert (fetched.media, ran.blob(fetched.body)) == ("json", as_json())
+    places = {o["field"]: o["frame"] for o in ran.origins()}
+    assert places["lines[2].goodsName"] == f"{fetched.body}#/data/items/1/goods/name"
+    assert erp.asked == ["/order", "/api/lines?order=1"], "the robot asks for nothing by itself"
+
+
+def test_json_number_keeps_every_digit(erp: Site, tmp_path: Path) -> None:
+    erp.put(order=GRID)
+    erp.answers["/api/lines"] = Answer(as_json().replace(b"1234567.89", b"12345678901234567.8901"))
+    ran = run(tmp_path, json_recipe(), {"base": erp.base})
+    origin = next(o for o in ran.origins() if o["field"] == "lines[3].unitPrice")
+    assert (origin["raw"], origin["value"]) == ("12345678901234567.8901", "12345678901234567.8901")
+
+
+def test_json_with_fewer_rows_than_it_declares_is_refused(erp: Site, tmp_path: Path) -> None:
+    erp.put(order=GRID)
+    erp.answers["/api/lines"] = Answer(as_json().replace(b'"total": 3', b'"total": 4'), "application/json")
+    ran = run(tmp_path, json_recipe(), {"base": erp.base})
+    assert [f.code for f in ran.of(Fault)] == ["SA2301"]
+
+
+def test_json_value_that_is_not_there_is_refused(erp: Site, tmp_path: Path) -> None:
+    erp.put(order=GRID)
+    erp.answers["/api/lines"] = Answer(as_json().replace(b'"price"', b'"prize"', 1), "application/json")
+    ran = run(tmp_path, json_recipe(), {"base": erp.base})
+    assert [f.code for f in ran.of(Fault)] == ["SA2002"]
+
+
+def test_two_answers_are_ambiguous_unless_all_are_wanted(erp: Site, tmp_path: Path) -> None:
+    erp.put(order=GRID.replace("async function show() {", "async function show() { await fetch('/api/lines?order=2');"))
+    erp.answers["/api/lines"] = Answer(as_json(), "application/json")
+    ran = run(tmp_path, json_recipe(), {"base": erp.base})
+    assert [f.code for f in ran.of(Fault)] == ["SA2275"]
+    one = run(tmp_path, json_recipe(path=r"/api/lines\?order=1"), {"base": erp.base}, number=2)
+    assert read_lines(one) == list(TRUE)
+    both = run(tmp_path, json_recipe(", every: true"), {"base": erp.base}, number=3)
+    assert len(both.of(Fetched)) == 2
+
+
+def test_answer_that_never_comes_is_told(erp: Site, tmp_path: Path) -> None:
+    erp.put(order=GRID)
+    ran = run(tmp_path, json_recipe(", timeout_s: 0.3", path="/api/other"), {"base": erp.base})
+    assert [f.code for f in ran.of(Fault)] == ["SA2274"]
+
+
+BAD_JSON: dict[str, tuple[str, bytes]] = {
+    "key twice": ("SA2039", b'{"a": {"b": 1, "b": 2}}'),
+    "NaN": ("SA2039", b'{"a": NaN}'),
+    "Infinity": ("SA2039", b"[-Infinity]"),
+    "nested deep": ("SA2031", b"[" * 70 + b"]" * 70),
+    "nested deeper than the stack": ("SA2031", b"[" * 1_000_000),
+    "truncated": ("SA2032", b'{"a": [1, 2'),
+    "an error page": ("SA2032", b"<html>Session expired</html>"),
+    "not UTF-8": ("SA2034", '{"a": "料"}'.encode("gbk")),
+    "UTF-16": ("SA2034", '{"a": 1}'.encode("utf-16")),
+    "endless number": ("SA2042", b"[" + b"9" * 200 + b"]"),
+    "control character": ("SA2038", b'["\\u0007"]'),
+    "lone surrogate": ("SA2038", b'["\\ud800"]'),
+    "too many values": ("SA2031", b"[" + b"0," * 600_000 + b"0]"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_JSON)
+def test_bad_json_is_refused_within_limits(name: str) -> None:
+    code, data = BAD_JSON[name]
+    with pytest.raises(PageError) as refused:
+        files.page(data, files.Wanted(kind="json"), "http://erp.test/")
+    assert refused.value.code == code, str(refused.value)
 
 
 # --- bad files ------------------------------------------------------------------------------------------------------
