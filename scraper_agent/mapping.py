@@ -7,19 +7,19 @@ place holds text that is no value of its field: the field stays empty and a find
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import cache
 
-from scraper_agent import canonical, convert
+from scraper_agent import canonical, convert, twin
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import PageError
 from scraper_agent.format import Document, Field, Format, Type, Value, encode
 from scraper_agent.messages import N_
 from scraper_agent.page import Element, FrozenPage, Spot, Table, absent
-from scraper_agent.recipe import Key, Locale, Read, Recipe, Rows, Source, parts
+from scraper_agent.recipe import Key, Lines, Locale, Read, Recipe, Rows, Source, Twin, parts
 from scraper_agent.values import Digest, Finding, JobId, Severity
 
 CHINA_TIME = timezone(timedelta(hours=8))
@@ -83,7 +83,9 @@ class Reader:
     def pages_beside(self) -> frozenset[str]:
         """The snaps that the document reads beside its own."""
         named = [r.page for r in _all(self._document_reads())]
-        return frozenset(name for name in (*named, self.recipe.document.lines.page) if name is not None)
+        rule = self.recipe.document
+        pages = (*named, rule.lines.page, rule.twin.page if rule.twin else None)
+        return frozenset(name for name in pages if name is not None)
 
     def is_beside(self, page_name: str) -> bool:
         return page_name in self.pages_beside()
@@ -99,6 +101,8 @@ class Reader:
     def _document_reads(self) -> Iterator[Read]:
         rule = self.recipe.document
         yield from (rule.record, *rule.header.values(), *rule.lines.values.values())
+        if rule.twin is not None:
+            yield from (*rule.twin.header.values(), *(rule.twin.lines.values.values() if rule.twin.lines else ()))
 
     def is_source(self, page_name: str) -> bool:
         return any(s.page == page_name for s in self.recipe.sources.values())
@@ -149,11 +153,9 @@ class Reader:
         whole = Place(page=page, digest=digest)
         notes = _Notes()
         header = self._values(rule.header, self.format.header_fields, whole, "", notes)
-        rows = whole if rule.lines.page is None else self._aside(rule.lines.page, whole)
-        lines = [
-            self._values(rule.lines.values, self.format.line_fields, place, f"lines[{place.number}].", notes)
-            for place in self._places(rows.page, rows.digest, rule.lines, rule.lines.values.values())
-        ]
+        lines = self._lines(rule.lines, whole, notes)
+        if rule.twin is not None:
+            self._compare(rule.twin, self._aside(rule.twin.page, whole), header, lines, notes)
         try:
             record = self._taken(rule.record, whole)
         except Unreadable as error:
@@ -167,6 +169,29 @@ class Reader:
             unread=tuple(notes.findings),
             origins=tuple(notes.origins),
         )
+
+    def _lines(self, rule: Lines, whole: Place, notes: _Notes) -> list[dict[str, Value]]:
+        rows = whole if rule.page is None else self._aside(rule.page, whole)
+        return [
+            self._values(rule.values, self.format.line_fields, place, f"lines[{place.number}].", notes)
+            for place in self._places(rows.page, rows.digest, rule, rule.values.values())
+        ]
+
+    def _compare(
+        self, rule: Twin, place: Place, header: Mapping[str, Value], lines: Sequence[Mapping[str, Value]], notes: _Notes
+    ) -> None:
+        """Read the twin, and note every difference; its origins are kept under `twin …`."""
+        other = _Notes()
+        there = twin.Side(
+            header=self._values(rule.header, self.format.header_fields, place, "", other),
+            lines=self._lines(rule.lines, place, other) if rule.lines is not None else [],
+            places=other.places(),
+        )
+        here = twin.Side(header=header, lines=lines, places=notes.places())
+        fields = [*rule.lines.values] if rule.lines is not None else []
+        found = twin.differences(here, there, header=[*rule.header], lines=fields, match=rule.match)
+        notes.findings += [*other.findings, *found]
+        notes.origins += [replace(origin, field=f"twin {origin.field}") for origin in other.origins]
 
     @property
     def _labels(self) -> frozenset[str]:
@@ -352,6 +377,9 @@ _Row = Mapping[str, "_Taken | None"]
 class _Notes:
     findings: list[Finding] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
+
+    def places(self) -> dict[str, str]:
+        return {o.field: f"{o.target} {'' if o.frame == '/' else o.frame}".strip() for o in self.origins}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

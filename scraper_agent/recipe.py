@@ -299,12 +299,22 @@ class Lines(Rows):
     values: dict[str, Read] = Field(description="Line fields of the format.")
 
 
+class Twin(Strict):
+    """The same document from another source, such as an export beside the page: what differs blocks it."""
+
+    page: str = Field(description="Another snap or file of the same record, taken before that of the document.")
+    header: dict[str, Read] = {}
+    lines: Lines | None = None
+    match: str | None = Field(None, description="The line field that tells which lines are the same; default: order.")
+
+
 class DocumentRule(Strict):
     page: str = Field(description="The snap that is one document.")
     within: str | None = Field(None, description="CSS of the part of the page that counts.")
     record: Read = Field(description="What identifies the record in the ERP: becomes `sourceRecordKey`.")
     header: dict[str, Read]
     lines: Lines
+    twin: Twin | None = None
 
 
 class Parameter(Strict):

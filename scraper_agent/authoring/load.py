@@ -256,10 +256,33 @@ class _Checker:
             loc = ("document", "lines", "values", id)
             yield from self._read(loc, read, in_rows=True)
             yield from self._as(loc, read, format.line_fields.get(id) if format else None)
+        yield from self._twin(format)
         for name, source in self.recipe.sources.items():
             yield from self._key(("sources", name, "key"), source.key, in_rows=source.rows is not None)
             for id, read in source.take.items():
                 yield from self._text(("sources", name, "take", id), read, in_rows=source.rows is not None)
+
+    def _twin(self, format: Format | None) -> Iterator[Problem]:
+        """A twin's reads are as the document's own, of whose fields they are."""
+        twin, rule = self.recipe.document.twin, self.recipe.document
+        if twin is None:
+            return
+        start: Loc = ("document", "twin")
+        if twin.match is not None and (twin.lines is None or twin.match not in twin.lines.values):
+            known = twin.lines.values if twin.lines else ()
+            yield self._unknown("SA1341", N_("the twin reads no `{seen}`"), (*start, "match"), twin.match, known)
+        values = twin.lines.values if twin.lines else {}
+        for part, reads, own, fields in (
+            (("header",), twin.header, rule.header, format.header_fields if format else {}),
+            (("lines", "values"), values, rule.lines.values, format.line_fields if format else {}),
+        ):
+            for id, read in reads.items():
+                loc: Loc = (*start, *part, id)
+                if id not in own:
+                    text = N_("the document has no `{seen}` that the twin could be compared with")
+                    yield self._unknown("SA1340", text, loc, id, own, key=True)
+                yield from self._read(loc, read, in_rows=part[0] == "lines")
+                yield from self._as(loc, read, fields.get(id))
 
     def _text(self, loc: Loc, read: Read, *, in_rows: bool) -> Iterator[Problem]:
         """A read that gives text and no value: a key, or what a source is asked for."""

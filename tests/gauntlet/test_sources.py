@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from scraper_agent import canonical
+from scraper_agent.authoring.load import load
 from scraper_agent.capture import files
-from scraper_agent.errors import PageError
+from scraper_agent.errors import PageError, SourceErrors
+from scraper_agent.formats import FORMATS
 from scraper_agent.values import Fault, Fetched, Refused
 from tests.gauntlet import workbooks
 from tests.gauntlet.erp import Answer, Ran, Site, run, site
@@ -238,7 +240,7 @@ GRID = ORDER.format(
 async function show() {
   const got = await (await fetch('/api/lines?order=1')).json();
   document.querySelector('.count').textContent = '共 ' + got.data.total + ' 条';
-  document.querySelector('tbody').innerHTML = '<tr><td>' + got.data.items[0].code + '</td></tr>';  // a grid shows a part
+  document.querySelector('tbody').innerHTML = '<tr><td>' + got.data.items[0].code + '</td></tr>';
 }</script>"""
 )
 JSON_VALUES = """{orderLineNumber: {json: no}, materialNumber: {json: code}, goodsName: {json: goods/name},
@@ -338,6 +340,83 @@ def test_bad_json_is_refused_within_limits(name: str) -> None:
     with pytest.raises(PageError) as refused:
         files.page(data, files.Wanted(kind="json"), "http://erp.test/")
     assert refused.value.code == code, str(refused.value)
+
+
+# --- twins ----------------------------------------------------------------------------------------------------------
+
+TWIN = """  twin:
+    page: other
+    match: orderLineNumber
+    header: {orderNumber: {json: /data/order}}
+    lines: {json: /data/items/*, values: {orderLineNumber: {json: no}, orderedQuantity: {json: qty},
+      unitPrice: {json: price}, lineAmount: {json: amount}, requestedDeliveryDate: {json: day}}}
+"""
+
+
+def twin_recipe() -> str:
+    """The lines from an export, and once more from what the page received."""
+    receive = f"  - {json_recipe().split('- {do: open')[1].split('  - ')[1].strip()}\n".replace(
+        "name: lines", "name: other"
+    )
+    before, mark, after = export_recipe("xlsx").partition("  - {do: download")
+    return before + receive + mark + after + TWIN
+
+
+def serve_twins(erp: Site, answer: bytes) -> None:
+    serve(erp, workbooks.xlsx(typed()), "a.xlsx")
+    erp.put(order=GRID.replace("</main>", "<a href=/export>导出</a></main>"))
+    erp.answers["/api/lines"] = Answer(answer.replace(b'"total"', b'"order": "PO-1", "total"'), "application/json")
+
+
+def test_twins_that_agree_are_no_finding(erp: Site, tmp_path: Path) -> None:
+    serve_twins(erp, as_json())
+    ran = run(tmp_path, twin_recipe(), {"base": erp.base})
+    assert ran.of(Fault) == []
+    assert read_lines(ran) == list(TRUE)
+    twins = [o["field"] for o in ran.origins() if o["field"].startswith("twin ")]
+    assert len(twins) == 1 + 5 * len(TRUE)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "seen", "pointer"),
+    [
+        ((b"10.05", b"10.06"), "lines[1].unitPrice", ("10.05", "10.06"), "/data/items/0/price"),
+        ((b"-12-31", b"-12-30"), "lines[3].requestedDeliveryDate", ("2026-12-31", "2026-12-30"), "/data/items/2/day"),
+        ((b"PO-1", b"PO-2"), "orderNumber", ("PO-1", "PO-2"), "/data/order"),
+        ((b'"amount": 100', b'"amount": null'), "lines[2].lineAmount", ("100", "-"), ""),
+    ],
+)
+def test_twins_that_differ_block_the_document(
+    erp: Site, tmp_path: Path, change: tuple[bytes, bytes], field: str, seen: tuple[str, str], pointer: str
+) -> None:
+    serve_twins(erp, as_json())
+    answer = erp.answers["/api/lines"].body
+    assert answer.count(change[0]) == 1
+    erp.answers["/api/lines"] = Answer(answer.replace(*change), "application/json")
+    ran = run(tmp_path, twin_recipe(), {"base": erp.base})
+    (finding,) = ran.drafts[0].unread
+    assert (finding.code, finding.severity, finding.field) == ("SA2041", "error", field)
+    assert (finding.values["here"], finding.values["there"]) == seen
+    body = next(f.body for f in ran.of(Fetched) if f.media == "json")
+    assert finding.values["there_place"].endswith(f"{body}#{pointer}" if pointer else "-")
+    assert finding.values["here_place"].endswith(tuple("0123456789") if "lines" in field else "订单编号")
+
+
+def test_line_that_only_one_twin_has_is_told(erp: Site, tmp_path: Path) -> None:
+    serve_twins(erp, as_json().replace(b'"no": 3', b'"no": 4'))
+    ran = run(tmp_path, twin_recipe(), {"base": erp.base})
+    findings = {(f.field, f.values["here"], f.values["there"]) for f in ran.drafts[0].unread}
+    assert ("lines[3].orderedQuantity", "2", "-") in findings
+    assert ("lines[3].orderedQuantity", "-", "2") in findings
+    assert len(findings) == 10
+
+
+def test_twin_reads_only_fields_that_the_document_reads(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(twin_recipe().replace("{orderNumber: {json: /data/order}}", "{totalAmount: {json: /data/sum}}"))
+    with pytest.raises(SourceErrors) as refused:
+        load(path, FORMATS)
+    assert [p.code for p in refused.value.problems] == ["SA1340"]
 
 
 # --- bad files ------------------------------------------------------------------------------------------------------
