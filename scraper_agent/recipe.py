@@ -361,6 +361,14 @@ class Permit(Strict):
         return self
 
 
+class Since(Strict):
+    """Reading only what is new since the last complete run, and a few days before it once more."""
+
+    parameter: str = Field(description="A parameter of type date by which `steps` narrow the list; needs a default.")
+    field: str = Field(description="The header field with the date that the list is narrowed by.")
+    look_back_days: Annotated[int, Field(ge=0, le=3650)] = 7
+
+
 class Login(Strict):
     steps: tuple[Step, ...]
     done: Target = Field(description="Visible only when logged in.")
@@ -385,6 +393,7 @@ class Recipe(Strict):
         {}, description="Name -> a YAML file beside the recipe, or the table itself: the page's word -> the code."
     )
     login: Login | None = None
+    since: Since | None = None
     sources: dict[str, Source] = {}
     steps: tuple[Step, ...]
     document: DocumentRule

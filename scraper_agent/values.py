@@ -117,6 +117,15 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """A complete run has read everything up to a day: the next one may begin there (see `incremental.py`)."""
+
+    field: str
+    newest: str
+    """YYYY-MM-DD."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
     """`complete`: every list reached its declared count and no page was refused."""
 
@@ -211,7 +220,7 @@ class Failure:
     message: str
 
 
-RunFact: TypeAlias = RunStarted | Snapshot | Fetched | Refused | ListRead | Fault | RunEnded
+RunFact: TypeAlias = RunStarted | Snapshot | Fetched | Refused | ListRead | Fault | Reached | RunEnded
 DocumentFact: TypeAlias = Draft | Verdict | Approval | Envelope | Attempt | Retry | Receipt | Failure
 Fact: TypeAlias = RunFact | DocumentFact
 
@@ -277,7 +286,7 @@ def state(job: Job) -> State:
             return State.RECEIPTED if accepted else State.REJECTED
         case Failure():
             return State.STOPPED
-        case None | RunStarted() | Snapshot() | Fetched() | Refused() | ListRead() | Fault() | RunEnded():
+        case None | RunStarted() | Snapshot() | Fetched() | Refused() | ListRead() | Fault() | Reached() | RunEnded():
             raise ValueError(f"{job.id} is not a document")
         case unknown:
             assert_never(unknown)

@@ -103,6 +103,7 @@ class _Checker:
         yield from self._places()
         yield from self._reads()
         yield from self._sources()
+        yield from self._since()
         if convert.notation_fault(self.recipe.locale.date):
             yield self._date(("locale", "date"), self.recipe.locale.date)
 
@@ -261,6 +262,28 @@ class _Checker:
             yield from self._key(("sources", name, "key"), source.key, in_rows=source.rows is not None)
             for id, read in source.take.items():
                 yield from self._text(("sources", name, "take", id), read, in_rows=source.rows is not None)
+
+    def _since(self) -> Iterator[Problem]:
+        since = self.recipe.since
+        if since is None:
+            return
+        parameter = self.recipe.parameters.get(since.parameter)
+        if parameter is None:
+            text = N_("there is no parameter `{seen}`")
+            yield self._unknown("SA1210", text, ("since", "parameter"), since.parameter, self.recipe.parameters)
+        elif parameter.type != "date" or parameter.default is None:
+            yield Problem(
+                at=self.at.of(("since", "parameter")),
+                code="SA1342",
+                text=N_("`{seen}` must be of type date, with a default: where the first run begins"),
+                values={"seen": since.parameter},
+            )
+        format = self.formats.get(self.recipe.format)
+        known = format.header_fields if format else {}
+        dates = [id for id in self.recipe.document.header if id in known and known[id].type.holds == "date"]
+        if since.field not in dates:
+            text = N_("the document reads no date `{seen}`")
+            yield self._unknown("SA1343", text, ("since", "field"), since.field, dates)
 
     def _twin(self, format: Format | None) -> Iterator[Problem]:
         """A twin's reads are as the document's own, of whose fields they are."""

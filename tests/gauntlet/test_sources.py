@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from scraper_agent import canonical
-from scraper_agent.authoring.load import load
+from scraper_agent import canonical, incremental
+from scraper_agent.archive.sqlite import SqliteArchive
+from scraper_agent.authoring.load import Loaded, load
 from scraper_agent.capture import files
 from scraper_agent.errors import PageError, SourceErrors
 from scraper_agent.formats import FORMATS
-from scraper_agent.values import Fault, Fetched, Refused
+from scraper_agent.values import Fault, Fetched, Reached, Refused, RunStarted
 from tests.gauntlet import workbooks
 from tests.gauntlet.erp import Answer, Ran, Site, run, site
 from tests.gauntlet.workbooks import Value, formula
@@ -417,6 +419,151 @@ def test_twin_reads_only_fields_that_the_document_reads(tmp_path: Path) -> None:
     with pytest.raises(SourceErrors) as refused:
         load(path, FORMATS)
     assert [p.code for p in refused.value.problems] == ["SA1340"]
+
+
+# --- only what is new -----------------------------------------------------------------------------------------------
+
+LIST = """
+recipe: gauntlet/since
+version: "1"
+format: purchaseOrder
+erp: TEST
+parameters:
+  base: {type: url}
+  company: {default: "A"}
+  from_date: {type: date, default: "2026-01-01"}
+since: {parameter: from_date, field: orderDate, look_back_days: 3}
+steps:
+  - {do: open, url: "${base}/list?company=${company}&from=${from_date}"}
+  - {do: list, name: orders, rows: li, declared: {css: .count}, open: {how: link, target: a},
+     steps: [{do: snap, name: order}]}
+document:
+  page: order
+  record: {url: true, pattern: '/(order/\\d+)$'}
+  header: {orderNumber: {label: 订单编号}, orderDate: {label: 下单日期}, totalAmount: {label: 金额}}
+  lines: {values: {orderLineNumber: {column: 行号}}}
+"""
+
+
+@dataclass
+class Orders:
+    """An ERP with a list that can be narrowed: number -> day and amount."""
+
+    erp: Site
+    folder: Path
+    known: dict[int, tuple[str, str]]
+    runs: int = 0
+
+    def publish(self, begin: str, *, declared: int | None = None) -> None:
+        wanted = [n for n, (day, _) in self.known.items() if day >= begin]
+        rows = "".join(f"<li><a href=/order/{n}>{n}</a></li>" for n in wanted)
+        for n, (day, amount) in self.known.items():
+            shown = (("订单编号", f"PO-{n}"), ("下单日期", day), ("金额", amount))
+            cells = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in shown)
+            page = (
+                f"<meta charset=utf-8><dl>{cells}</dl><table><tr><th>行号</th></tr><tbody><tr><td>1</td></tr></table>"
+            )
+            self.erp.answers[f"/order/{n}"] = Answer(page.encode())
+        count = len(wanted) if declared is None else declared
+        self.erp.answers["/list"] = Answer(f"<meta charset=utf-8><p class=count>{count}</p><ul>{rows}</ul>".encode())
+
+    def run(self, begin: str = "", *, declared: int | None = None, company: str = "A") -> Ran:
+        """`begin`: as `--since`; without it, where the last complete run ended."""
+        self.runs += 1
+
+        def then(archive: SqliteArchive, loaded: Loaded) -> Mapping[str, str]:
+            given = {"base": self.erp.base, "company": company, "from_date": "2026-01-01"}
+            day = begin or incremental.start(archive, loaded.recipe, given)
+            self.publish(day, declared=declared)
+            return {**given, "from_date": day}
+
+        return run(self.folder, LIST, {}, number=self.runs, then=then)
+
+
+@pytest.fixture
+def orders(erp: Site, tmp_path: Path) -> Orders:
+    return Orders(erp, tmp_path, {1: ("2026-03-01", "10"), 2: ("2026-03-10", "20")})
+
+
+def begun(ran: Ran) -> str:
+    (started,) = ran.of(RunStarted)
+    return str(started.parameters["from_date"])
+
+
+def reached(ran: Ran) -> list[str]:
+    return [fact.newest for fact in ran.of(Reached)]
+
+
+def test_next_run_begins_at_the_newest_day_less_the_look_back(orders: Orders) -> None:
+    first = orders.run()
+    assert (begun(first), reached(first), len(first.drafts)) == ("2026-01-01", ["2026-03-10"], 2)
+    orders.known[3] = ("2026-03-08", "30")  # written late, for a day before the mark
+    orders.known[4] = ("2026-03-20", "40")
+    second = orders.run()
+    assert (begun(second), reached(second)) == ("2026-03-07", ["2026-03-20"])
+    assert [draft.key for draft in second.drafts] == ["PO-2", "PO-3", "PO-4"]
+    new = [draft.key for draft in second.drafts if draft.run == "run/2"]
+    assert new == ["PO-3", "PO-4"], "what has not changed makes no new job"
+
+
+def test_changed_document_is_a_new_version(orders: Orders) -> None:
+    first = orders.run()
+    orders.known[2] = ("2026-03-10", "21")
+    second = orders.run()
+    (changed,) = second.drafts
+    assert (changed.key, changed.run, changed.record) == ("PO-2", "run/2", "order/2")
+    assert changed.document != first.drafts[1].document
+    assert (first.read(1)[0]["totalAmount"], second.read()[0]["totalAmount"]) == ("20", "21")
+    third = orders.run()
+    assert [draft.run for draft in third.drafts] == ["run/2"]
+
+
+def test_incomplete_run_does_not_move_the_mark(orders: Orders) -> None:
+    short = orders.run(declared=3)
+    assert (short.harvest.complete, reached(short)) == (False, [])
+    again = orders.run()
+    assert (begun(again), reached(again)) == ("2026-01-01", ["2026-03-10"])
+    orders.known[3] = ("2026-04-01", "30")
+    assert reached(orders.run(declared=9)) == []
+    assert begun(orders.run()) == "2026-03-07"
+
+
+def test_run_that_begins_after_the_mark_does_not_move_it(orders: Orders) -> None:
+    orders.run()
+    orders.known |= {3: ("2026-03-15", "30"), 4: ("2026-04-20", "40")}
+    gap = orders.run("2026-04-01")
+    assert (len(gap.drafts), reached(gap)) == (1, [])
+    after = orders.run()
+    assert begun(after) == "2026-03-07"
+    assert [draft.key for draft in after.drafts] == ["PO-2", "PO-3", "PO-4"], "PO-3 is not lost"
+
+
+def test_day_in_the_future_does_not_hide_what_comes_until_then(orders: Orders) -> None:
+    orders.known[3] = ("2062-01-01", "30")
+    assert reached(orders.run()) == ["2026-05-06"], "the day of the run"
+
+
+def test_mark_of_another_company_is_not_taken(orders: Orders) -> None:
+    assert reached(orders.run()) == ["2026-03-10"]
+    other = orders.run(company="B")
+    assert begun(other) == "2026-01-01"
+
+
+@pytest.mark.parametrize(
+    ("change", "to", "code"),
+    [
+        ("parameter: from_date", "parameter: form_date", "SA1210"),
+        ('from_date: {type: date, default: "2026-01-01"}', "from_date: {type: date}", "SA1342"),
+        ("field: orderDate", "field: orderNumber", "SA1343"),
+    ],
+)
+def test_mistake_in_since_is_told(tmp_path: Path, change: str, to: str, code: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    assert change in LIST
+    path.write_text(LIST.replace(change, to), encoding="utf-8")
+    with pytest.raises(SourceErrors) as refused:
+        load(path, FORMATS)
+    assert [p.code for p in refused.value.problems] == [code]
 
 
 # --- bad files ------------------------------------------------------------------------------------------------------
