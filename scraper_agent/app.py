@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 import scraper_agent
-from scraper_agent import approval, canonical, sending, signing, yamlfile
+from scraper_agent import approval, canonical, incremental, sending, signing, yamlfile
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
@@ -205,6 +205,41 @@ class App:
                 )
             values[name] = value.rstrip("/") if parameter.type == "url" else value
         return values
+
+    def since(
+        self,
+        archive: SqliteArchive,
+        loaded: recipes.Loaded,
+        parameters: Mapping[str, str],
+        since: str | None = None,
+        *,
+        full: bool = False,
+    ) -> dict[str, str]:
+        """The parameters with the day that this run begins at.
+
+        `full`: as far back as the recipe or the config says. Else `since`; else where the last complete run ended.
+
+        Raises:
+            UsageError: `since` is no date, stands beside `full`, or the recipe always reads everything.
+        """
+        rule = loaded.recipe.since
+        if since is not None and full:
+            raise UsageError("SA1344", N_("`--since` and `--full` exclude each other"))
+        if rule is None:
+            if since is not None:
+                raise UsageError(
+                    "SA1345",
+                    N_("the recipe {recipe} always reads everything: it has no `since`"),
+                    hint=N_("leave `--since` out, or write `since` into the recipe"),
+                    recipe=loaded.recipe.recipe,
+                )
+            return dict(parameters)
+        if since is not None and not _fits(Parameter(type="date"), since):
+            raise UsageError("SA1346", N_("`{seen}` is no date; expected YYYY-MM-DD"), seen=since)
+        begin = since or parameters[rule.parameter]
+        if since is None and not full:
+            begin = incremental.start(archive, loaded.recipe, parameters)
+        return {**parameters, rule.parameter: date.fromisoformat(begin).isoformat()}
 
     # --- doing ------------------------------------------------------------------------------------------------------
 

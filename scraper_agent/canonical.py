@@ -26,9 +26,11 @@ KINDS: dict[str, type[Fact]] = {
     for kind in (
         values.RunStarted,
         values.Snapshot,
+        values.Fetched,
         values.Refused,
         values.ListRead,
         values.Fault,
+        values.Reached,
         values.RunEnded,
         values.Draft,
         values.Verdict,

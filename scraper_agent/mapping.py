@@ -7,19 +7,19 @@ place holds text that is no value of its field: the field stays empty and a find
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import cache
 
-from scraper_agent import canonical, convert
+from scraper_agent import canonical, convert, twin
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import PageError
 from scraper_agent.format import Document, Field, Format, Type, Value, encode
 from scraper_agent.messages import N_
 from scraper_agent.page import Element, FrozenPage, Spot, Table, absent
-from scraper_agent.recipe import Key, Read, Recipe, Rows, Source, parts
+from scraper_agent.recipe import Key, Lines, Locale, Read, Recipe, Rows, Source, Twin, parts
 from scraper_agent.values import Digest, Finding, JobId, Severity
 
 CHINA_TIME = timezone(timedelta(hours=8))
@@ -82,7 +82,10 @@ class Reader:
 
     def pages_beside(self) -> frozenset[str]:
         """The snaps that the document reads beside its own."""
-        return frozenset(r.page for r in _all(self._document_reads()) if r.page is not None)
+        named = [r.page for r in _all(self._document_reads())]
+        rule = self.recipe.document
+        pages = (*named, rule.lines.page, rule.twin.page if rule.twin else None)
+        return frozenset(name for name in pages if name is not None)
 
     def is_beside(self, page_name: str) -> bool:
         return page_name in self.pages_beside()
@@ -98,6 +101,8 @@ class Reader:
     def _document_reads(self) -> Iterator[Read]:
         rule = self.recipe.document
         yield from (rule.record, *rule.header.values(), *rule.lines.values.values())
+        if rule.twin is not None:
+            yield from (*rule.twin.header.values(), *(rule.twin.lines.values.values() if rule.twin.lines else ()))
 
     def is_source(self, page_name: str) -> bool:
         return any(s.page == page_name for s in self.recipe.sources.values())
@@ -148,10 +153,9 @@ class Reader:
         whole = Place(page=page, digest=digest)
         notes = _Notes()
         header = self._values(rule.header, self.format.header_fields, whole, "", notes)
-        lines = [
-            self._values(rule.lines.values, self.format.line_fields, place, f"lines[{place.number}].", notes)
-            for place in self._places(page, digest, rule.lines, rule.lines.values.values())
-        ]
+        lines = self._lines(rule.lines, whole, notes)
+        if rule.twin is not None:
+            self._compare(rule.twin, self._aside(rule.twin.page, whole), header, lines, notes)
         try:
             record = self._taken(rule.record, whole)
         except Unreadable as error:
@@ -166,6 +170,29 @@ class Reader:
             origins=tuple(notes.origins),
         )
 
+    def _lines(self, rule: Lines, whole: Place, notes: _Notes) -> list[dict[str, Value]]:
+        rows = whole if rule.page is None else self._aside(rule.page, whole)
+        return [
+            self._values(rule.values, self.format.line_fields, place, f"lines[{place.number}].", notes)
+            for place in self._places(rows.page, rows.digest, rule, rule.values.values())
+        ]
+
+    def _compare(
+        self, rule: Twin, place: Place, header: Mapping[str, Value], lines: Sequence[Mapping[str, Value]], notes: _Notes
+    ) -> None:
+        """Read the twin, and note every difference; its origins are kept under `twin …`."""
+        other = _Notes()
+        there = twin.Side(
+            header=self._values(rule.header, self.format.header_fields, place, "", other),
+            lines=self._lines(rule.lines, place, other) if rule.lines is not None else [],
+            places=other.places(),
+        )
+        here = twin.Side(header=header, lines=lines, places=notes.places())
+        fields = [*rule.lines.values] if rule.lines is not None else []
+        found = twin.differences(here, there, header=[*rule.header], lines=fields, match=rule.match)
+        notes.findings += [*other.findings, *found]
+        notes.origins += [replace(origin, field=f"twin {origin.field}") for origin in other.origins]
+
     @property
     def _labels(self) -> frozenset[str]:
         """Every label that the recipe names: none of them is another's value."""
@@ -176,8 +203,8 @@ class Reader:
         needed = [r for r in named if r.css is None and r.page is None and not r.optional]
         columns = {r.column for r in needed if r.column is not None}
         groups = {r.per for r in named if r.per is not None}
-        table = page.table(columns | groups, rows.table)
-        records = page.rows(table, rows.rows, rows.skip)
+        table = None if rows.json_ is not None else page.table(columns | groups, rows.table)
+        records = page.json_rows(rows.json_ or "") if table is None else page.rows(table, rows.rows, rows.skip)
         if rows.declared is not None:
             declared = page.count(rows.declared)
             if declared != len(records):
@@ -194,10 +221,17 @@ class Reader:
         counted = dict.fromkeys(groups, ("", 0))
         for number, row in enumerate(records, 1):
             for column, (before, count) in counted.items():
-                text = page.cell(table, row, column).text
+                text = self._grouping(page, table, row, column)
                 counted[column] = (text, count + 1 if text == before else 1)
             numbers = {column: count for column, (_, count) in counted.items()}
             yield Place(page=page, digest=digest, table=table, row=row, number=number, numbers=numbers)
+
+    @staticmethod
+    def _grouping(page: FrozenPage, table: Table | None, row: Element, column: str) -> str:
+        if table is not None:
+            return page.cell(table, row, column).text
+        spot = page.by_pointer(column, row)
+        return "" if spot is None else spot.text
 
     def _values(
         self, reads: Mapping[str, Read], fields: Mapping[str, Field], place: Place, prefix: str, notes: _Notes
@@ -265,6 +299,8 @@ class Reader:
         spot: Spot | None = None
         if read.label is not None:
             spot = page.by_label(read.label)
+        elif read.json_ is not None:
+            spot = page.by_pointer(read.json_, place.row)
         elif read.column is not None and place.table is not None and page.has_column(place.table, read.column):
             spot = page.cell(place.table, place.row, read.column) if place.row is not None else None
         if spot is None and read.css is not None:
@@ -312,6 +348,9 @@ class Reader:
                     N_("`{seen}` is not in the lookup table `{table}`"), seen=taken.text, table=read.lookup
                 )
             taken = taken.made(f"lookup {read.lookup}", table[taken.text])
+        own = taken.element.get("frozen-type") if taken.element is not None else None
+        if own in ("number", "exact", "date"):  # the file itself says what it holds
+            locale = Locale()
         kind = read.convert or {"number": "decimal", "date": "date", "datetime": "date"}.get(type.holds, "text")
         match kind:
             case "decimal" | "integer":
@@ -319,10 +358,15 @@ class Reader:
                 taken = taken.made(kind, format(number, "f"))
                 return number if type.holds == "number" else taken.text, taken
             case "date":
-                day = convert.day(taken.text, read.date or locale.date)
+                day = convert.day(taken.text, locale.date if own == "date" else read.date or locale.date)
                 taken = taken.made("date", day.isoformat())
                 return day if type.holds == "date" else taken.text, taken
             case _:
+                if own == "number" and read.lookup is None:
+                    raise Unreadable(
+                        N_("`{seen}` is a number in the file, its leading zeros may be lost: `as: integer` takes it"),
+                        seen=taken.text,
+                    )
                 return taken.text, taken
 
 
@@ -333,6 +377,9 @@ _Row = Mapping[str, "_Taken | None"]
 class _Notes:
     findings: list[Finding] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
+
+    def places(self) -> dict[str, str]:
+        return {o.field: f"{o.target} {'' if o.frame == '/' else o.frame}".strip() for o in self.origins}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -475,7 +522,13 @@ def _all(reads: Iterable[Read]) -> Iterator[Read]:
 
 
 def _named(read: Read) -> str:
-    ways = (("label", read.label), ("column", read.column), ("css", read.css), ("url", "url" if read.url else None))
+    ways = (
+        ("label", read.label),
+        ("column", read.column),
+        ("css", read.css),
+        ("json", read.json_),
+        ("url", "url" if read.url else None),
+    )
     return " / ".join(f"{name} {value}" for name, value in ways if value) or "row"
 
 

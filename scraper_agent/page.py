@@ -220,6 +220,9 @@ class FrozenPage:
         except etree.XMLSyntaxError as error:
             raise _not_frozen(str(error)) from None
         self.url = str(self.root.get("frozen-url", ""))
+        of = self.root.get("frozen-of")
+        self.file = None if of is None else str(of)
+        """Digest of the file that this page was made of."""
         self.named = frozenset(map(_label, labels))
         self.layout = _Layout(self.root)
         self.scope: Element = self.root
@@ -431,7 +434,9 @@ class FrozenPage:
         return " ".join("".join(_collected(element, hidden=hidden)).split())
 
     def frame_path(self, element: Element) -> str:
-        """`/` for the page itself, else the names of the frames from the outside in."""
+        """`/` for the page itself, else the names of the frames from the outside in; of a file, digest and place."""
+        if self.file is not None:
+            return f"{self.file}#{element.get('frozen-cell', element.get('frozen-json', ''))}"
         if self._framed:
             for above in element.iterancestors("frozen-frame"):
                 return str(above.get("frozen-path", "/"))
@@ -452,6 +457,48 @@ class FrozenPage:
         elif ticks:
             raise self.ambiguous(found_by, ticks)
         return Spot(element=element, text=text, found_by=found_by)
+
+    # --- JSON -------------------------------------------------------------------------------------------------------
+
+    def by_pointer(self, pointer: str, row: Element | None = None) -> Spot | None:
+        """The value at a JSON Pointer: from the root if it begins with `/`, else within `row`; None if there is none.
+
+        Raises:
+            PageError: an object or a list stands there.
+        """
+        start = "" if row is None or pointer.startswith("/") else f"{row.get('frozen-json')}/"
+        element = self._pointers.get(start + pointer)
+        if element is None:
+            return None
+        if element.get("frozen-type") is None:
+            raise self.ambiguous(f"json {pointer}", list(element)[:2])
+        return self.spot(element, f"json {pointer}")
+
+    def json_rows(self, pointer: str) -> list[Element]:
+        """What stands at `pointer`, in order; `*` is every item of a list.
+
+        Raises:
+            PageError: the way to it is not there, or a `*` stands for no list.
+        """
+        found = [self._pointers[""]] if "" in self._pointers else []
+        for step in pointer.split("/")[1:]:
+            below: list[Element] = []
+            for element in found:
+                at = str(element.get("frozen-json"))
+                if step == "*" and element.get("frozen-list") is not None:
+                    below += list(element)
+                elif step != "*" and (child := self._pointers.get(f"{at}/{step}")) is not None:
+                    below.append(child)
+                else:
+                    raise absent(f"json {pointer}", self.url)
+            found = below
+        return found
+
+    @cached_property
+    def _pointers(self) -> dict[str, Element]:
+        if self.file is None:
+            return {}
+        return {str(at): e for e in self.root.iter(etree.Element) if (at := e.get("frozen-json")) is not None}
 
     # --- errors -----------------------------------------------------------------------------------------------------
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 from typing import Literal, assert_never
 
-from scraper_agent import approval, canonical, completeness, envelope, mapping, messages
+from scraper_agent import approval, canonical, completeness, envelope, incremental, mapping, messages
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import AgentError, BusinessError, PageError, SendFailed, SendUnknown
 from scraper_agent.format import Context, Document, Format, decode, encode
 from scraper_agent.messages import N_
-from scraper_agent.ports import Archive, Browser, Clock, Page, Sighting, Signer, Transport, Trouble, Verify
+from scraper_agent.ports import Archive, Browser, Clock, File, Page, Sighting, Signer, Transport, Trouble, Verify
 from scraper_agent.recipe import Recipe
 from scraper_agent.values import (
     Approval,
@@ -25,10 +26,12 @@ from scraper_agent.values import (
     Fact,
     Failure,
     Fault,
+    Fetched,
     Finding,
     Job,
     JobId,
     ListRead,
+    Reached,
     Receipt,
     Refused,
     Retry,
@@ -74,6 +77,8 @@ class Harvest:
     faults: int = 0
     refused: int = 0
     complete: bool = True
+    newest: date | None = None
+    """The newest day on a document, by the field that `since` names."""
     told: AgentError | None = None
     """The last trouble that was logged."""
 
@@ -129,6 +134,7 @@ class Pipeline:
         """
         self._lists.pop(id, None)
         run = _Run(self, id, self.archive.length(id))
+        today = self.now().astimezone(mapping.CHINA_TIME).date()
         run.append(self._started(plan))
         found = Harvest()
         format = self.formats[plan.recipe.format]
@@ -151,6 +157,11 @@ class Pipeline:
         if stopped is not None and stopped is not found.told:
             self._trouble(run, Trouble(where="run", error=stopped, page=None), found)
         found.complete &= found.faults == 0
+        if found.complete and not plan.dry_run:
+            before = incremental.mark(self.archive, plan.recipe, plan.parameters)
+            reached = incremental.moved(plan.recipe, plan.parameters, before, found.newest, today)
+            if reached is not None:
+                run.append(reached)
         run.append(RunEnded(complete=found.complete, documents=len(found.documents), faults=found.faults))
         if stopped is not None:
             raise stopped
@@ -160,6 +171,8 @@ class Pipeline:
         match sighting:
             case Page() as page:
                 self._page(run, page, reader, plan, found)
+            case File() as file:
+                run.append(self._fetched(file))
             case Refused() as refused:
                 found.refused += 1
                 run.append(refused)
@@ -172,16 +185,12 @@ class Pipeline:
                 assert_never(unknown)
 
     def _started(self, plan: Plan) -> RunStarted:
-        shown = {
-            name: canonical.digest(value.encode()) if plan.recipe.parameters[name].type == "account" else value
-            for name, value in plan.parameters.items()
-        }
         return RunStarted(
             recipe_id=plan.recipe.recipe,
             recipe_version=plan.recipe.version,
             recipe=self.archive.put(plan.recipe_source),
             policy=self.archive.put(plan.policy_source),
-            parameters=shown,
+            parameters=incremental.shown(plan.recipe, plan.parameters),
             started_by=plan.started_by,
             agent=plan.agent,
             dry_run=plan.dry_run,
@@ -201,10 +210,17 @@ class Pipeline:
                     found.complete = False  # one record read twice: another may have been passed over
                 found.documents[id] = draft
                 self._read_by[id] = run.id
+                if plan.recipe.since is not None:
+                    found.newest = self._newest(found.newest, draft, plan.recipe.since.field)
         except (PageError, Unreadable) as error:
             told = error if isinstance(error, PageError) else PageError("SA2302", error.text, **error.values_seen)
             found.faults += 1
             run.append(_fault(f"page {page.name}", told, snapshot.page))
+
+    def _newest(self, known: date | None, draft: Draft, field_id: str) -> date | None:
+        text = json.loads(self.archive.get(draft.document))["header"].get(field_id)
+        found = [day for day in (known, date.fromisoformat(text) if text else None) if day is not None]
+        return max(found, default=None)
 
     def _snapshot(self, page: Page) -> Snapshot:
         return Snapshot(
@@ -213,6 +229,17 @@ class Pipeline:
             taken_at=self.now(),
             page=self.archive.put(page.frozen),
             image=self.archive.put(page.image) if page.image is not None else None,
+        )
+
+    def _fetched(self, file: File) -> Fetched:
+        return Fetched(
+            name=file.name,
+            url=file.url,
+            taken_at=self.now(),
+            media=file.media,
+            body=self.archive.put(file.body),
+            size_bytes=len(file.body),
+            file_name=file.file_name,
         )
 
     def _trouble(self, run: _Run, trouble: Trouble, found: Harvest) -> None:
@@ -359,7 +386,9 @@ class Pipeline:
                 return None
             case Attempt() as attempt:
                 return self._ask(job, attempt) if send else None
-            case None | RunStarted() | Snapshot() | Refused() | ListRead() | Fault() | RunEnded():
+            case (
+                None | RunStarted() | Snapshot() | Fetched() | Refused() | ListRead() | Fault() | Reached() | RunEnded()
+            ):
                 raise ValueError(f"{job.id} is not a document")
             case Draft() | Verdict() | Approval() | Envelope() | Retry() as still_here:
                 return self._superseded(job) or self._onward(job, still_here, fresh=fresh, send=send)

@@ -29,6 +29,17 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """Bytes that were received beside the pages. If they hold what is read, a `Page` made of them follows."""
+
+    name: str
+    url: str
+    media: str
+    body: bytes
+    file_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
     """A step that failed, with the page it failed on. The harvest went on with the next document."""
 
@@ -37,7 +48,7 @@ class Trouble:
     page: Page | None
 
 
-Sighting: TypeAlias = Page | Refused | ListRead | Trouble
+Sighting: TypeAlias = Page | File | Refused | ListRead | Trouble
 """What a harvest yields, in the order it happened."""
 
 

@@ -118,6 +118,36 @@ class Snap(Strict):
     name: str = Field(description="What `document.page` and `sources` call this page.")
 
 
+class Download(Strict):
+    """Click what starts a download, and keep the file: its table is read like one on a page."""
+
+    do: Literal["download"]
+    on: Target
+    name: str = Field(description="What `document.page` and `sources` call the file's table.")
+    media: Annotated[tuple[Literal["xlsx", "xls", "html", "csv"], ...], Field(min_length=1)] = Field(
+        description="What the file may be, by its bytes; the name it bears says nothing."
+    )
+    sheet: str | None = Field(None, description="Name of the sheet; of HTML, number of the table.")
+    header: Annotated[int, Field(ge=1, le=1000, description="The row with the headers, counted from 1.")] = 1
+    header_rows: Annotated[int, Field(ge=1, le=5, description="How many rows the headers take.")] = 1
+    encoding: Literal["utf-8", "gb18030", "utf-16"] | None = Field(
+        None, description="Of text that does not tell by itself."
+    )
+    delimiter: Literal[",", ";", "|", "\t"] | None = Field(None, description="Of CSV that does not tell by itself.")
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = 60
+
+
+class Receive(Strict):
+    """Run steps, and keep the JSON that the page itself receives meanwhile. The robot asks for nothing by itself."""
+
+    do: Literal["receive"]
+    name: str = Field(description="What `document.page` and `sources` call it.")
+    path: str = Field(description="Regular expression for the whole path; with `?` and the query, if there is one.")
+    steps: tuple[Step, ...]
+    every: bool = Field(default=False, description="Keep each of several answers; else there must be exactly one.")
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 20
+
+
 class ByLink(Strict):
     """Every row's link is collected from all pages of the list; then each address is opened."""
 
@@ -227,9 +257,11 @@ class List(Strict):
         return self
 
 
-Step = Annotated[Open | Click | Fill | Select | Wait | Unfold | Snap | List, Field(discriminator="do")]
+Step = Annotated[
+    Open | Click | Fill | Select | Wait | Unfold | Snap | Download | Receive | List, Field(discriminator="do")
+]
 
-for _model in (ByClick, ByWalk, List):
+for _model in (Receive, ByClick, ByWalk, List):
     _model.model_rebuild()
 
 
@@ -242,6 +274,11 @@ class Read(Strict):
     label: str | None = Field(None, description="The label beside or above the value, word for word.")
     column: str | None = Field(None, description="Header of the table column; for rows only.")
     css: str | None = Field(None, description="CSS selector; alone, or as a fallback for `label` or `column`.")
+    json_: str | None = Field(
+        None,
+        alias="json",
+        description="JSON Pointer of the value; in rows of JSON, from the row on: `qty`, `unit/code`.",
+    )
     url: bool = Field(default=False, description="Read from the page's own address; needs `pattern`.")
     row: bool = Field(default=False, description="The number of the row in its table, counted from 1; for rows only.")
     per: str | None = Field(None, description="With `row`: counted anew where the text of this column changes.")
@@ -261,21 +298,23 @@ class Read(Strict):
     @model_validator(mode="after")
     def _one_origin(self) -> Read:
         origins = [
-            *(["the page"] if self.label or self.column or self.css or self.url or self.row else []),
+            *(["the page"] if self.label or self.column or self.css or self.json_ or self.url or self.row else []),
             *(["profile"] if self.profile else []),
             *(["source"] if self.source else []),
         ]
         if len(origins) != 1:
             raise Wrong(
                 N_("a value has exactly one origin; here: {seen}"),
-                hint=N_("label, column, css, url, row; or profile; or source with by and take"),
+                hint=N_("label, column, css, json, url, row; or profile; or source with by and take"),
                 seen=", ".join(origins) or "-",
             )
-        if sum(map(bool, (self.label, self.column, self.url, self.row))) > 1:
+        if sum(map(bool, (self.label, self.column, self.json_, self.url, self.row))) > 1:
             raise Wrong(
-                N_("give one of label, column, url, row"),
+                N_("give one of label, column, json, url, row"),
                 hint=N_("`css` may stand beside label or column as a fallback"),
             )
+        if self.json_ and self.css:
+            raise Wrong(N_("`json` stands alone: JSON has no places for `css`"))
         if self.source and not (self.by and self.take):
             raise Wrong(N_("`source` needs `by` (the key) and `take` (which value)"))
         if not self.source and (self.by or self.take):
@@ -304,7 +343,16 @@ class Rows(Strict):
     table: str | None = Field(None, description="CSS of the table; default: the only one with all named columns.")
     rows: str = Field("tbody tr", description="CSS of the rows, within the table.")
     skip: str | None = Field(None, description="CSS of rows that are no records, such as totals.")
+    json_: str | None = Field(
+        None, alias="json", description="JSON Pointer of the rows in JSON, `*` in place of an index: `/data/items/*`."
+    )
     declared: Count | None = Field(None, description="How many rows there are, as the page says.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Rows:
+        if self.json_ is not None and (self.table or self.skip or self.rows != "tbody tr"):
+            raise Wrong(N_("`json` names the rows; `table`, `rows` and `skip` are for tables"))
+        return self
 
 
 class Source(Strict):
@@ -318,7 +366,17 @@ class Source(Strict):
 
 
 class Lines(Rows):
+    page: str | None = Field(None, description="Another snap or file of the same record, if that holds the rows.")
     values: dict[str, Read] = Field(description="Line fields of the format.")
+
+
+class Twin(Strict):
+    """The same document from another source, such as an export beside the page: what differs blocks it."""
+
+    page: str = Field(description="Another snap or file of the same record, taken before that of the document.")
+    header: dict[str, Read] = {}
+    lines: Lines | None = None
+    match: str | None = Field(None, description="The line field that tells which lines are the same; default: order.")
 
 
 class DocumentRule(Strict):
@@ -327,6 +385,7 @@ class DocumentRule(Strict):
     record: Read = Field(description="What identifies the record in the ERP: becomes `sourceRecordKey`.")
     header: dict[str, Read]
     lines: Lines
+    twin: Twin | None = None
 
 
 class Parameter(Strict):
@@ -373,6 +432,14 @@ class Permit(Strict):
         return self
 
 
+class Since(Strict):
+    """Reading only what is new since the last complete run, and a few days before it once more."""
+
+    parameter: str = Field(description="A parameter of type date by which `steps` narrow the list; needs a default.")
+    field: str = Field(description="The header field with the date that the list is narrowed by.")
+    look_back_days: Annotated[int, Field(ge=0, le=3650)] = 7
+
+
 class Login(Strict):
     steps: tuple[Step, ...]
     done: Target = Field(description="Visible only when logged in.")
@@ -397,6 +464,7 @@ class Recipe(Strict):
         {}, description="Name -> a YAML file beside the recipe, or the table itself: the page's word -> the code."
     )
     login: Login | None = None
+    since: Since | None = None
     sources: dict[str, Source] = {}
     steps: tuple[Step, ...]
     document: DocumentRule

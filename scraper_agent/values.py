@@ -71,6 +71,21 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """Bytes that the ERP sent beside its pages: a file of a download, or what a page received."""
+
+    name: str
+    url: str
+    taken_at: datetime
+    media: str
+    """What the recipe expects it to be: `xlsx csv`, `json`, `pdf`."""
+    body: Digest
+    size_bytes: int
+    file_name: str
+    """What the ERP calls it; no path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """A request of the page that the read-only guard did not let through."""
 
@@ -125,6 +140,15 @@ class Fault:
     text: str
     values: Mapping[str, str]
     hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """A complete run has read everything up to a day: the next one may begin there (see `incremental.py`)."""
+
+    field: str
+    newest: str
+    """YYYY-MM-DD."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +246,7 @@ class Failure:
     message: str
 
 
-RunFact: TypeAlias = RunStarted | Snapshot | Refused | ListRead | Fault | RunEnded
+RunFact: TypeAlias = RunStarted | Snapshot | Fetched | Refused | ListRead | Fault | Reached | RunEnded
 DocumentFact: TypeAlias = Draft | Verdict | Approval | Envelope | Attempt | Retry | Receipt | Failure
 Fact: TypeAlias = RunFact | DocumentFact
 
@@ -288,7 +312,7 @@ def state(job: Job) -> State:
             return State.RECEIPTED if accepted else State.REJECTED
         case Failure():
             return State.STOPPED
-        case None | RunStarted() | Snapshot() | Refused() | ListRead() | Fault() | RunEnded():
+        case None | RunStarted() | Snapshot() | Fetched() | Refused() | ListRead() | Fault() | Reached() | RunEnded():
             raise ValueError(f"{job.id} is not a document")
         case unknown:
             assert_never(unknown)

@@ -128,7 +128,7 @@ MISTAKES = {
         "{do: snap, name: order}",
         "{name: order}",
         "order.yaml:26:5 SA1021 key `do` is missing here",
-        "its values: click, fill, list, open, select, snap, unfold, wait",
+        "its values: click, download, fill, list, open, receive, select, snap, unfold, wait",
     ),
     "a missing key": (
         "  - {do: snap, name: order}",
@@ -194,12 +194,12 @@ MISTAKES = {
         "{label: Total}",
         "{label: Total, profile: name}",
         "order.yaml:39:18 SA1022 a value has exactly one origin; here: the page, profile",
-        "label, column, css, url, row; or profile; or source with by and take",
+        "label, column, css, json, url, row; or profile; or source with by and take",
     ),
     "a label and a column": (
         "{column: Line}",
         "{column: Line, label: Line}",
-        "order.yaml:42:24 SA1022 give one of label, column, url, row",
+        "order.yaml:42:24 SA1022 give one of label, column, json, url, row",
         "`css` may stand beside label or column as a fallback",
     ),
     "a source without a key": (

@@ -11,11 +11,13 @@ from scraper_agent.recipe import (
     ByLink,
     ByWalk,
     Click,
+    Download,
     Fill,
     List,
     Open,
     Permit,
     Read,
+    Receive,
     Select,
     Snap,
     Step,
@@ -69,7 +71,7 @@ def _steps(steps: tuple[Step, ...], depth: int = 1) -> Iterator[str]:
             yield "  " * depth + line
 
 
-def _step(step: Step) -> Iterator[str]:
+def _step(step: Step) -> Iterator[str]:  # noqa: C901 - one case for each kind
     match step:
         case Open(url=url):
             yield render(N_("open {url}"), {"url": url})
@@ -85,6 +87,15 @@ def _step(step: Step) -> Iterator[str]:
             yield render(N_("press {target} until it is gone"), {"target": _target(button)})
         case Snap(name=name):
             yield render(N_("freeze the page as `{name}`"), {"name": name})
+        case Download(on=on, name=name):
+            told = {"target": _target(on), "name": name}
+            yield render(N_("download a file by {target}, and read its table as `{name}`"), told)
+        case Receive(path=path, name=name):
+            yield render(
+                N_("keep the JSON of {path} as `{name}`, which the page receives when these are done:"),
+                {"path": path, "name": name},
+            )
+            yield from _steps(step.steps)
         case List():
             yield from _list(step)
 
@@ -112,7 +123,14 @@ def _read(read: Read) -> str:
             N_("{take} of {source}, looked up by {key}"),
             {"take": read.take, "source": read.source, "key": " + ".join(map(_read, parts(read.by)))},
         )
-    ways = (("label", read.label), ("column", read.column), ("css", read.css), ("url", read.url), ("row", read.row))
+    ways = (
+        ("label", read.label),
+        ("column", read.column),
+        ("css", read.css),
+        ("json", read.json_),
+        ("url", read.url),
+        ("row", read.row),
+    )
     told = " / ".join(f"{name} {value}" if isinstance(value, str) else name for name, value in ways if value)
     extras = (("pattern", read.pattern), ("lookup", read.lookup), ("as", read.convert), ("date", read.date))
     return told + "".join(f", {name} {value}" for name, value in extras if value)

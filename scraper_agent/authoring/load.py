@@ -18,11 +18,13 @@ from scraper_agent.messages import N_
 from scraper_agent.recipe import (
     PLACEHOLDER,
     Click,
+    Download,
     Fill,
     Key,
     List,
     Open,
     Read,
+    Receive,
     Recipe,
     Select,
     Snap,
@@ -101,6 +103,7 @@ class _Checker:
         yield from self._places()
         yield from self._reads()
         yield from self._sources()
+        yield from self._since()
         if convert.notation_fault(self.recipe.locale.date):
             yield self._date(("locale", "date"), self.recipe.locale.date)
 
@@ -254,10 +257,55 @@ class _Checker:
             loc = ("document", "lines", "values", id)
             yield from self._read(loc, read, in_rows=True)
             yield from self._as(loc, read, format.line_fields.get(id) if format else None)
+        yield from self._twin(format)
         for name, source in self.recipe.sources.items():
             yield from self._key(("sources", name, "key"), source.key, in_rows=source.rows is not None)
             for id, read in source.take.items():
                 yield from self._text(("sources", name, "take", id), read, in_rows=source.rows is not None)
+
+    def _since(self) -> Iterator[Problem]:
+        since = self.recipe.since
+        if since is None:
+            return
+        parameter = self.recipe.parameters.get(since.parameter)
+        if parameter is None:
+            text = N_("there is no parameter `{seen}`")
+            yield self._unknown("SA1210", text, ("since", "parameter"), since.parameter, self.recipe.parameters)
+        elif parameter.type != "date" or parameter.default is None:
+            yield Problem(
+                at=self.at.of(("since", "parameter")),
+                code="SA1342",
+                text=N_("`{seen}` must be of type date, with a default: where the first run begins"),
+                values={"seen": since.parameter},
+            )
+        format = self.formats.get(self.recipe.format)
+        known = format.header_fields if format else {}
+        dates = [id for id in self.recipe.document.header if id in known and known[id].type.holds == "date"]
+        if since.field not in dates:
+            text = N_("the document reads no date `{seen}`")
+            yield self._unknown("SA1343", text, ("since", "field"), since.field, dates)
+
+    def _twin(self, format: Format | None) -> Iterator[Problem]:
+        """A twin's reads are as the document's own, of whose fields they are."""
+        twin, rule = self.recipe.document.twin, self.recipe.document
+        if twin is None:
+            return
+        start: Loc = ("document", "twin")
+        if twin.match is not None and (twin.lines is None or twin.match not in twin.lines.values):
+            known = twin.lines.values if twin.lines else ()
+            yield self._unknown("SA1341", N_("the twin reads no `{seen}`"), (*start, "match"), twin.match, known)
+        values = twin.lines.values if twin.lines else {}
+        for part, reads, own, fields in (
+            (("header",), twin.header, rule.header, format.header_fields if format else {}),
+            (("lines", "values"), values, rule.lines.values, format.line_fields if format else {}),
+        ):
+            for id, read in reads.items():
+                loc: Loc = (*start, *part, id)
+                if id not in own:
+                    text = N_("the document has no `{seen}` that the twin could be compared with")
+                    yield self._unknown("SA1340", text, loc, id, own, key=True)
+                yield from self._read(loc, read, in_rows=part[0] == "lines")
+                yield from self._as(loc, read, fields.get(id))
 
     def _text(self, loc: Loc, read: Read, *, in_rows: bool) -> Iterator[Problem]:
         """A read that gives text and no value: a key, or what a source is asked for."""
@@ -391,10 +439,12 @@ def made_by_the_program(format: Format) -> frozenset[str]:
     return frozenset(f.id for f in format.header) & mapping.COMMON_FIELDS
 
 
-def _snaps(steps: tuple[Step, ...]) -> Iterator[Snap]:
+def _snaps(steps: tuple[Step, ...]) -> Iterator[Snap | Download | Receive]:
     for step in steps:
-        if isinstance(step, Snap):
+        if isinstance(step, Snap | Download | Receive):
             yield step
+        if isinstance(step, Receive):
+            yield from _snaps(step.steps)
         elif isinstance(step, List):
             yield from _snaps(step.page)
             yield from _snaps(step.steps)

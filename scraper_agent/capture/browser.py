@@ -17,18 +17,20 @@ from playwright.sync_api import BrowserContext, CDPSession, Dialog, Error, Locat
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scraper_agent.capture import discovery, gathered, guard, lists
+from scraper_agent.capture import discovery, fetched, files, gathered, guard, lists
 from scraper_agent.errors import AgentError, NeedsPerson, PageError
 from scraper_agent.messages import N_
-from scraper_agent.ports import Page, Sighting, Trouble
+from scraper_agent.ports import File, Page, Sighting, Trouble
 from scraper_agent.recipe import (
     PLACEHOLDER,
     Click,
     Count,
+    Download,
     Fill,
     List,
     Login,
     Open,
+    Receive,
     Recipe,
     Select,
     Snap,
@@ -82,7 +84,7 @@ class PlaywrightBrowser:
                 viewport={"width": self.settings.width, "height": self.settings.height},
                 locale=recipe.language,
                 service_workers="block",
-                accept_downloads=False,
+                accept_downloads=fetched.downloads(recipe),
             )
             try:
                 yield from _Session(self.settings, recipe, parameters, self.secret, context).run()
@@ -99,6 +101,7 @@ class _Session:
     secret: Callable[[str], str]
     context: BrowserContext
     tab: Tab = field(init=False)
+    inbox: fetched.Inbox = field(init=False)
     cdps: dict[Tab, CDPSession] = field(default_factory=dict)
     seen: deque[Sighting] = field(default_factory=deque)
     typed: dict[str, Locator] = field(default_factory=dict)
@@ -117,6 +120,7 @@ class _Session:
         self.context.route("**/*", lambda route, request: self._judge(route, request, origins))
         self.context.route_web_socket("**/*", lambda socket: socket.close())
         self.context.on("dialog", self._dismiss)
+        self.inbox = fetched.Inbox(self.context, origins, self._not_let_in)
         self.tab = self.context.new_page()
         if self.recipe.login is not None:
             yield from self._login(self.recipe.login)
@@ -155,6 +159,9 @@ class _Session:
     def _refused(self, request: Request, reason: str) -> None:
         url = guard.shown(request.url)[:500]
         self.seen.append(Refused(method=request.method, url=self._redact(url), reason=reason))
+
+    def _not_let_in(self, method: str, url: str, reason: str) -> None:
+        self.seen.append(Refused(method=method, url=self._redact(url), reason=reason))
 
     def _dismiss(self, dialog: Dialog) -> None:
         """A dialog of the page is always answered with Cancel; only leaving a page is let happen."""
@@ -224,7 +231,7 @@ class _Session:
                 raise self._not_ready(step, f"{where}, step {number}", error) from error
             yield from self._drain()
 
-    def _step(self, step: Step) -> Iterator[Sighting]:
+    def _step(self, step: Step) -> Iterator[Sighting]:  # noqa: C901 - one case for each kind
         match step:
             case Open(url=url):
                 self._open(self._fill_in(url))
@@ -243,6 +250,10 @@ class _Session:
                 self._unfold(step)
             case Snap(name=name):
                 yield self._snap(name)
+            case Download():
+                yield from self._download(step)
+            case Receive():
+                yield from self._receive(step)
             case List():
                 yield from lists.ListReader(self).read(step)
             case unknown:
@@ -266,7 +277,7 @@ class _Session:
             ) from error
         self._rest()
 
-    def _click(self, locator: Locator, named: str, *, double: bool) -> None:
+    def _click(self, locator: Locator, named: str, *, double: bool, stays: bool = False) -> None:
         reads = locator.evaluate(_READS) if self.logged_in else ""  # a login button may read Submit
         if guard.WRITE_WORDS.search(reads):
             raise PageError(
@@ -276,6 +287,9 @@ class _Session:
                 target=named,
                 seen=reads[:60],
             )
+        if stays:  # a slow download looks like a navigation that does not end: whoever asks for it has a clock
+            locator.click(no_wait_after=True)
+            return
         if double:
             locator.dblclick()
         else:
@@ -337,6 +351,31 @@ class _Session:
         if self.settings.images and clean == whole:  # a page that shows a secret is kept without its image
             image = self._image(frozen)
         return Page(name=name, url=url, frozen=clean.encode(), image=image)
+
+    def _download(self, step: Download) -> Iterator[Sighting]:
+        target = self._locate(step.on)
+        found = self.inbox.download(
+            self.tab, lambda: self._click(target, _named(step.on), double=False, stays=True), step.timeout_s
+        )
+        url = self._redact(guard.shown(self.tab.url))
+        yield self._file(step.name, " ".join(step.media), found)
+        yield Page(name=step.name, url=url, frozen=files.page(found.body, fetched.wanted(step), url), image=None)
+
+    def _receive(self, step: Receive) -> Iterator[Sighting]:
+        with self.inbox.listening(step) as heard:
+            yield from self._steps(step.steps, f"receive {step.name}")
+            answers = heard.wait(self.tab)
+        for found in answers:
+            yield self._file(step.name, "json", found)
+            url = self._redact(found.url)
+            frozen = files.page(found.body, files.Wanted(kind="json"), url)
+            yield Page(name=step.name, url=url, frozen=frozen, image=None)
+
+    def _file(self, name: str, media: str, found: fetched.Bytes) -> File:
+        url, file_name = self._redact(found.url), self._redact(found.file_name)
+        if any(len(s) >= _SHORTEST_SECRET and s.encode() in found.body for s in self.typed):
+            raise PageError("SA2272", N_("{url} sent a secret back: its bytes are not kept"), url=url)
+        return File(name=name, url=url, media=media, body=found.body, file_name=file_name)
 
     def _image(self, frozen: str) -> bytes:
         """JPEG of the whole page, fields with passwords covered."""

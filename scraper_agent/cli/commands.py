@@ -199,6 +199,11 @@ def run(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help=render(N_("A parameter of the recipe: name=value.")))
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help=render(N_("Read from this day on, YYYY-MM-DD; default: since the last complete run."))),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help=render(N_("Read everything, not only what is new.")))] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=render(N_("Read, map and check; send nothing.")))] = False,
     max_documents: Annotated[
         int | None, typer.Option("--max-documents", min=1, help=render(N_("Stop after so many documents a recipe.")))
@@ -214,7 +219,10 @@ def run(
         session = Session(app=app, archive=archive, bar=bar)
         # An ERP that failed once is not tried again: a second wrong password may lock the account.
         try:
-            for each, parameters in planned:
+            for each, given_parameters in planned:
+                rule = each.recipe.since
+                day = since if since or rule is None else given.get(rule.parameter)
+                parameters = app.since(archive, each, given_parameters, day, full=full)
                 session.harvest(each, parameters, dry_run=dry_run, most_documents=max_documents)
         except AgentError as error:
             failed = error
