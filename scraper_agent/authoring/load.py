@@ -262,7 +262,13 @@ class _Checker:
     def _text(self, loc: Loc, read: Read, *, in_rows: bool) -> Iterator[Problem]:
         """A read that gives text and no value: a key, or what a source is asked for."""
         yield from self._read(loc, read, in_rows=in_rows)
-        for name, given in (("as", read.convert), ("lookup", read.lookup), ("date", read.date)):
+        for name, given in (
+            ("as", read.convert),
+            ("lookup", read.lookup),
+            ("date", read.date),
+            ("numbers", read.numbers),
+            ("dates", read.dates),
+        ):
             if given is not None:
                 yield Problem(
                     at=self.at.key((*loc, name)),
