@@ -319,6 +319,7 @@ class Login(Strict):
 
 
 class Recipe(Strict):
+    extends: str | None = Field(None, description="A recipe's name, or a file: only what differs from it stands here.")
     recipe: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,63}$", description="Becomes `recipeId`.")]
     version: Annotated[str, Field(max_length=20)]
     title: str = ""
