@@ -319,11 +319,12 @@ def load_recipe(name: str, folder: Path) -> recipes.Loaded:
         UsageError: there is none; or it is wrong.
     """
     path = Path(name)
+    roots = (folder, builtin_recipes())
     if path.suffix in (".yaml", ".yml"):
-        return recipes.load(path, FORMATS)
-    for place in (folder, builtin_recipes()):
+        return recipes.load(path, FORMATS, roots)
+    for place in roots:
         if (place / f"{name}.yaml").is_file():
-            return recipes.load(place / f"{name}.yaml", FORMATS)
+            return recipes.load(place / f"{name}.yaml", FORMATS, roots)
     known = sorted(
         str(p.relative_to(place).with_suffix("")) for place in (builtin_recipes(),) for p in place.glob("*/*.yaml")
     )

@@ -28,8 +28,9 @@ _DATE_DIGITS = {
 class Unreadable(ValueError):
     """The text is not what it should be. `text` is a template of the catalogue, filled with `values`."""
 
-    def __init__(self, text: str, /, **values: str) -> None:
+    def __init__(self, text: str, /, *, code: str = "SA2302", **values: str) -> None:
         super().__init__(text)
+        self.code = code
         self.text = text
         self.values_seen = {k: v if len(v) <= _QUOTED else v[: _QUOTED - 1] + "…" for k, v in values.items()}
 
@@ -55,9 +56,100 @@ def number(text: str, locale: Locale, *, whole: bool = False) -> Decimal:
     if len(digits) + len(decimals) > _MOST_DIGITS:
         raise Unreadable(N_("`{seen}` has more than {most} digits"), seen=text, most=str(_MOST_DIGITS))
     sign = match["outer"] or match["inner"]
-    if whole and decimals.strip("0"):
-        raise Unreadable(N_("`{seen}` is not a whole number"), seen=text)
-    return Decimal(f"{sign}{digits}.{decimals}" if decimals and not whole else f"{sign}{digits}")
+    value = Decimal(f"{sign}{digits}.{decimals}" if decimals else f"{sign}{digits}")
+    return without_decimals(value, text) if whole else value
+
+
+def without_decimals(value: Decimal, seen: str) -> Decimal:
+    """`value` without decimals.
+
+    Raises:
+        Unreadable: it has decimals other than zeros.
+    """
+    digits, _, decimals = format(value, "f").partition(".")
+    if decimals.strip("0"):
+        raise Unreadable(N_("`{seen}` is not a whole number"), seen=seen)
+    return Decimal(digits)
+
+
+CHINESE = "零〇一二三四五六七八九壹贰叁肆伍陆柒捌玖貳參陸两兩十百千拾佰仟万亿元圆角分整正"
+"""Every character that a number in Chinese words may have."""
+
+_DIGITS = ("零〇", "一壹", "二贰貳两兩", "三叁參", "四肆", "五伍", "六陆陸", "七柒", "八捌", "九玖")
+_WORDS = {word: number for number, words in enumerate(_DIGITS) for word in words}
+_TEN = 10
+_TENS = {"十": 10, "拾": 10, "百": 100, "佰": 100, "千": 1000, "仟": 1000}
+
+
+def chinese(words: str) -> Decimal | None:
+    """一千二百 is 1200, 壹仟贰佰叁拾肆元伍角整 is 1234.50; None if it is no number, or not one alone.
+
+    一千二 may be meant for 1200 or 1002, and 一二三 for digits: neither is read.
+    """
+    yuan, mark, small = words.replace("圆", "元").partition("元")
+    ended = words[-1:] in ("整", "正")
+    if not mark:
+        whole = _chinese_whole(yuan)
+        return None if whole is None else Decimal(whole)
+    if ended:
+        small = small[:-1]
+    jiao = fen = 0
+    small = small.removeprefix("零") if len(small) > 1 else small
+    if match := re.fullmatch(r"(?:(.)角)?(?:零?(.)分)?", small):
+        jiao, fen = (_WORDS.get(c, -1) if c else 0 for c in match.groups())
+    whole = _chinese_whole(yuan)
+    if match is None or min(jiao, fen) < 0 or whole is None:
+        return None
+    return Decimal(f"{whole}.{jiao}{fen}")
+
+
+def _chinese_whole(words: str) -> int | None:
+    if words and all(c in "零〇" for c in words):
+        return 0 if len(words) == 1 else None
+    high, hundred_million, low = words.partition("亿")
+    if not hundred_million:
+        return _below_hundred_million(high)
+    above = _below_hundred_million(high)
+    below = _below_hundred_million(low, after=True) if low else 0
+    return None if above is None or below is None or "亿" in low else above * 10**8 + below
+
+
+def _below_hundred_million(words: str, *, after: bool = False) -> int | None:
+    high, ten_thousand, low = words.partition("万")
+    if "万" in low:
+        return None
+    if not ten_thousand:
+        return _below_ten_thousand(high, after=after)
+    above = _below_ten_thousand(high, after=after)
+    below = _below_ten_thousand(low, after=True) if low else 0
+    return None if above is None or below is None else above * 10**4 + below
+
+
+def _below_ten_thousand(words: str, *, after: bool) -> int | None:
+    """`after`: more stands before these words, so that a digit alone needs 零 before it."""
+    total, unit, digit, zero = 0, 10**4, None, False
+    for at, word in enumerate(words):
+        if word in "零〇":
+            if zero or digit is not None or not (total or after) or at == len(words) - 1:
+                return None
+            zero = True
+        elif word in _WORDS:
+            if digit is not None:
+                return None
+            digit = _WORDS[word]
+        elif word in _TENS:
+            if _TENS[word] >= unit or (digit is None and (_TENS[word] != _TEN or total or after)):
+                return None
+            unit, zero = _TENS[word], False
+            total += (1 if digit is None else digit) * unit
+            digit = None
+        else:
+            return None
+    if digit is not None:
+        if not zero and (unit != _TEN if total else after):
+            return None
+        total += digit
+    return total or None
 
 
 def day(text: str, notation: str) -> date:

@@ -83,15 +83,17 @@ class PageError(BusinessError):
 class SourceErrors(UsageError):
     """A YAML file is wrong; carries every problem found, in file order."""
 
-    def __init__(self, problems: tuple[Problem, ...], text: str) -> None:
+    def __init__(self, problems: tuple[Problem, ...], text: str, *, others: Mapping[Path, str] | None = None) -> None:
         super().__init__("SA1000", N_("{count} problem(s)"), count=len(problems))
         self.problems = problems
         self.source = text
+        self.others = others or {}
+        """The texts of other files that a problem may stand in."""
 
     def __str__(self) -> str:
-        lines = self.source.splitlines()
         out = []
         for problem in self.problems:
+            lines = self.others.get(problem.at.path, self.source).splitlines()
             out.append(f"{problem.at}: {problem.code} {messages.render(problem.text, problem.values)}")
             if problem.at.line <= len(lines):
                 line = lines[problem.at.line - 1]

@@ -13,11 +13,12 @@ from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import cache
 
-from scraper_agent import canonical, convert, twin
+from scraper_agent import canonical, convert, inference, notation, twin
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import PageError
 from scraper_agent.format import Document, Field, Format, Type, Value, encode
 from scraper_agent.messages import N_
+from scraper_agent.notation import Amount, Moment
 from scraper_agent.page import Element, FrozenPage, Spot, Table, absent
 from scraper_agent.recipe import Key, Lines, Locale, Read, Recipe, Rows, Source, Twin, parts
 from scraper_agent.values import Digest, Finding, JobId, Severity
@@ -154,6 +155,7 @@ class Reader:
         notes = _Notes()
         header = self._values(rule.header, self.format.header_fields, whole, "", notes)
         lines = self._lines(rule.lines, whole, notes)
+        self._settle(header, lines, notes)
         if rule.twin is not None:
             self._compare(rule.twin, self._aside(rule.twin.page, whole), header, lines, notes)
         try:
@@ -182,11 +184,10 @@ class Reader:
     ) -> None:
         """Read the twin, and note every difference; its origins are kept under `twin …`."""
         other = _Notes()
-        there = twin.Side(
-            header=self._values(rule.header, self.format.header_fields, place, "", other),
-            lines=self._lines(rule.lines, place, other) if rule.lines is not None else [],
-            places=other.places(),
-        )
+        header_there = self._values(rule.header, self.format.header_fields, place, "", other)
+        lines_there = self._lines(rule.lines, place, other) if rule.lines is not None else []
+        self._settle(header_there, lines_there, other)
+        there = twin.Side(header=header_there, lines=lines_there, places=other.places())
         here = twin.Side(header=header, lines=lines, places=notes.places())
         fields = [*rule.lines.values] if rule.lines is not None else []
         found = twin.differences(here, there, header=[*rule.header], lines=fields, match=rule.match)
@@ -244,19 +245,42 @@ class Reader:
                     continue
                 value, taken = self._converted(read, fields[id].type, taken)
             except Unreadable as error:
-                notes.findings.append(
-                    Finding(
-                        code="SA2302",
-                        severity=Severity.ERROR,
-                        field=prefix + id,
-                        text=error.text,
-                        values=error.values_seen,
-                    )
+                notes.refuse(prefix + id, error)
+                continue
+            if isinstance(value, Amount | Moment):
+                notes.open.append(
+                    _Open(seen=value, field=prefix + id, id=id, of=found, read=read, type=fields[id].type, taken=taken)
                 )
+                found[id] = taken.text  # keeps its place among the others until the whole document is read
                 continue
             found[id] = value
             notes.origins.append(taken.origin(prefix + id, value))
         return found
+
+    def _settle(self, header: dict[str, Value], lines: list[dict[str, Value]], notes: _Notes) -> None:
+        """Read what only the whole document can tell: its notation of numbers and dates."""
+        parts: list[tuple[int | None, dict[str, Value]]] = [(None, header), *enumerate(lines)]
+        index = {id(part): number for number, part in parts}
+        cells = {(index[id(each.of)], each.id): each for each in notes.open}
+        known = {(number, id): value for number, part in parts for id, value in part.items()}
+        amounts = {cell: each.seen for cell, each in cells.items() if isinstance(each.seen, Amount)}
+        moments = {cell: each.seen for cell, each in cells.items() if isinstance(each.seen, Moment)}
+        settled: dict[inference.Cell, Decimal | date | Unreadable] = {
+            **inference.numbers(amounts, {k: v for k, v in known.items() if k not in cells}, self.format),
+            **inference.dates(moments),
+        }
+        for cell, each in cells.items():
+            value = settled[cell]
+            try:
+                if isinstance(value, Unreadable):
+                    raise value
+                made, taken = _made(each.read, each.type, value, each.taken)
+            except Unreadable as error:
+                del each.of[each.id]
+                notes.refuse(each.field, error)
+                continue
+            each.of[each.id] = made
+            notes.origins.append(taken.origin(each.field, made))
 
     # --- one value --------------------------------------------------------------------------------------------------
 
@@ -323,24 +347,21 @@ class Reader:
         if key is None:
             return None
         rows = self.rows.get(read.source, {}).get(key.text, [])
-        found = {taken.text: taken for row in rows if (taken := row[read.take]) is not None}
-        if len(found) == 1:
-            (taken,) = found.values()
-            return taken.after(f"{read.source} {key.text!r} ({key.target})")
-        if found:
+        texts = {taken.text if (taken := row[read.take]) is not None else "": taken for row in rows}
+        if len(texts) > 1:
             raise Unreadable(
                 N_("{source} has `{key}` more than once, with different values: {seen}"),
                 source=read.source,
                 key=key.text,
-                seen=", ".join(sorted(found)),
+                seen=", ".join(text or "-" for text in sorted(texts)),
             )
         if rows:
-            return None
+            (taken,) = texts.values()
+            return None if taken is None else taken.after(f"{read.source} {key.text!r} ({key.target})")
         raise Unreadable(N_("{source} has no `{key}`"), source=read.source, key=key.text)
 
-    def _converted(self, read: Read, type: Type, taken: _Taken) -> tuple[Value, _Taken]:
-        """The value, and how it was made of the text."""
-        locale = self.recipe.locale
+    def _converted(self, read: Read, type: Type, taken: _Taken) -> tuple[Value | Amount | Moment, _Taken]:
+        """The value, and how it was made of the text; all its readings, if the document has to tell its notation."""
         if read.lookup is not None:
             table = self.lookups[read.lookup]
             if taken.text not in table:
@@ -349,18 +370,11 @@ class Reader:
                 )
             taken = taken.made(f"lookup {read.lookup}", table[taken.text])
         own = taken.element.get("frozen-type") if taken.element is not None else None
-        if own in ("number", "exact", "date"):  # the file itself says what it holds
-            locale = Locale()
-        kind = read.convert or {"number": "decimal", "date": "date", "datetime": "date"}.get(type.holds, "text")
-        match kind:
+        match _kind(read, type):
             case "decimal" | "integer":
-                number = convert.number(taken.text, locale, whole=kind == "integer")
-                taken = taken.made(kind, format(number, "f"))
-                return number if type.holds == "number" else taken.text, taken
+                return self._number(read, type, taken, own)
             case "date":
-                day = convert.day(taken.text, locale.date if own == "date" else read.date or locale.date)
-                taken = taken.made("date", day.isoformat())
-                return day if type.holds == "date" else taken.text, taken
+                return self._date(read, type, taken, own)
             case _:
                 if own == "number" and read.lookup is None:
                     raise Unreadable(
@@ -369,6 +383,60 @@ class Reader:
                     )
                 return taken.text, taken
 
+    def _number(self, read: Read, type: Type, taken: _Taken, own: str | None) -> tuple[Value | Amount, _Taken]:
+        power = notation.header_power(read.label or read.column or "")
+        if power:
+            taken = taken.after(f"header {read.label or read.column}: 10^{power}")
+        if own in _OWN:  # the file itself says what it holds
+            return _made(read, type, notation.scaled(convert.number(taken.text, Locale()), power), taken)
+        style = read.numbers or self.recipe.numbers or (None if self._has_locale else "infer")
+        if style is None:
+            number = notation.scaled(convert.number(taken.text, self.recipe.locale), power)
+            return _made(read, type, number, taken)
+        amount = notation.amount(taken.text, power)
+        if style == "infer":
+            return amount, taken
+        return _made(read, type, inference.fixed_number(amount, style), taken)
+
+    def _date(self, read: Read, type: Type, taken: _Taken, own: str | None) -> tuple[Value | Moment, _Taken]:
+        if own == "date":
+            return _made(read, type, convert.day(taken.text, Locale().date), taken)
+        order = read.dates or (None if read.date else self.recipe.dates or (None if self._has_locale else "infer"))
+        if order is None:
+            return _made(read, type, convert.day(taken.text, read.date or self.recipe.locale.date), taken)
+        moment = notation.moment(taken.text)
+        if order == "infer":
+            return moment, taken
+        return _made(read, type, inference.fixed_date(moment, order), taken)
+
+    @property
+    def _has_locale(self) -> bool:
+        """A recipe that says how the ERP writes is obeyed to the letter."""
+        return "locale" in self.recipe.model_fields_set
+
+
+def _kind(read: Read, type: Type) -> str:
+    return read.convert or {"number": "decimal", "date": "date", "datetime": "date"}.get(type.holds, "text")
+
+
+def _made(read: Read, type: Type, value: Decimal | date, taken: _Taken) -> tuple[Value, _Taken]:
+    """What the field holds of a number or day.
+
+    Raises:
+        Unreadable: it should be a whole number and has decimals.
+    """
+    kind = _kind(read, type)
+    if isinstance(value, Decimal):
+        if kind == "integer":
+            value = convert.without_decimals(value, taken.text)
+        taken = taken.made(kind, format(value, "f"))
+        return value if type.holds == "number" else taken.text, taken
+    taken = taken.made(kind, value.isoformat())
+    return value if type.holds == "date" else taken.text, taken
+
+
+_OWN = ("number", "exact", "date")
+"""What the freezing of a file says of a cell that the file types."""
 
 _Row = Mapping[str, "_Taken | None"]
 
@@ -377,9 +445,28 @@ _Row = Mapping[str, "_Taken | None"]
 class _Notes:
     findings: list[Finding] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
+    open: list[_Open] = field(default_factory=list)
+    """Numbers and dates that wait for the rest of the document."""
+
+    def refuse(self, field: str, error: Unreadable) -> None:
+        self.findings.append(
+            Finding(code=error.code, severity=Severity.ERROR, field=field, text=error.text, values=error.values_seen)
+        )
 
     def places(self) -> dict[str, str]:
         return {o.field: f"{o.target} {'' if o.frame == '/' else o.frame}".strip() for o in self.origins}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Open:
+    seen: Amount | Moment
+    field: str
+    id: str
+    of: dict[str, Value]
+    """The header or line that takes the value."""
+    read: Read
+    type: Type
+    taken: _Taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,11 @@ from scraper_agent.yamlfile import Wrong
 
 Convert: TypeAlias = Literal["text", "integer", "decimal", "date", "code"]
 
+NumberStyle: TypeAlias = Literal[
+    "infer", "1,234.50", "1.234,50", "1 234,50", "1 234.50", "1'234.50", "1'234,50"
+]  # fmt: skip
+DateOrder: TypeAlias = Literal["infer", "day-first", "month-first", "year-first"]
+
 PLACEHOLDER = re.compile(r"\$\{(?:(secret):)?([A-Za-z_][\w.-]*)\}")
 """`${name}` is a parameter, `${secret:name}` a secret."""
 
@@ -293,6 +298,8 @@ class Read(Strict):
     convert: Convert | None = Field(None, alias="as", description="Default: what the format's type asks for.")
     lookup: str | None = Field(None, description="Name of a lookup table, from the page's words to codes.")
     date: str | None = Field(None, description="Overrides `locale.date` for this value.")
+    numbers: NumberStyle | None = Field(None, description="Overrides the recipe's `numbers` for this value.")
+    dates: DateOrder | None = Field(None, description="Overrides the recipe's `dates` for this value.")
     optional: bool = Field(default=False, description="The page may lack the place altogether.")
 
     @model_validator(mode="after")
@@ -323,6 +330,8 @@ class Read(Strict):
             raise Wrong(N_("`attribute` and `hidden` go with `css`"))
         if self.attribute and (self.label or self.column):
             raise Wrong(N_("`attribute` goes with `css` alone"))
+        if self.date and self.dates:
+            raise Wrong(N_("give `date` (a notation) or `dates` (an order)"))
         if self.convert == "code" and not self.lookup:
             raise Wrong(N_("`as: code` needs a `lookup` table"))
         return self
@@ -448,6 +457,7 @@ class Login(Strict):
 
 
 class Recipe(Strict):
+    extends: str | None = Field(None, description="A recipe's name, or a file: only what differs from it stands here.")
     recipe: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,63}$", description="Becomes `recipeId`.")]
     version: Annotated[str, Field(max_length=20)]
     title: str = ""
@@ -458,6 +468,12 @@ class Recipe(Strict):
     )
     parameters: dict[str, Parameter] = {}
     locale: Locale = Locale()
+    numbers: NumberStyle | None = Field(
+        None, description="How numbers are written; default: as `locale` says, and without one inferred per document."
+    )
+    dates: DateOrder | None = Field(
+        None, description="What comes first in dates; default: as `locale` says, and without one inferred per document."
+    )
     quiet_ms: Annotated[int, Field(ge=10, le=5000, description="No request and no change for so long = settled.")] = 60
     permits: tuple[Permit, ...] = ()
     lookups: dict[str, str | dict[str, str]] = Field(

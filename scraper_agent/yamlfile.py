@@ -62,6 +62,19 @@ class Positions:
         return self.keys.get(loc) or self.of(loc)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file as data, not yet fitted to a model; or several files merged. `texts`: of each file, for excerpts."""
+
+    data: Any
+    positions: Positions
+    raw: bytes
+    texts: Mapping[Path, str]
+
+    def refusal(self, problems: Iterable[Problem]) -> SourceErrors:
+        return _errors(problems, self.texts[self.positions.path], self.texts)
+
+
 Extra: TypeAlias = Callable[[M, Positions], Iterable[Problem]]
 """Finds the problems that the model cannot see, such as a name that another part of the file lacks."""
 
@@ -72,6 +85,16 @@ def load(path: Path, model: type[M], extra: Extra[M] | None = None) -> M:
     Raises:
         UsageError: there is no such file, or it cannot be read.
         SourceErrors: it is not YAML, has a key twice, or does not fit `model`.
+    """
+    return fit(read(path), model, extra)
+
+
+def read(path: Path) -> Source:
+    """The file at `path` as data.
+
+    Raises:
+        UsageError: there is no such file, or it cannot be read.
+        SourceErrors: it is not YAML, or has a key twice.
     """
     try:
         with path.open("rb") as file:
@@ -94,7 +117,7 @@ def load(path: Path, model: type[M], extra: Extra[M] | None = None) -> M:
             hint=N_("save it as UTF-8 in your editor"),
         )
         raise SourceErrors((problem,), data.decode("utf-8-sig", "replace")) from None
-    return parse(text, path, model, extra)
+    return _source(text, path, data)
 
 
 def parse(text: str, path: Path, model: type[M], extra: Extra[M] | None = None) -> M:
@@ -103,19 +126,31 @@ def parse(text: str, path: Path, model: type[M], extra: Extra[M] | None = None) 
     Raises:
         SourceErrors: with every problem, in file order.
     """
-    _refuse_size(path, len(text.encode("utf-8", "replace")))
+    raw = text.encode("utf-8", "replace")
+    _refuse_size(path, len(raw))
+    return fit(_source(text, path, raw), model, extra)
+
+
+def _source(text: str, path: Path, raw: bytes) -> Source:
     reader = _Reader(path)
     data = reader.read(text)
-    positions = Positions(path, reader.values, reader.keys)
     _refuse(reader.problems, text)
+    return Source(data=data, positions=Positions(path, reader.values, reader.keys), raw=raw, texts={path: text})
+
+
+def fit(source: Source, model: type[M], extra: Extra[M] | None = None) -> M:
+    """`source` as `model`.
+
+    Raises:
+        SourceErrors: with every problem, by file and in its order.
+    """
     try:
         # An empty file is a mapping without keys: the model tells which it misses.
-        made = model.model_validate({} if data is None else data)
+        made = model.model_validate({} if source.data is None else source.data)
     except ValidationError as error:
-        problems = _Explained(model, data, positions).problems(error)
-        raise _errors(problems, text) from None
-    if extra is not None:
-        _refuse(list(extra(made, positions)), text)
+        raise source.refusal(_Explained(model, source.data, source.positions).problems(error)) from None
+    if extra is not None and (problems := list(extra(made, source.positions))):
+        raise source.refusal(problems)
     return made
 
 
@@ -135,8 +170,9 @@ def _refuse(problems: list[Problem], text: str) -> None:
         raise _errors(problems, text)
 
 
-def _errors(problems: Iterable[Problem], text: str) -> SourceErrors:
-    return SourceErrors(tuple(sorted(problems, key=lambda p: (p.at.line, p.at.column))), text)
+def _errors(problems: Iterable[Problem], text: str, others: Mapping[Path, str] | None = None) -> SourceErrors:
+    in_order = sorted(problems, key=lambda p: (str(p.at.path), p.at.line, p.at.column))
+    return SourceErrors(tuple(in_order), text, others=others)
 
 
 def _position(path: Path, text: str, index: int) -> Position:

@@ -333,6 +333,24 @@ def test_a_key_twice_is_a_finding_only_where_the_values_differ() -> None:
     assert told(reading(of=reader(None, suppliers(RHEIN), suppliers(RHEIN)))) == []
 
 
+def test_a_key_twice_of_which_one_row_lacks_the_value_is_a_finding() -> None:
+    made = reading(of=reader(None, suppliers(("", "Rhein", "德国"), RHEIN)))
+    assert told(made) == [
+        "error SA2302 supplierCode suppliers has `Rhein` more than once, with different values: -, V1"
+    ]
+    assert "supplierCode" not in made.header
+    lacking = reading(of=reader(None, suppliers(RHEIN), suppliers(RHEIN[:2], heads=("编码", "名称"))))
+    assert told(lacking) == [
+        "error SA2302 supplierCountryCode suppliers has `Rhein` more than once, with different values: -, 德国"
+    ]
+
+
+def test_a_source_that_was_never_read_has_no_key() -> None:
+    assert told(reading(of=Reader(recipe=recipe(), format=ORDER, lookups=LOOKUPS, profile=PROFILE)))[0] == (
+        "error SA2302 supplierCode suppliers has no `Rhein`"
+    )
+
+
 def test_without_a_key_nothing_is_looked_up() -> None:
     made = reading(form(供应商="") + lines())
     assert told(made) == []
@@ -356,6 +374,85 @@ def test_a_pattern_holds_for_joined_values_and_the_profile_too() -> None:
     )
     made = reading(of=reader(recipe(text)))
     assert (made.header["supplierCode"], made.header["buyerUscc"]) == ("1", PROFILE["uscc"][:17])
+
+
+# --- notations that the page tells ---------------------------------------------------------------------------------
+
+FREE = RECIPE.replace('locale: {group: ",", date: YYYY-MM-DD}\n', "").replace(", pattern: '^([\\d.,]+) 元$'", "")
+
+
+def freely(*rows: tuple[str, ...], text: str = FREE, heads: tuple[str, ...] = HEADS, **changes: str) -> Reading:
+    page = form(**changes) + lines(*rows, heads=heads, count=f"共 {len(rows)} 行")
+    return reading(page, of=reader(recipe(text)))
+
+
+def test_a_document_tells_its_notation_by_all_its_cells() -> None:
+    made = freely(("A", "轴", "1.000", "个", "1,13", "1.130,00"), 总额="1.130,00 EUR", 日期="1 Mar 2026")
+    assert told(made) == []
+    assert made.lines[0]["orderedQuantity"] == 1000
+    assert (made.header["totalAmount"], made.header["orderDate"]) == (Decimal("1130.00"), date(2026, 3, 1))
+    origin = next(o for o in made.origins if o.field == "lines[1].orderedQuantity")
+    assert (origin.raw, origin.steps, origin.value) == ("1.000", ("decimal: 1000",), "1000")
+
+
+def test_what_the_page_leaves_open_is_a_finding_that_names_its_readings() -> None:
+    made = freely(("A", "轴", "1", "个", "1.130", "1.130"), 总额="1.130", 日期="03/04/2026")
+    assert told(made) == [
+        (
+            "error SA2312 orderDate `03/04/2026` can be 2026-03-04 / 2026-04-03, and nothing on the page decides; "
+            "set `dates:` to day-first or month-first"
+        ),
+        (
+            "error SA2310 totalAmount `1.130` can be 1.130 / 1130, and nothing on the page decides; "
+            "set `numbers:` to one of 1,234.50 / 1.234,50"
+        ),
+        (
+            "error SA2310 lines[1].unitPrice `1.130` can be 1.130 / 1130, and nothing on the page decides; "
+            "set `numbers:` to one of 1,234.50 / 1.234,50"
+        ),
+        (
+            "error SA2310 lines[1].lineAmount `1.130` can be 1.130 / 1130, and nothing on the page decides; "
+            "set `numbers:` to one of 1,234.50 / 1.234,50"
+        ),
+    ]
+    assert made.lines[0] == {
+        "orderLineNumber": "1",
+        "materialNumber": "A",
+        "goodsName": "轴",
+        "orderedQuantity": 1,
+        "unitCode": "007",
+    }
+
+
+def test_a_recipe_and_a_field_may_fix_the_notation() -> None:
+    row = ("A", "轴", "1", "个", "1.130", "1.130")
+    fixed = 'numbers: "1.234,50"\ndates: day-first\n' + FREE.lstrip()
+    made = freely(row, text=fixed, 总额="1.130", 日期="03/04/2026")
+    assert (told(made), made.header["totalAmount"], made.header["orderDate"]) == ([], Decimal(1130), date(2026, 4, 3))
+    other = fixed.replace("{column: 单价}", '{column: 单价, numbers: "1,234.50"}').replace(
+        "{label: 日期}", "{label: 日期, dates: month-first}"
+    )
+    made = freely(row, text=other, 总额="1.130", 日期="03/04/2026")
+    assert (made.lines[0]["unitPrice"], made.lines[0]["lineAmount"]) == (Decimal("1.130"), Decimal(1130))
+    assert made.header["orderDate"] == date(2026, 3, 4)
+    made = freely(row, text=fixed.replace("day-first", "year-first"), 总额="1,130.00", 日期="03/04/2026")
+    assert told(made)[:2] == [
+        "error SA2302 orderDate `03/04/2026` is not a date written as year-first",
+        (
+            "error SA2302 totalAmount `1,130.00` is not a number written with `,` before decimals "
+            "and `.` between thousands"
+        ),
+    ]
+
+
+@pytest.mark.parametrize("text", [RECIPE, FREE])
+def test_the_header_of_a_column_may_name_a_power_of_ten(text: str) -> None:
+    heads = (*HEADS[:5], "金额（万元）")
+    text = text.replace("{column: 金额}", "{column: 金额（万元）}").replace(", pattern: '^([\\d.,]+) 元$'", "")
+    made = freely(("A", "轴", "100", "个", "11.3", "0.113"), text=text, heads=heads, 总额="1,130.00")
+    assert (told(made), made.lines[0]["lineAmount"]) == ([], Decimal(1130))
+    origin = next(o for o in made.origins if o.field == "lines[1].lineAmount")
+    assert origin.steps == ("header 金额（万元）: 10^4", "decimal: 1130")
 
 
 # --- from a reading to a document -----------------------------------------------------------------------------------

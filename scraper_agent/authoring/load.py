@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, RootModel
 
 from scraper_agent import convert, mapping, page, yamlfile
+from scraper_agent.authoring import overlay
 from scraper_agent.errors import PageError, Problem
 from scraper_agent.format import Field, Format, Holds
 from scraper_agent.messages import N_
@@ -55,6 +56,7 @@ class Loaded:
     path: Path
     recipe: Recipe
     source: bytes
+    """What was run: the file as it is; of a recipe that extends others, all of them merged."""
     lookups: Mapping[str, Mapping[str, str]]
     format: Format
     warnings: tuple[Problem, ...]
@@ -64,8 +66,10 @@ class _Tables(RootModel[dict[str, dict[str, str]]]):
     """A lookup file: table -> the page's word -> the code."""
 
 
-def load(path: Path, formats: Mapping[str, Format]) -> Loaded:
+def load(path: Path, formats: Mapping[str, Format], roots: tuple[Path, ...] = ()) -> Loaded:
     """The recipe at `path`, checked against its format.
+
+    What it extends has to stand in `roots`; if none are given, in the folder that its own folder is in.
 
     Raises:
         UsageError: there is no such file.
@@ -76,15 +80,16 @@ def load(path: Path, formats: Mapping[str, Format]) -> Loaded:
 
     def extra(recipe: Recipe, at: Positions) -> Iterator[Problem]:
         checker = _Checker(recipe=recipe, at=at, formats=formats)
-        yield from checker.lookups(path.parent, tables)
+        yield from checker.lookups(tables)
         yield from checker.problems()
         noted.extend(checker.unread_fields())
 
-    recipe = yamlfile.load(path, Recipe, extra)
+    composed = overlay.compose(path, roots or (path.resolve().parent.parent,))
+    recipe = yamlfile.fit(composed.source, Recipe, extra)
     return Loaded(
         path=path,
         recipe=recipe,
-        source=path.read_bytes(),
+        source=composed.text,
         lookups=tables,
         format=formats[recipe.format],
         warnings=tuple(noted),
@@ -310,7 +315,13 @@ class _Checker:
     def _text(self, loc: Loc, read: Read, *, in_rows: bool) -> Iterator[Problem]:
         """A read that gives text and no value: a key, or what a source is asked for."""
         yield from self._read(loc, read, in_rows=in_rows)
-        for name, given in (("as", read.convert), ("lookup", read.lookup), ("date", read.date)):
+        for name, given in (
+            ("as", read.convert),
+            ("lookup", read.lookup),
+            ("date", read.date),
+            ("numbers", read.numbers),
+            ("dates", read.dates),
+        ):
             if given is not None:
                 yield Problem(
                     at=self.at.key((*loc, name)),
@@ -385,16 +396,17 @@ class _Checker:
         for id, read in source.take.items():
             yield ("sources", name, "take", id), read
 
-    def lookups(self, folder: Path, tables: dict[str, Mapping[str, str]]) -> Iterator[Problem]:
+    def lookups(self, tables: dict[str, Mapping[str, str]]) -> Iterator[Problem]:
         """Fills `tables`."""
-        files: dict[str, Mapping[str, Mapping[str, str]]] = {}
+        files: dict[Path, Mapping[str, Mapping[str, str]]] = {}
         for name, where in self.recipe.lookups.items():
             if not isinstance(where, str):
                 tables[name] = where
                 continue
             loc = ("lookups", name)
-            if where not in files:
-                if Path(where).name != where or not (folder / where).is_file():
+            file = self.at.of(loc).path.parent / where  # beside the file that names it, which may be a parent
+            if file not in files:
+                if Path(where).name != where or not file.is_file():
                     yield Problem(
                         at=self.at.of(loc),
                         code="SA1218",
@@ -403,12 +415,12 @@ class _Checker:
                     )
                     continue
                 # Its own mistakes are raised as they are: they must be shown with its own lines.
-                files[where] = yamlfile.load(folder / where, _Tables).root
-            if name in files[where]:
-                tables[name] = files[where][name]
+                files[file] = yamlfile.load(file, _Tables).root
+            if name in files[file]:
+                tables[name] = files[file][name]
             else:
                 text = N_("the file has no table `{seen}`")
-                yield self._unknown("SA1219", text, loc, name, files[where])
+                yield self._unknown("SA1219", text, loc, name, files[file])
 
     # --- problems ---------------------------------------------------------------------------------------------------
 

@@ -48,11 +48,7 @@ def check(recipes: Names) -> None:
             show.talk.print(show.visible(told), markup=False, soft_wrap=True)
         show.console.print(render(N_("{path}: fine"), {"path": loaded.path}), markup=False, soft_wrap=True)
     if wrong:
-        raise (
-            SourceErrors(tuple(p for e in wrong for p in e.problems), wrong[0].source)
-            if len(wrong) == 1
-            else _All(wrong)
-        )
+        raise wrong[0] if len(wrong) == 1 else _All(wrong)
 
 
 class _All(SourceErrors):
@@ -131,7 +127,10 @@ def schema() -> None:
 
 
 def _schema() -> dict[str, object]:
-    return Recipe.model_json_schema(by_alias=True)
+    made = Recipe.model_json_schema(by_alias=True)
+    required = made.pop("required")
+    made["anyOf"] = [{"required": ["extends", "recipe", "version"]}, {"required": required}]
+    return made
 
 
 @commands.command(
