@@ -23,10 +23,75 @@
   const watch = () => new MutationObserver(touch).observe(document, { subtree: true, childList: true, characterData: true });
   watch();
 
+  // A closed shadow root is known to who makes it alone; remembered here, it can be read like an open one.
+  const closed = new WeakMap();
+  const attachShadow = Element.prototype.attachShadow;
+  Element.prototype.attachShadow = function (...args) {
+    const root = attachShadow.apply(this, args);
+    if (root.mode === "closed") closed.set(this, root);
+    return root;
+  };
+
   const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const shown = (element) => element.getClientRects().length > 0 && element.checkVisibility({ visibilityProperty: true });
 
+  // Where dialogs and the contents of tabs are; every other library marks its own by ARIA.
+  const PLACES = {
+    dialog: "dialog[open],[role=dialog],[role=alertdialog],[aria-modal=true],.layui-layer-page,.layui-layer-iframe," +
+      ".layui-layer-dialog,.panel.window",
+    tab: "[role=tabpanel],.tab-pane,.layui-tab-item,.tabs-panels>.panel",
+  };
+  const above = (node) => node.assignedSlot || node.parentNode || node.host || null;
+  const holds = (outer, node) => {
+    for (let at = node; at; at = above(at)) if (at === outer) return true;
+    return false;
+  };
+  const hit = (x, y) => {
+    let found = document.elementFromPoint(x, y);
+    while (found && found.shadowRoot) {
+      const deeper = found.shadowRoot.elementFromPoint(x, y);
+      if (!deeper || deeper === found) break;
+      found = deeper;
+    }
+    return found;
+  };
+  // What lies at nine points of an element, of which some may be out of sight.
+  const points = (element) => {
+    const box = element.getBoundingClientRect();
+    const at = [0.1, 0.5, 0.9];
+    return at.flatMap((x) => at.map((y) => hit(box.left + box.width * x, box.top + box.height * y))).filter(Boolean);
+  };
+  const everywhere = (css, root, found) => {
+    for (const element of root.querySelectorAll("*")) {
+      if (element.matches(css)) found.push(element);
+      const inner = element.shadowRoot || closed.get(element);
+      if (inner) everywhere(css, inner, found);
+    }
+    return found;
+  };
+  // Of dialogs those that no other one covers or is opened in; of tabs the outermost that show.
+  const top = (elements, kind) => {
+    const here = elements.filter((e) => shown(e) && e.getBoundingClientRect().height > 0);
+    if (kind === "tab") return here.filter((e) => !here.some((o) => o !== e && holds(o, e)));
+    const innermost = here.filter((e) => !here.some((o) => o !== e && holds(e, o)));
+    return innermost.filter((e) => {
+      const seen = points(e);
+      return !innermost.some((o) => o !== e && seen.some((found) => holds(o, found)));
+    });
+  };
+
   window.__agent = Object.freeze({
+    closed: (element) => closed.get(element) || null,
+    places: PLACES,
+    // Which of `elements`, all of one kind of place, are meant: their indices.
+    top: (elements, kind) => top(elements, kind).map((e) => elements.indexOf(e)),
+    // For the frozen page: [kind, elements], nested tabs too.
+    tops() {
+      return Object.entries(PLACES).map(([kind, css]) => {
+        const found = everywhere(css, document, []);
+        return [kind, kind === "tab" ? found.filter(shown) : top(found, kind)];
+      });
+    },
     // True once nothing has been under way and nothing has changed for `quiet` ms; false after `limit` ms.
     async settle(quiet, limit) {
       const start = performance.now();
@@ -34,7 +99,8 @@
         const now = performance.now();
         const idle = document.readyState === "complete" && busy <= 0;
         if (idle && now - last >= quiet) {
-          await new Promise((resolve) => requestAnimationFrame(() => resolve()));
+          // A frame that is not shown draws nothing.
+          await new Promise((resolve) => { requestAnimationFrame(() => resolve()); setTimeout(resolve, 50); });
           if (busy <= 0 && performance.now() - last >= quiet) return true;
         }
         if (now - start > limit) return false;
