@@ -36,7 +36,7 @@ class Missing(PageError):
     """The place is not there, or not once; it may come to be while the page loads."""
 
 
-@dataclass(slots=True)
+@dataclass  # without slots: Playwright keeps its wrappers of our handlers on the object
 class Windows:
     """The windows that pages opened, by the page that did."""
 

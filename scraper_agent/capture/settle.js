@@ -23,6 +23,38 @@
   const watch = () => new MutationObserver(touch).observe(document, { subtree: true, childList: true, characterData: true });
   watch();
 
+  // What frameworks know of themselves: true while they are busy. A page without the framework is never busy by it.
+  const marked = (css) => Array.from(document.querySelectorAll(css)).some(shown);
+  const PROFILES = {
+    ui5() {
+      const ui = window.sap && window.sap.ui;
+      if (!ui) return false;
+      const core = ui.getCore ? ui.getCore() : null;
+      const dirty = core && core.getUIDirty ? core.getUIDirty() : false;
+      return dirty || marked(".sapUiLocalBusyIndicator,.sapUiBusy,#sapUiBusyIndicator,.sapMBusyDialog");
+    },
+    adf() {
+      const page = window.AdfPage && window.AdfPage.PAGE;
+      if (!page) return false;
+      const busy = page.isSynchronizedWithServer ? !page.isSynchronizedWithServer() : false;
+      return busy || (page.whyIsNotSynchronizedWithServer ? Boolean(page.whyIsNotSynchronizedWithServer()) : false);
+    },
+    odoo: () => marked(".o_loading,.o_loading_indicator,.o_blockUI,.blockUI") || document.body.classList.contains("o_ui_blocked"),
+    frappe() {
+      const frappe = window.frappe;
+      if (!frappe) return false;
+      const asked = frappe.request && frappe.request.ajax_count > 0;
+      const frozen = frappe.dom && frappe.dom.freeze_count > 0;
+      return Boolean(asked || frozen) || marked("#freeze,.list-loading,.skeleton");
+    },
+    // Sao shows its wheel while a call is under way, and keeps rows it has yet to fetch as `loading`.
+    sao: () => marked("#processing.in,.processing,tr.loading,.loading-indicator") || document.documentElement.classList.contains("wait"),
+  };
+  const busyBy = (profile) => {
+    if (!profile) return false;
+    try { return PROFILES[profile](); } catch (error) { return true; } // half loaded
+  };
+
   // A closed shadow root is known to who makes it alone; remembered here, it can be read like an open one.
   const closed = new WeakMap();
   const attachShadow = Element.prototype.attachShadow;
@@ -92,19 +124,21 @@
         return [kind, kind === "tab" ? found.filter(shown) : top(found, kind)];
       });
     },
-    // True once nothing has been under way and nothing has changed for `quiet` ms; false after `limit` ms.
-    async settle(quiet, limit) {
+    // True once nothing has been under way and nothing has changed for `quiet` ms, and the framework named by `profile`
+    // says that it is done, too; false after `limit` ms.
+    async settle(quiet, limit, profile) {
       const start = performance.now();
       for (;;) {
         const now = performance.now();
         const idle = document.readyState === "complete" && busy <= 0;
-        if (idle && now - last >= quiet) {
+        if (idle && busyBy(profile)) touch();
+        else if (idle && now - last >= quiet) {
           // A frame that is not shown draws nothing.
           await new Promise((resolve) => { requestAnimationFrame(() => resolve()); setTimeout(resolve, 50); });
           if (busy <= 0 && performance.now() - last >= quiet) return true;
         }
         if (now - start > limit) return false;
-        await rest(idle ? Math.max(4, quiet - (now - last)) : 8);
+        await rest(idle ? Math.min(Math.max(4, quiet - (now - last)), 50) : 8);
       }
     },
     // The number the page states in the first shown match of `css`, or null.
