@@ -743,7 +743,8 @@ class _Labelled:
         return self._of_two(of_right, self._element(below), *kinds, in_grid=False)
 
     def _all_in(self, around: Element) -> list[int]:
-        return sorted(self.layout.within(self.layout.filled, around) + self.layout.within(self.layout.empty, around))
+        found = sorted(self.layout.within(self.layout.filled, around) + self.layout.within(self.layout.empty, around))
+        return found if self.page.span is None else [n for n in found if self.page.span[0] <= n < self.page.span[1]]
 
     def _mine(self, n: int) -> bool:
         element = self.layout.elements[n]

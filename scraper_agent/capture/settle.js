@@ -36,10 +36,9 @@
     adf() {
       const page = window.AdfPage && window.AdfPage.PAGE;
       if (!page) return false;
-      const busy = page.isSynchronizedWithServer ? !page.isSynchronizedWithServer() : false;
-      return busy || (page.whyIsNotSynchronizedWithServer ? Boolean(page.whyIsNotSynchronizedWithServer()) : false);
+      return !page.isSynchronizedWithServer();
     },
-    odoo: () => marked(".o_loading,.o_loading_indicator,.o_blockUI,.blockUI") || document.body.classList.contains("o_ui_blocked"),
+    odoo: () => marked(".o_loading,.o_loading_indicator,.o_blockUI,.blockUI"),
     frappe() {
       const frappe = window.frappe;
       if (!frappe) return false;
@@ -47,8 +46,10 @@
       const frozen = frappe.dom && frappe.dom.freeze_count > 0;
       return Boolean(asked || frozen) || marked("#freeze,.list-loading,.skeleton");
     },
-    // Sao shows its wheel while a call is under way, and keeps rows it has yet to fetch as `loading`.
-    sao: () => marked("#processing.in,.processing,tr.loading,.loading-indicator") || document.documentElement.classList.contains("wait"),
+    sao() {
+      const common = window.Sao && window.Sao.common;
+      return Boolean(common && common.processing && common.processing.queries > 0) || marked("#processing");
+    },
   };
   const busyBy = (profile) => {
     if (!profile) return false;
