@@ -106,7 +106,8 @@ def test_two_sections_of_one_title_are_one_too_many() -> None:
 
 
 def frame(name: str, inner: str, more: str = "") -> str:
-    return f'<frozen-frame frozen-path="/{name}" frozen-name="{name}" frozen-address="/a/{name}.jsp" {more}>{inner}</frozen-frame>'
+    named = f'frozen-path="/{name}" frozen-name="{name}" frozen-address="/a/{name}.jsp"'
+    return f"<frozen-frame {named} {more}>{inner}</frozen-frame>"
 
 
 def test_frames_are_told_apart_by_name_and_by_address() -> None:
@@ -165,8 +166,13 @@ TOTALS = {
     "half of it blank": ([["A", "x", "1", "10"], ["B", "y", "2", "20"], ["合计", "", "", "31"]], ["A", "B"]),
     "its numbers are sums": ([["A", "x", "1", "10"], ["B", "y", "2", "20"], ["Total", "-", "3", "30"]], ["A", "B"]),
     "of a group, and of all": (
-        [["A", "x", "1", "10"], ["小计", "-", "1", "10"], ["B", "y", "2", "20"], ["小 计", "-", "2", "20"]]
-        + [["总计：", "-", "3", "30"]],
+        [
+            ["A", "x", "1", "10"],
+            ["小计", "-", "1", "10"],
+            ["B", "y", "2", "20"],
+            ["小 计", "-", "2", "20"],
+            ["总计：", "-", "3", "30"],
+        ],
         ["A", "B"],
     ),
     "a record that is called so": ([["A", "x", "1", "10"], ["Total", "y", "2", "20"]], ["A", "Total"]),
@@ -184,12 +190,15 @@ def test_totals_are_left_out_where_they_are_proved(rows: list[list[str]], kept: 
 
 def test_columns_of_the_same_name_go_by_the_header_above_them() -> None:
     body = (
-        '<table><thead><tr><th colspan="2" frozen-box="0 0 180 20">订购</th><th colspan="2" frozen-box="200 0 180 20">实收</th></tr>'
-        "<tr>" + "".join(at(100 * i, 30, text, "th") for i, text in enumerate(["数量", "金额"] * 2)) + "</tr></thead>"
+        '<table><thead><tr><th colspan="2" frozen-box="0 0 180 20">订购</th>'
+        '<th colspan="2" frozen-box="200 0 180 20">实收</th></tr><tr>'
+        + "".join(at(100 * i, 30, text, "th") for i, text in enumerate(["数量", "金额"] * 2))
+        + "</tr></thead>"
         "<tbody><tr>" + "".join(at(100 * i, 60, str(i), "td") for i in range(4)) + "</tr></tbody></table>"
     )
     found = page(body)
-    assert [column(found, f"{a} / {b}", set(), rows="tbody tr") for a in ("订购", "实收") for b in ("数量", "金额")] == [
+    paths = [f"{a} / {b}" for a in ("订购", "实收") for b in ("数量", "金额")]
+    assert [column(found, path, set(), rows="tbody tr") for path in paths] == [
         ["0"], ["1"], ["2"], ["3"],
     ]  # fmt: skip
     assert "SA2003" in refused(lambda: column(found, "数量", set(), rows="tbody tr"))

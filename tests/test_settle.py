@@ -50,7 +50,8 @@ def settled(tab: Tab, profile: str | None, setup: str, limit_ms: int) -> list[bo
     """Whether it settled, and whether the framework was still busy then; it is so for 400 ms."""
     found: list[bool] = tab.evaluate(
         f"""async ([profile, limit]) => {{
-          delete window.sap; delete window.AdfPage; delete window.frappe; delete window.Sao; document.body.innerHTML = "";
+          for (const name of ["sap", "AdfPage", "frappe", "Sao"]) delete window[name];
+          document.body.innerHTML = "";
           let busy = true;
           const wheel = (name) => {{
             const style = document.body.appendChild(document.createElement("style"));

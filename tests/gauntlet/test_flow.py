@@ -98,7 +98,7 @@ def test_what_comes_last_is_carried_out_when_nobody_listens_any_more(site: serve
     assert site.asked[-1] == "/flow_logout.html"
 
 
-def run(recipe: Recipe, steps: list[dict[str, object]], site: serve_flow.Site, **changed: object) -> list[Sighting]:
+def run(recipe: Recipe, steps: list[Any], site: serve_flow.Site, **changed: object) -> list[Sighting]:
     made = recipe.model_validate({**recipe.model_dump(by_alias=True), "steps": steps, "finally": [], **changed})
     browser = PlaywrightBrowser(settings=Settings(images=False), secret=str)
     return list(browser.harvest(made, {"base": site.here, "other": site.there, "kind": "full"}))
