@@ -13,19 +13,20 @@ from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import cache
 
-from scraper_agent import canonical, convert, inference, notation, twin
+from scraper_agent import canonical, convert, inference, notation, panes, relations, twin
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import PageError
 from scraper_agent.format import Document, Field, Format, Type, Value, encode
 from scraper_agent.messages import N_
 from scraper_agent.notation import Amount, Moment
-from scraper_agent.page import Element, FrozenPage, Spot, Table, absent
-from scraper_agent.recipe import Key, Lines, Locale, Read, Recipe, Rows, Source, Twin, parts
+from scraper_agent.page import Element, FrozenPage, Spot, Table
+from scraper_agent.recipe import RELATIONS, Key, Lines, Locale, Read, Recipe, Rows, Source, Twin, chain, parts
 from scraper_agent.values import Digest, Finding, JobId, Severity
 
 CHINA_TIME = timezone(timedelta(hours=8))
 
 _TEXT = Type.parse("an..ul")
+_ABSENT = frozenset({"SA2002", "SA2009"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +151,8 @@ class Reader:
 
     def _read(self, frozen: bytes, digest: Digest) -> Reading:
         rule = self.recipe.document
-        page = FrozenPage(frozen, within=rule.within, labels=self._labels)
+        page = relations.inside(FrozenPage(frozen, labels=self._labels), chain(rule.in_))
+        page = page if rule.within is None else page.within(rule.within)
         whole = Place(page=page, digest=digest)
         notes = _Notes()
         header = self._values(rule.header, self.format.header_fields, whole, "", notes)
@@ -163,7 +165,7 @@ class Reader:
         except Unreadable as error:
             raise PageError("SA2302", error.text, **error.values_seen) from None
         if record is None or not record.text:
-            raise absent(_named(rule.record), page.url)
+            raise page.absent(_named(rule.record))
         return Reading(
             record=record.text,
             header=header,
@@ -197,15 +199,19 @@ class Reader:
     @property
     def _labels(self) -> frozenset[str]:
         """Every label that the recipe names: none of them is another's value."""
-        return frozenset(r.label for r in _all(self._document_reads()) if r.label is not None)
+        reads = list(_all(self._document_reads()))
+        reads += [alternative for read in reads for alternative in read.any_of]
+        named = (name for read in reads for name in (read.label, *(getattr(read, side) for side in RELATIONS)))
+        return frozenset(name for name in named if name is not None)
 
     def _places(self, page: FrozenPage, digest: Digest, rows: Rows, reads: Iterable[Read]) -> Iterator[Place]:
         named = list(_all(reads))
         needed = [r for r in named if r.css is None and r.page is None and not r.optional]
         columns = {r.column for r in needed if r.column is not None}
         groups = {r.per for r in named if r.per is not None}
-        table = None if rows.json_ is not None else page.table(columns | groups, rows.table)
-        records = page.json_rows(rows.json_ or "") if table is None else page.rows(table, rows.rows, rows.skip)
+        page = relations.inside(page, chain(rows.in_))
+        table = None if rows.json_ is not None else panes.table(page, columns | groups, rows.table)
+        records = page.json_rows(rows.json_ or "") if table is None else panes.records(page, table, rows)
         if rows.declared is not None:
             declared = page.count(rows.declared)
             if declared != len(records):
@@ -302,7 +308,7 @@ class Reader:
 
     def _aside(self, name: str, place: Place) -> Place:
         if name not in self.beside:
-            raise absent(f"page {name}", place.page.url)
+            raise place.page.absent(f"page {name}")
         return self.beside[name]
 
     def _on_page(self, read: Read, place: Place) -> _Taken | None:
@@ -311,12 +317,33 @@ class Reader:
         if read.row:
             number = str(place.number if read.per is None else place.numbers[read.per])
             return _Taken(text=number, target="row", raw=number, place=place, element=place.row)
-        spot = self._spot(read, place)
+        try:
+            page = self._narrowed(read, place)
+            place = place if page is place.page else replace(place, page=page)
+            if read.any_of:
+                return self._first_of(read, place)
+            spot = self._spot(read, place)
+        except PageError as error:
+            if read.optional and error.code in _ABSENT:
+                return None
+            raise
         if spot is None:
             if read.optional:
                 return None
-            raise absent(_named(read), place.page.url)
+            raise place.page.absent(_named(read))
         return _Taken(text=spot.text, target=spot.found_by, raw=spot.text, place=place, element=spot.element)
+
+    def _narrowed(self, read: Read, place: Place) -> FrozenPage:
+        page = relations.inside(place.page, chain(read.in_))
+        return page if read.in_section is None else relations.section(page, read.in_section)
+
+    def _first_of(self, read: Read, place: Place) -> _Taken:
+        """Of the alternatives the first whose place is there; which one, is told among the steps."""
+        for number, alternative in enumerate(read.any_of, 1):
+            taken = self._taken(alternative.model_copy(update={"optional": True}), place)
+            if taken is not None:
+                return taken.after(f"any_of: {number} of {len(read.any_of)}")
+        raise place.page.absent(_named(read))
 
     def _spot(self, read: Read, place: Place) -> Spot | None:
         page = place.page
@@ -325,8 +352,11 @@ class Reader:
             spot = page.by_label(read.label)
         elif read.json_ is not None:
             spot = page.by_pointer(read.json_, place.row)
-        elif read.column is not None and place.table is not None and page.has_column(place.table, read.column):
-            spot = page.cell(place.table, place.row, read.column) if place.row is not None else None
+        elif read.column is not None:
+            if place.table is not None and page.has_column(place.table, read.column):
+                spot = page.cell(place.table, place.row, read.column) if place.row is not None else None
+        else:
+            spot = _by_relation(read, page if place.row is None else page.narrowed(place.row))
         if spot is None and read.css is not None:
             spot = page.by_css(read.css, place.row, hidden=read.hidden, attribute=read.attribute)
         return spot
@@ -608,14 +638,24 @@ def _all(reads: Iterable[Read]) -> Iterator[Read]:
             yield from _all(parts(read.by))
 
 
+def _by_relation(read: Read, page: FrozenPage) -> Spot | None:
+    for side in RELATIONS:
+        if (text := getattr(read, side)) is not None:
+            return relations.beside(page, side, text)
+    if read.id is not None:
+        return relations.by_id(page, read.id)
+    return relations.by_role(page, read.role, read.name) if read.role and read.name else None
+
+
 def _named(read: Read) -> str:
-    ways = (
-        ("label", read.label),
-        ("column", read.column),
-        ("css", read.css),
+    if read.any_of:
+        return " / ".join(map(_named, read.any_of))
+    ways: list[tuple[str | None, str | None]] = [
+        *((key, getattr(read, key)) for key in ("label", *RELATIONS, "id", "column", "css")),
         ("json", read.json_),
+        (read.role, read.name),
         ("url", "url" if read.url else None),
-    )
+    ]
     return " / ".join(f"{name} {value}" for name, value in ways if value) or "row"
 
 

@@ -9,6 +9,7 @@ answer is an error that lists what was seen, never the likelier of the two.
 
 from __future__ import annotations
 
+import copy
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -90,6 +91,8 @@ class Table:
     heads: dict[str, Element] = field(default_factory=dict)
     cells: dict[Element, list[tuple[int, int, Element]]] = field(default_factory=dict)
     """Row -> its cells: first column, column after the last, cell. Merged cells of rows above are among them."""
+    only: frozenset[Element] | None = None
+    """The rows that count, where the table was joined of several; None: all."""
 
 
 class _Kind(Enum):
@@ -226,14 +229,42 @@ class FrozenPage:
         self.named = frozenset(map(_label, labels))
         self.layout = _Layout(self.root)
         self.scope: Element = self.root
+        self.span: tuple[int, int] | None = None
+        """Of the scope only what stands from here to before there, in document order; None: all of it."""
         if within is not None:
             self.scope = self._only(self.select(within), f"css {within}")
+
+    def within(self, css: str) -> FrozenPage:
+        """The same page, of which only the one element counts that `css` selects.
+
+        Raises:
+            PageError: it selects none or several.
+        """
+        return self.narrowed(self._only(self.select(css), f"css {css}"))
+
+    def narrowed(self, scope: Element, span: tuple[int, int] | None = None) -> FrozenPage:
+        """The same page, of which only `scope` counts, or what of it stands within `span` in document order."""
+        page = copy.copy(self)
+        page.scope, page.span = scope, span
+        return page
+
+    def is_in_scope(self, element: Element) -> bool:
+        n = self.layout.order[element]
+        return self.layout.inside(element, self.scope) and (self.span is None or self.span[0] <= n < self.span[1])
+
+    @cached_property
+    def unread(self) -> tuple[str, ...]:
+        """Parts of the page that could not be read: frames that would not answer, shadow roots that are closed."""
+        found = self.root.iter("frozen-frame", "frozen-shadow")
+        return tuple(_unread_part(e) for e in found if e.get("frozen-unread") is not None)
 
     # --- finding ----------------------------------------------------------------------------------------------------
 
     def select(self, css: str, scope: Element | None = None, *, hidden: bool = False) -> list[Element]:
         """Elements in document order; without `hidden`, only those of which something is shown."""
         found: list[Element] = selector(css)(self.scope if scope is None else scope)  # type: ignore[assignment]
+        if self.span is not None:
+            found = [e for e in found if self.is_in_scope(e)]
         return found if hidden else [e for e in found if self.layout.shown(e)]
 
     def by_css(
@@ -264,7 +295,7 @@ class FrozenPage:
             PageError: several labels read so, two places could be its value, or none surely is.
         """
         name = _label(label)
-        candidates = [c for c in self.layout.labels.get(name, ()) if self.layout.inside(c, self.scope)]
+        candidates = [c for c in self.layout.labels.get(name, ()) if self.is_in_scope(c)]
         found = [_Labelled(self, element, name) for element in candidates]
         # A column's header is the label of a whole column; it counts only where nothing else reads so.
         found = [each for each in found if not each.heads_column] or found
@@ -329,7 +360,10 @@ class FrozenPage:
         return [
             row
             for row in self.select(css, table.element)
-            if row not in left_out and row is not table.element and _tables_between(row, table.element) <= most
+            if row not in left_out
+            and (table.only is None or row in table.only)
+            and row is not table.element
+            and _tables_between(row, table.element) <= most
         ]
 
     def has_column(self, table: Table, column: str) -> bool:
@@ -385,6 +419,8 @@ class FrozenPage:
         columns: dict[str, int] = {}
         heads: dict[str, Element] = {}
         seen: set[Element] = set()
+        groups: dict[int, tuple[str, ...]] = {}
+        """Column -> the texts over it, from above."""
         for row in head:
             for start, end, cell in cells[row]:
                 text = "" if cell in seen else _label(self.text(cell))
@@ -392,6 +428,11 @@ class FrozenPage:
                 if text:
                     columns[text] = -1 if text in columns or end - start > 1 else start
                     heads.setdefault(text, cell)
+                    groups |= {at: (*groups.get(at, ()), text) for at in range(start, end)}
+                    if end - start == 1 and len(groups[start]) > 1:  # `本期 / 金额`, where 上期 has a 金额, too
+                        path = " / ".join(groups[start])
+                        columns[path] = -1 if path in columns else start
+                        heads.setdefault(path, cell)
         return Table(element=element, columns=columns, heads=heads, cells=cells)
 
     def _cells(self, rows: list[Element]) -> dict[Element, list[tuple[int, int, Element]]]:
@@ -507,10 +548,29 @@ class FrozenPage:
             return found[0]
         if found:
             raise self.ambiguous(target, found)
-        raise absent(target, self.url)
+        raise self.absent(target)
+
+    def absent(self, target: str) -> PageError:
+        if not self.unread:
+            return absent(target, self.url)
+        return PageError(
+            "SA2009",
+            N_("the page {url} has no {target}; but {count} part(s) of it could not be read: {seen}"),
+            hint=N_("what is meant may stand there: look at the page's image"),
+            url=self.url,
+            target=target,
+            count=len(self.unread),
+            seen="; ".join(self.unread[:6]),
+        )
+
+    def told(self, element: Element) -> str:
+        """What it reads and where it is, for a person."""
+        box, path = self.layout.box(element), self.frame_path(element)
+        place = "" if box is None else f" at {box.x},{box.y}"
+        return f"<{element.tag}> {self.text(element)[:40]!r}{place}{'' if path == '/' else f' in {path}'}"
 
     def ambiguous(self, target: str, found: list[Element]) -> PageError:
-        seen = "; ".join(f"<{e.tag}> {self.text(e)[:40]!r}" for e in found[:6])
+        seen = "; ".join(map(self.told, found[:6]))
         return PageError(
             "SA2003",
             N_("{target} is ambiguous: {count} places match: {seen}"),
@@ -731,7 +791,8 @@ class _Labelled:
         return self._of_two(of_right, self._element(below), *kinds, in_grid=False)
 
     def _all_in(self, around: Element) -> list[int]:
-        return sorted(self.layout.within(self.layout.filled, around) + self.layout.within(self.layout.empty, around))
+        found = sorted(self.layout.within(self.layout.filled, around) + self.layout.within(self.layout.empty, around))
+        return found if self.page.span is None else [n for n in found if self.page.span[0] <= n < self.page.span[1]]
 
     def _mine(self, n: int) -> bool:
         element = self.layout.elements[n]
@@ -862,6 +923,13 @@ def _attribute(element: Element, name: str, found_by: str) -> Spot:
     return Spot(element=element, text=text, found_by=f"{found_by} @{name}")
 
 
+def _unread_part(element: Element) -> str:
+    if element.tag == "frozen-frame":
+        return f"frame {element.get('frozen-path', '/')}"
+    above = element.getparent()
+    return f"<{'?' if above is None else above.tag}>"
+
+
 def absent(target: str, url: str) -> PageError:
     return PageError(
         "SA2002",
@@ -931,6 +999,17 @@ def _own_text(element: Element) -> str:
     if not len(element):
         return " ".join((element.text or "").split())
     return " ".join("".join(t for t in (element.text, *(c.tail for c in element)) if t).split())
+
+
+def label_text(text: str) -> str:
+    """A label as compared: white space folded; colons and the star of mandatory fields left out."""
+    return _label(text)
+
+
+def is_label_like(page: FrozenPage, element: Element) -> bool:
+    """Whether markup, a colon or the recipe say that it is a label, and so no value."""
+    own = page.layout.texts.get(page.layout.order[element], "")
+    return element.tag in _LABEL_TAGS or own.endswith(_COLONS) or _label(own) in page.named
 
 
 @lru_cache(maxsize=4096)

@@ -1,14 +1,14 @@
 """What a recipe may say. A recipe is data: it drives a browser and names places on pages; it cannot run code.
 
 Two kinds of place. A `Target` is found in the living page, to act on. A `Read` is found on the frozen page, to take a
-value from; where each value comes from is one of: the page (`label`, `column`, `css`, `url`), the enterprise's
+value from; where each value comes from is one of: the page (`label`, `column`, `css`, `url` …), the enterprise's
 profile (`profile`), or another page of the ERP read once a run (`source`).
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -30,6 +30,26 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# --- where on the page ----------------------------------------------------------------------------------------------
+
+
+class InFrame(Strict):
+    """A frame that is shown, at any depth."""
+
+    frame: str = Field(description="Its name or id, word for word; with `*`: the path of its address.")
+
+
+Part: TypeAlias = Literal["dialog", "tab", "popup"] | InFrame
+"""`dialog`: the topmost one; `tab`: the one tab whose content shows; `popup`: the newest window the page opened."""
+
+Where: TypeAlias = Part | tuple[Part, ...]
+
+
+def chain(where: Where | None) -> tuple[Part, ...]:
+    """From the outside in; empty for the page itself."""
+    return () if where is None else where if isinstance(where, tuple) else (where,)
+
+
 class Target(Strict):
     """One element of the living page. Exactly one way to find it; more than one match is an error."""
 
@@ -37,13 +57,18 @@ class Target(Strict):
     role: str | None = Field(None, description="ARIA role, such as `button` or `link`; needs `name`.")
     name: str | None = Field(None, description="Accessible name that goes with `role`, word for word.")
     text: str | None = Field(None, description="Text of the element, word for word.")
+    id: str | None = Field(None, description="Its `id`.")
     css: str | None = Field(None, description="CSS selector: when nothing else tells the element.")
+    any_of: tuple[Target, ...] = Field((), description="Alternatives, in order: the first that shows is meant.")
+    in_: Where | None = Field(None, alias="in", description="Frames, popup, dialog or tab it is in, from the outside.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Target:
-        ways = [w for w in ("label", "role", "text", "css") if getattr(self, w) is not None]
+        ways = [w for w in ("label", "role", "text", "id", "css", "any_of") if getattr(self, w) not in (None, ())]
         if len(ways) != 1:
-            raise Wrong(N_("give exactly one of label, role, text, css; here: {seen}"), seen=", ".join(ways) or "-")
+            raise Wrong(
+                N_("give exactly one of label, role, text, id, css, any_of; here: {seen}"), seen=", ".join(ways) or "-"
+            )
         if (self.role is None) != (self.name is None):
             raise Wrong(N_("`role` and `name` go together"))
         return self
@@ -121,6 +146,100 @@ class Snap(Strict):
 
     do: Literal["snap"]
     name: str = Field(description="What `document.page` and `sources` call this page.")
+    in_: Literal["popup"] | None = Field(None, alias="in", description="`popup`: the newest window the page opened.")
+
+
+class Close(Strict):
+    """Close the newest window that the page opened."""
+
+    do: Literal["close"]
+
+
+class Inside(Strict):
+    """Steps for which a frame or popup is the page: lists and `unfold` within it, too. It is found again at each."""
+
+    do: Literal["inside"]
+    in_: Where = Field(alias="in", description="Frames or popup, from the outside.")
+    steps: tuple[Step, ...]
+
+    @model_validator(mode="after")
+    def _pages_only(self) -> Inside:
+        if any(part in ("dialog", "tab") for part in chain(self.in_)):
+            raise Wrong(
+                N_("`inside` goes into frames and popups"), hint=N_("`dialog` and `tab` stand in the `in` of a target")
+            )
+        return self
+
+
+# --- flow -----------------------------------------------------------------------------------------------------------
+
+
+class Use(Strict):
+    """The steps of one of `flows`, its parameters given."""
+
+    do: Literal["use"]
+    flow: str
+    with_: dict[str, str] = Field({}, alias="with", description="Parameter of the flow -> its text.")
+
+
+class When(Strict):
+    """Steps for one case only. The page has come to rest before it is looked at; nothing is waited for."""
+
+    do: Literal["when"]
+    shown: Target | None = Field(None, description="The case: this shows.")
+    absent: Target | None = Field(None, description="The case: this does not show.")
+    parameter: str | None = Field(None, description="The case: this parameter equals `is`.")
+    is_: str | None = Field(None, alias="is")
+    steps: tuple[Step, ...]
+    otherwise: tuple[Step, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_case(self) -> When:
+        cases = [c for c in ("shown", "absent", "parameter") if getattr(self, c) is not None]
+        if len(cases) != 1:
+            raise Wrong(N_("give exactly one of shown, absent, parameter; here: {seen}"), seen=", ".join(cases) or "-")
+        if (self.parameter is None) != (self.is_ is None):
+            raise Wrong(N_("`parameter` and `is` go together"))
+        return self
+
+
+class ForEach(Strict):
+    """Steps once for each of some texts, which `${name}` stands for."""
+
+    do: Literal["for_each"]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][\w-]*$")]
+    values: tuple[str, ...] = ()
+    parameter: str | None = Field(None, description="A parameter that holds the texts, with commas between them.")
+    options_of: Target | None = Field(None, description="A drop-down list: the texts of its options.")
+    except_: tuple[str, ...] = Field((), alias="except", description="Options left out, word for word.")
+    steps: tuple[Step, ...]
+
+    @model_validator(mode="after")
+    def _one_list(self) -> ForEach:
+        ways = [w for w in ("values", "parameter", "options_of") if getattr(self, w) not in (None, ())]
+        if len(ways) != 1:
+            raise Wrong(
+                N_("give exactly one of values, parameter, options_of; here: {seen}"), seen=", ".join(ways) or "-"
+            )
+        if self.except_ and self.options_of is None:
+            raise Wrong(N_("`except` goes with `options_of`"))
+        return self
+
+
+class Optional(Strict):
+    """Steps that end without a fault where a target does not show in time; every other fault stays one."""
+
+    do: Literal["optional"]
+    timeout_s: Annotated[float, Field(gt=0, le=30)] = 2
+    steps: tuple[Step, ...]
+
+
+class Retry(Strict):
+    """Steps that are begun again if they fail; what a failed attempt saw does not count."""
+
+    do: Literal["retry"]
+    times: Annotated[int, Field(ge=2, le=5, description="Attempts in all.")] = 3
+    steps: tuple[Step, ...]
 
 
 class Download(Strict):
@@ -263,11 +382,52 @@ class List(Strict):
 
 
 Step = Annotated[
-    Open | Click | Fill | Select | Wait | Unfold | Snap | Download | Receive | List, Field(discriminator="do")
+    Open
+    | Click
+    | Fill
+    | Select
+    | Wait
+    | Unfold
+    | Snap
+    | Download
+    | Receive
+    | List
+    | Close
+    | Inside
+    | Use
+    | When
+    | ForEach
+    | Optional
+    | Retry,
+    Field(discriminator="do"),
 ]
 
-for _model in (Receive, ByClick, ByWalk, List):
+for _model in (Receive, ByClick, ByWalk, List, Inside, When, ForEach, Optional, Retry):
     _model.model_rebuild()
+
+
+def blocks(step: Step) -> tuple[tuple[str | int, ...], ...]:
+    """Where in `step` other steps stand, as keys of the file: every walk over steps goes by this."""
+    match step:
+        case List(open=how):
+            back = (("open", "back"),) if isinstance(how, ByClick | ByWalk) else ()
+            return (("page",), *back, ("steps",))
+        case When():
+            return (("steps",), ("otherwise",))
+        case Inside() | ForEach() | Optional() | Retry() | Receive():
+            return (("steps",),)
+        case Open() | Click() | Fill() | Select() | Wait() | Unfold() | Snap() | Download() | Close() | Use():
+            return ()
+        case unknown:
+            assert_never(unknown)
+
+
+def within(step: Step, block: tuple[str | int, ...]) -> tuple[Step, ...]:
+    """The steps of one of its `blocks`."""
+    found: object = step
+    for key in block:
+        found = getattr(found, str(key))
+    return found  # type: ignore[return-value] # `blocks` names fields that hold steps
 
 
 # --- places on the frozen page --------------------------------------------------------------------------------------
@@ -277,6 +437,18 @@ class Read(Strict):
     """Where one value comes from, and how its text becomes a value."""
 
     label: str | None = Field(None, description="The label beside or above the value, word for word.")
+    right_of: str | None = Field(None, description="A text of the page: what stands nearest to the right of it.")
+    left_of: str | None = Field(None, description="What stands nearest to the left of this text.")
+    above: str | None = Field(None, description="What stands nearest above this text.")
+    below: str | None = Field(None, description="What stands nearest below this text.")
+    role: str | None = Field(None, description="ARIA role; needs `name`.")
+    name: str | None = Field(None, description="Accessible name that goes with `role`, word for word.")
+    id: str | None = Field(None, description="The element's `id`.")
+    any_of: tuple[Read, ...] = Field((), description="Alternatives, in order: the first whose place is on the page.")
+    in_section: str | None = Field(None, description="Only in the section under this heading, legend or panel title.")
+    in_: Where | None = Field(
+        None, alias="in", description="Only in this frame, dialog or tab; a list: one in another."
+    )
     column: str | None = Field(None, description="Header of the table column; for rows only.")
     css: str | None = Field(None, description="CSS selector; alone, or as a fallback for `label` or `column`.")
     json_: str | None = Field(
@@ -303,32 +475,38 @@ class Read(Strict):
     optional: bool = Field(default=False, description="The page may lack the place altogether.")
 
     @model_validator(mode="after")
-    def _one_origin(self) -> Read:
+    def _one_origin(self) -> Read:  # noqa: C901 - one sentence for each mistake
         origins = [
-            *(["the page"] if self.label or self.column or self.css or self.json_ or self.url or self.row else []),
+            *(["the page"] if self.ways or self.css else []),
             *(["profile"] if self.profile else []),
             *(["source"] if self.source else []),
         ]
         if len(origins) != 1:
             raise Wrong(
                 N_("a value has exactly one origin; here: {seen}"),
-                hint=N_("label, column, css, json, url, row; or profile; or source with by and take"),
+                hint=N_("label, column, css, json, url, row and so on; or profile; or source with by and take"),
                 seen=", ".join(origins) or "-",
             )
-        if sum(map(bool, (self.label, self.column, self.json_, self.url, self.row))) > 1:
+        if len(self.ways) > 1:
             raise Wrong(
-                N_("give one of label, column, json, url, row"),
-                hint=N_("`css` may stand beside label or column as a fallback"),
+                N_("give one way to find the place; here: {seen}"),
+                hint=N_("`css` may stand beside it as a fallback; `any_of` holds alternatives"),
+                seen=", ".join(self.ways),
             )
         if self.json_ and self.css:
             raise Wrong(N_("`json` stands alone: JSON has no places for `css`"))
+        if (self.role is None) != (self.name is None):
+            raise Wrong(N_("`role` and `name` go together"))
+        if "popup" in chain(self.in_):
+            raise Wrong(N_("a popup is a page of its own"), hint=N_("snap it: {do: snap, name: …, in: popup}"))
+        self._of_the_page()
         if self.source and not (self.by and self.take):
             raise Wrong(N_("`source` needs `by` (the key) and `take` (which value)"))
         if not self.source and (self.by or self.take):
             raise Wrong(N_("`by` and `take` go with `source`"))
         if not self.css and (self.attribute or self.hidden):
             raise Wrong(N_("`attribute` and `hidden` go with `css`"))
-        if self.attribute and (self.label or self.column):
+        if self.attribute and self.ways:
             raise Wrong(N_("`attribute` goes with `css` alone"))
         if self.date and self.dates:
             raise Wrong(N_("give `date` (a notation) or `dates` (an order)"))
@@ -336,6 +514,20 @@ class Read(Strict):
             raise Wrong(N_("`as: code` needs a `lookup` table"))
         return self
 
+    def _of_the_page(self) -> None:
+        if any(not (alternative.ways or alternative.css) or alternative.page for alternative in self.any_of):
+            raise Wrong(N_("every alternative of `any_of` is a place on the same page"))
+        if (self.in_ is not None or self.in_section is not None) and not (set(self.ways) - {"url", "row"} or self.css):
+            raise Wrong(N_("`in` and `in_section` go with a place on the page"))
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The keys that say how the place is found, without `css`."""
+        keys = ("label", *RELATIONS, "role", "id", "any_of", "column", "json_", "url", "row")
+        return tuple(key.rstrip("_") for key in keys if getattr(self, key))
+
+
+RELATIONS: tuple[Literal["right_of", "left_of", "above", "below"], ...] = ("right_of", "left_of", "above", "below")
 
 Key: TypeAlias = Read | tuple[Read, ...]
 Read.model_rebuild()
@@ -356,6 +548,18 @@ class Rows(Strict):
         None, alias="json", description="JSON Pointer of the rows in JSON, `*` in place of an index: `/data/items/*`."
     )
     declared: Count | None = Field(None, description="How many rows there are, as the page says.")
+    in_: Where | None = Field(
+        None, alias="in", description="Only in this frame, dialog or tab; a list: one in another."
+    )
+    totals: Literal["leave out", "keep"] = Field(
+        "leave out", description="Rows that begin with 合计, 小计, Total … and are proved by blanks or by their sums."
+    )
+
+    @model_validator(mode="after")
+    def _on_the_page(self) -> Rows:
+        if "popup" in chain(self.in_):
+            raise Wrong(N_("a popup is a page of its own"), hint=N_("snap it: {do: snap, name: …, in: popup}"))
+        return self
 
     @model_validator(mode="after")
     def _one_kind(self) -> Rows:
@@ -391,6 +595,7 @@ class Twin(Strict):
 class DocumentRule(Strict):
     page: str = Field(description="The snap that is one document.")
     within: str | None = Field(None, description="CSS of the part of the page that counts.")
+    in_: Where | None = Field(None, alias="in", description="The frame, dialog or tab that counts; `within` is in it.")
     record: Read = Field(description="What identifies the record in the ERP: becomes `sourceRecordKey`.")
     header: dict[str, Read]
     lines: Lines
@@ -403,6 +608,13 @@ class Parameter(Strict):
     )
     default: str | None = None
     title: str = ""
+
+
+class Flow(Strict):
+    """Steps with a name, for `use`. Their `${...}` are the flow's parameters and the recipe's own."""
+
+    parameters: dict[str, Parameter] = {}
+    steps: tuple[Step, ...]
 
 
 class Locale(Strict):
@@ -475,12 +687,19 @@ class Recipe(Strict):
         None, description="What comes first in dates; default: as `locale` says, and without one inferred per document."
     )
     quiet_ms: Annotated[int, Field(ge=10, le=5000, description="No request and no change for so long = settled.")] = 60
+    settle: Literal["ui5", "adf", "odoo", "frappe", "sao"] | None = Field(
+        None, description="The page's own framework is asked, too, whether it has come to rest."
+    )
     permits: tuple[Permit, ...] = ()
     lookups: dict[str, str | dict[str, str]] = Field(
         {}, description="Name -> a YAML file beside the recipe, or the table itself: the page's word -> the code."
     )
     login: Login | None = None
     since: Since | None = None
+    flows: dict[str, Flow] = Field({}, description="Name -> steps that `use` carries out.")
     sources: dict[str, Source] = {}
     steps: tuple[Step, ...]
+    finally_: tuple[Step, ...] = Field(
+        (), alias="finally", description="Carried out at the end in any case once logged in, such as the logout."
+    )
     document: DocumentRule

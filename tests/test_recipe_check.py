@@ -128,7 +128,10 @@ MISTAKES = {
         "{do: snap, name: order}",
         "{name: order}",
         "order.yaml:26:5 SA1021 key `do` is missing here",
-        "its values: click, download, fill, list, open, receive, select, snap, unfold, wait",
+        (
+            "its values: click, close, download, fill, for_each, inside, list, open, optional, receive, retry, select, snap, unfold, use,"
+            " wait, when"
+        ),
     ),
     "a missing key": (
         "  - {do: snap, name: order}",
@@ -175,13 +178,13 @@ MISTAKES = {
     "two ways to one element": (
         "{label: Password}",
         "{label: Password, css: .p}",
-        "order.yaml:14:24 SA1022 give exactly one of label, role, text, css; here: label, css",
+        "order.yaml:14:24 SA1022 give exactly one of label, role, text, id, css, any_of; here: label, css",
         "",
     ),
     "no way to an element": (
         "{label: Password}",
         "{}",
-        "order.yaml:14:24 SA1022 give exactly one of label, role, text, css; here: -",
+        "order.yaml:14:24 SA1022 give exactly one of label, role, text, id, css, any_of; here: -",
         "",
     ),
     "a role without a name": (
@@ -194,13 +197,13 @@ MISTAKES = {
         "{label: Total}",
         "{label: Total, profile: name}",
         "order.yaml:39:18 SA1022 a value has exactly one origin; here: the page, profile",
-        "label, column, css, json, url, row; or profile; or source with by and take",
+        "label, column, css, json, url, row and so on; or profile; or source with by and take",
     ),
     "a label and a column": (
         "{column: Line}",
         "{column: Line, label: Line}",
-        "order.yaml:42:24 SA1022 give one of label, column, json, url, row",
-        "`css` may stand beside label or column as a fallback",
+        "order.yaml:42:24 SA1022 give one way to find the place; here: label, column",
+        "`css` may stand beside it as a fallback; `any_of` holds alternatives",
     ),
     "a source without a key": (
         "{source: suppliers, by: {label: Supplier}, take: code}",

@@ -7,23 +7,33 @@ from collections.abc import Iterator
 from scraper_agent.authoring.load import Loaded
 from scraper_agent.messages import N_, render
 from scraper_agent.recipe import (
+    RELATIONS,
     ByClick,
     ByLink,
     ByWalk,
     Click,
+    Close,
     Download,
     Fill,
+    ForEach,
+    Inside,
     List,
     Open,
+    Optional,
     Permit,
     Read,
     Receive,
+    Retry,
     Select,
     Snap,
     Step,
     Target,
     Unfold,
+    Use,
     Wait,
+    When,
+    Where,
+    chain,
     parts,
 )
 
@@ -44,6 +54,10 @@ def explain(loaded: Loaded) -> Iterator[str]:
     if recipe.login is not None:
         yield render(N_("It logs in:"))
         yield from _steps(recipe.login.steps)
+    for name, flow in recipe.flows.items():
+        given = ", ".join(f"{p} ({parameter.type})" for p, parameter in flow.parameters.items()) or "-"
+        yield render(N_("By `{name}`, given {parameters}, is meant:"), {"name": name, "parameters": given})
+        yield from _steps(flow.steps)
     for name, source in recipe.sources.items():
         yield render(
             N_("Once a run it reads {name}, and looks up {values} there:"),
@@ -52,6 +66,9 @@ def explain(loaded: Loaded) -> Iterator[str]:
         yield from _steps(source.steps)
     yield render(N_("Then:"))
     yield from _steps(recipe.steps)
+    if recipe.finally_:
+        yield render(N_("At the end, after a failure too:"))
+        yield from _steps(recipe.finally_)
     yield render(N_("Each page `{page}` is one document:"), {"page": recipe.document.page})
     for id, read in recipe.document.header.items():
         yield f"  {id} ({loaded.format.header_fields[id].zh}): {_read(read)}"
@@ -71,7 +88,7 @@ def _steps(steps: tuple[Step, ...], depth: int = 1) -> Iterator[str]:
             yield "  " * depth + line
 
 
-def _step(step: Step) -> Iterator[str]:  # noqa: C901 - one case for each kind
+def _step(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for each step
     match step:
         case Open(url=url):
             yield render(N_("open {url}"), {"url": url})
@@ -85,8 +102,9 @@ def _step(step: Step) -> Iterator[str]:  # noqa: C901 - one case for each kind
             yield render(N_("wait until {target} shows"), {"target": _target(until)})
         case Unfold(button=button):
             yield render(N_("press {target} until it is gone"), {"target": _target(button)})
-        case Snap(name=name):
-            yield render(N_("freeze the page as `{name}`"), {"name": name})
+        case Snap(name=name, in_=window):
+            text = N_("freeze the page as `{name}`") if window is None else N_("freeze the popup as `{name}`")
+            yield render(text, {"name": name})
         case Download(on=on, name=name):
             told = {"target": _target(on), "name": name}
             yield render(N_("download a file by {target}, and read its table as `{name}`"), told)
@@ -98,6 +116,54 @@ def _step(step: Step) -> Iterator[str]:  # noqa: C901 - one case for each kind
             yield from _steps(step.steps)
         case List():
             yield from _list(step)
+        case Close():
+            yield render(N_("close the newest window that the page opened"))
+        case Inside(in_=where, steps=steps):
+            yield render(N_("inside {where}:"), {"where": _where(where)})
+            yield from _steps(steps)
+        case Use() | When() | ForEach() | Optional() | Retry():
+            yield from _flow(step)
+
+
+def _flow(step: Use | When | ForEach | Optional | Retry) -> Iterator[str]:
+    match step:
+        case Use(flow=flow, with_=given):
+            told = ", ".join(f"{name} = {text}" for name, text in given.items()) or "-"
+            yield render(N_("do `{flow}` with {given}"), {"flow": flow, "given": told})
+        case When(steps=steps, otherwise=otherwise):
+            yield _case(step)
+            yield from _steps(steps)
+            if otherwise:
+                yield render(N_("else:"))
+                yield from _steps(otherwise)
+        case ForEach(name=name, steps=steps):
+            yield render(N_("for each {name} of {texts}:"), {"name": name, "texts": _texts(step)})
+            yield from _steps(steps)
+        case Optional(steps=steps):
+            yield render(N_("if it shows, and without a fault if it does not:"))
+            yield from _steps(steps)
+        case Retry(times=times, steps=steps):
+            yield render(N_("at most {times} times, until it succeeds:"), {"times": times})
+            yield from _steps(steps)
+
+
+def _case(step: When) -> str:
+    if step.shown is not None:
+        return render(N_("if {target} shows:"), {"target": _target(step.shown)})
+    if step.absent is not None:
+        return render(N_("if {target} does not show:"), {"target": _target(step.absent)})
+    return render(N_("if {parameter} is {text}:"), {"parameter": step.parameter, "text": step.is_})
+
+
+def _texts(step: ForEach) -> str:
+    if step.options_of is not None:
+        left_out = f" - {', '.join(step.except_)}" if step.except_ else ""
+        return f"{_target(step.options_of)}{left_out}"
+    return f"${{{step.parameter}}}" if step.parameter is not None else ", ".join(step.values)
+
+
+def _where(where: Where | None) -> str:
+    return " > ".join(part if isinstance(part, str) else f"frame {part.frame}" for part in chain(where))
 
 
 def _list(step: List) -> Iterator[str]:
@@ -123,22 +189,32 @@ def _read(read: Read) -> str:
             N_("{take} of {source}, looked up by {key}"),
             {"take": read.take, "source": read.source, "key": " + ".join(map(_read, parts(read.by)))},
         )
-    ways = (
-        ("label", read.label),
-        ("column", read.column),
-        ("css", read.css),
-        ("json", read.json_),
-        ("url", read.url),
-        ("row", read.row),
-    )
+    if read.any_of:
+        return " / ".join(map(_read, read.any_of))
+    beside = ((side, getattr(read, side)) for side in RELATIONS)
+    ways: tuple[tuple[str, str | bool | None], ...] = (
+        ("label", read.label), *beside, (read.role or "", read.name), ("id", read.id), ("column", read.column),
+        ("json", read.json_),        ("css", read.css), ("url", read.url), ("row", read.row),
+    )  # fmt: skip
     told = " / ".join(f"{name} {value}" if isinstance(value, str) else name for name, value in ways if value)
-    extras = (("pattern", read.pattern), ("lookup", read.lookup), ("as", read.convert), ("date", read.date))
+    extras = (
+        ("in", _where(read.in_)),
+        ("in section", read.in_section),
+        ("pattern", read.pattern),
+        ("lookup", read.lookup),
+        ("as", read.convert),
+        ("date", read.date),
+    )
     return told + "".join(f", {name} {value}" for name, value in extras if value)
 
 
 def _target(target: Target) -> str:
-    parts = (target.label, f"{target.role} {target.name}" if target.role else None, target.text, target.css)
-    return f"[{next(p for p in parts if p)}]"
+    if target.any_of:
+        told = " / ".join(map(_target, target.any_of))
+    else:
+        role = f"{target.role} {target.name}" if target.role else None
+        told = f"[{next(p for p in (target.label, role, target.text, target.id, target.css) if p)}]"
+    return f"{_where(target.in_)} > {told}" if target.in_ is not None else told
 
 
 def _permit(permit: Permit) -> str:

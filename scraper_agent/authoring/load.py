@@ -12,25 +12,20 @@ from typing import Any
 from pydantic import BaseModel, RootModel
 
 from scraper_agent import convert, mapping, page, yamlfile
-from scraper_agent.authoring import overlay
+from scraper_agent.authoring import flows, overlay
 from scraper_agent.errors import PageError, Problem
 from scraper_agent.format import Field, Format, Holds
 from scraper_agent.messages import N_
 from scraper_agent.recipe import (
     PLACEHOLDER,
     Click,
-    Download,
     Fill,
     Key,
-    List,
     Open,
     Read,
-    Receive,
     Recipe,
     Select,
-    Snap,
     Source,
-    Step,
     parts,
 )
 from scraper_agent.yamlfile import Loc, Positions
@@ -109,6 +104,7 @@ class _Checker:
         yield from self._reads()
         yield from self._sources()
         yield from self._since()
+        yield from flows.Checker(recipe=self.recipe, at=self.at).problems()
         if convert.notation_fault(self.recipe.locale.date):
             yield self._date(("locale", "date"), self.recipe.locale.date)
 
@@ -166,12 +162,12 @@ class _Checker:
     # --- names ------------------------------------------------------------------------------------------------------
 
     def _pages(self) -> Iterator[Problem]:
-        snapped = {s.name for s in _snaps(self.recipe.steps)}
+        snapped = {s.name for s in flows.snaps(self.recipe, self.recipe.steps)}
         if self.recipe.document.page not in snapped:
             text = N_("no step snaps the page `{seen}`")
             yield self._unknown("SA1205", text, ("document", "page"), self.recipe.document.page, snapped)
         for name, source in self.recipe.sources.items():
-            snapped = {s.name for s in _snaps(source.steps)}
+            snapped = {s.name for s in flows.snaps(self.recipe, source.steps)}
             if source.page not in snapped:
                 text = N_("no step snaps the page `{seen}`")
                 yield self._unknown("SA1205", text, ("sources", name, "page"), source.page, snapped)
@@ -231,15 +227,14 @@ class _Checker:
                     text=N_("a secret may only be typed: `${{secret:{name}}}` stands outside of `fill`"),
                     values={"name": name},
                 )
-            elif not kind and name not in self.recipe.parameters:
-                text_ = N_("there is no parameter `{seen}`")
-                yield self._unknown("SA1210", text_, loc, name, self.recipe.parameters)
+            elif not kind and name not in (known := flows.names_at(self.recipe, loc)):
+                yield self._unknown("SA1210", N_("there is no parameter `{seen}`"), loc, name, known)
         if isinstance(owner, Open):
             first = PLACEHOLDER.match(text)
-            parameter = self.recipe.parameters.get(first[2]) if first else None
+            type = flows.names_at(self.recipe, loc).get(first[2]) if first else None
             rest = text[first.end() :] if first else ""
             apart = not rest or rest.startswith(("/", "?", "#"))  # `${base}.example` is another address
-            if first is None or not apart or (parameter is not None and parameter.type != "url"):
+            if first is None or not apart or (type is not None and type != "url"):
                 yield Problem(
                     at=self.at.of(loc),
                     code="SA1211",
@@ -362,6 +357,8 @@ class _Checker:
             yield from self._join(loc, read)
         if read.by is not None:
             yield from self._key((*loc, "by"), read.by, in_rows=in_rows)
+        for number, alternative in enumerate(read.any_of):
+            yield from self._text((*loc, "any_of", number), alternative, in_rows=in_rows)
 
     def _key(self, loc: Loc, key: Key, *, in_rows: bool) -> Iterator[Problem]:
         if isinstance(key, Read):
@@ -449,17 +446,6 @@ class _Checker:
 def made_by_the_program(format: Format) -> frozenset[str]:
     """Fields of the common header that no recipe gives."""
     return frozenset(f.id for f in format.header) & mapping.COMMON_FIELDS
-
-
-def _snaps(steps: tuple[Step, ...]) -> Iterator[Snap | Download | Receive]:
-    for step in steps:
-        if isinstance(step, Snap | Download | Receive):
-            yield step
-        if isinstance(step, Receive):
-            yield from _snaps(step.steps)
-        elif isinstance(step, List):
-            yield from _snaps(step.page)
-            yield from _snaps(step.steps)
 
 
 def _walk(node: Any, loc: Loc) -> Iterator[tuple[Loc, BaseModel, str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import re
 from collections import deque
@@ -10,34 +11,54 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import assert_never
+from time import monotonic
+from typing import Literal, assert_never, cast
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, CDPSession, Dialog, Error, Locator, Request, Route, sync_playwright
+from playwright.sync_api import (
+    BrowserContext,
+    CDPSession,
+    Dialog,
+    Error,
+    Frame,
+    Locator,
+    Request,
+    Route,
+    sync_playwright,
+)
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scraper_agent.capture import discovery, fetched, files, gathered, guard, lists
+from scraper_agent.capture import discovery, fetched, files, flow, gathered, guard, lists, places
 from scraper_agent.errors import AgentError, NeedsPerson, PageError
 from scraper_agent.messages import N_
 from scraper_agent.ports import File, Page, Sighting, Trouble
 from scraper_agent.recipe import (
     PLACEHOLDER,
     Click,
+    Close,
     Count,
     Download,
     Fill,
+    ForEach,
+    Inside,
     List,
     Login,
     Open,
+    Optional,
+    Part,
     Receive,
     Recipe,
+    Retry,
     Select,
     Snap,
     Step,
     Target,
     Unfold,
+    Use,
     Wait,
+    When,
+    chain,
 )
 from scraper_agent.values import Refused
 
@@ -49,6 +70,11 @@ _ACT_S = 10.0
 _REST_S = 20.0
 _LOOK_S = 0.25
 """How often a page that is not yet complete is looked at again."""
+_GLANCE_MS = 20
+"""How often a place that is not yet there is looked for again."""
+_TROUBLES = 5
+_PASSING = ("navigation", "context", "detached", "closed", "replaced")
+"""What Playwright says where a page or frame was replaced while it was asked."""
 _SHORTEST_SECRET = 4
 _MASK = "●●●●●●"
 
@@ -100,8 +126,15 @@ class _Session:
     parameters: Mapping[str, str]
     secret: Callable[[str], str]
     context: BrowserContext
-    tab: Tab = field(init=False)
     inbox: fetched.Inbox = field(init=False)
+    page: Tab = field(init=False)
+    inside: tuple[Part, ...] = ()
+    """Frames and popups that stand for the page, within the steps of `inside`; not on pages that a list opened."""
+    home: Tab = field(init=False)
+    windows: places.Windows = field(default_factory=places.Windows)
+    moving: dict[Request, Tab] = field(default_factory=dict)
+    """Requests for another page, or another content of a frame, that are under way."""
+    act_s: float = _ACT_S
     cdps: dict[Tab, CDPSession] = field(default_factory=dict)
     seen: deque[Sighting] = field(default_factory=deque)
     typed: dict[str, Locator] = field(default_factory=dict)
@@ -121,19 +154,36 @@ class _Session:
         self.context.route_web_socket("**/*", lambda socket: socket.close())
         self.context.on("dialog", self._dismiss)
         self.inbox = fetched.Inbox(self.context, origins, self._not_let_in)
-        self.tab = self.context.new_page()
+        self.context.on("page", self.windows.watch)
+        self.context.on("requestfinished", self._arrived)
+        self.context.on("requestfailed", self._arrived)
+        self.page = self.home = self.context.new_page()
         if self.recipe.login is not None:
             yield from self._login(self.recipe.login)
         self.logged_in = True
-        for name, source in self.recipe.sources.items():
-            yield from self._careful(f"source {name}", source.steps)
-        yield from self._careful("steps", self.recipe.steps)
+        ended = False
+        try:
+            for name, source in self.recipe.sources.items():
+                yield from self._careful(f"source {name}", source.steps)
+            yield from self._careful("steps", self.recipe.steps)
+            ended = True
+        except AgentError:
+            ended = True
+            yield from self._careful("finally", self.recipe.finally_)
+            raise
+        finally:
+            if not ended:  # whoever listened has gone: nothing can be handed over any more
+                deque(self._careful("finally", self.recipe.finally_), maxlen=0)
+        yield from self._careful("finally", self.recipe.finally_)
         yield from self._drain()
 
     # --- what the page may do ---------------------------------------------------------------------------------------
 
     def _judge(self, route: Route, request: Request, origins: frozenset[str]) -> None:
         """Runs inside Playwright's dispatcher: must neither raise nor ask the page anything."""
+        if request.is_navigation_request():
+            with contextlib.suppress(Error):  # a window that is only coming to be
+                self.moving[request] = request.frame.page
         try:
             verdict = guard.judge(
                 request.method,
@@ -156,6 +206,9 @@ class _Session:
             case unknown:
                 assert_never(unknown)
 
+    def _arrived(self, request: Request) -> None:
+        self.moving.pop(request, None)
+
     def _refused(self, request: Request, reason: str) -> None:
         url = guard.shown(request.url)[:500]
         self.seen.append(Refused(method=request.method, url=self._redact(url), reason=reason))
@@ -169,7 +222,7 @@ class _Session:
             dialog.accept()
             return
         reason = f"dialog answered with Cancel: {dialog.message[:200]}"
-        self.seen.append(Refused(method="DIALOG", url=guard.shown(self.tab.url), reason=self._redact(reason)))
+        self.seen.append(Refused(method="DIALOG", url=guard.shown(self.page.url), reason=self._redact(reason)))
         dialog.dismiss()
 
     def _drain(self) -> Iterator[Sighting]:
@@ -191,20 +244,21 @@ class _Session:
         yield from self._drain()
 
     def _await_login(self, login: Login) -> None:
-        done = self._locate(login.done)
-        either = done if login.refused is None else done.or_(self._locate(login.refused))
-        try:
-            either.first.wait_for(state="visible", timeout=login.timeout_s * 1000)
-        except PlaywrightTimeout:
-            raise PageError(
-                "SA2204",
-                N_("login at {url} did not end within {seconds} s: {expected} never showed"),
-                hint=N_("look at the page's image; correct `login` in the recipe, or the page wants something new"),
-                url=guard.shown(self.tab.url),
-                seconds=login.timeout_s,
-                expected=_named(login.done),
-            ) from None
-        if login.refused is not None and not done.first.is_visible():
+        end = monotonic() + login.timeout_s
+        while not (done := self._is_shown(login.done)):
+            if login.refused is not None and self._is_shown(login.refused):
+                break
+            if monotonic() > end:
+                raise PageError(
+                    "SA2204",
+                    N_("login at {url} did not end within {seconds} s: {expected} never showed"),
+                    hint=N_("look at the page's image; correct `login` in the recipe, or the page wants something new"),
+                    url=guard.shown(self.page.url),
+                    seconds=login.timeout_s,
+                    expected=_named(login.done),
+                )
+            self.page.wait_for_timeout(_GLANCE_MS)
+        if login.refused is not None and not done:
             said = " ".join(self._locate(login.refused).first.inner_text().split())
             raise NeedsPerson(
                 "SA2203",
@@ -226,12 +280,12 @@ class _Session:
     def _steps(self, steps: tuple[Step, ...], where: str) -> Iterator[Sighting]:
         for number, step in enumerate(steps, 1):
             try:
-                yield from self._step(step)
+                yield from self._step(step, f"{where}, step {number}")
             except PlaywrightTimeout as error:
                 raise self._not_ready(step, f"{where}, step {number}", error) from error
             yield from self._drain()
 
-    def _step(self, step: Step) -> Iterator[Sighting]:  # noqa: C901 - one case for each kind
+    def _step(self, step: Step, where: str) -> Iterator[Sighting]:  # noqa: C901, PLR0912 - one case for each step
         match step:
             case Open(url=url):
                 self._open(self._fill_in(url))
@@ -243,28 +297,52 @@ class _Session:
                 self._locate(into).select_option(label=self._fill_in(option))
                 self._rest()
             case Wait(until=until, timeout_s=timeout_s):
-                shown = self._locate(until).filter(visible=True)
-                shown.first.wait_for(state="visible", timeout=timeout_s * 1000)
+                self._await(until, timeout_s)
                 self._rest()
             case Unfold():
                 self._unfold(step)
-            case Snap(name=name):
-                yield self._snap(name)
+            case Snap(name=name, in_=window):
+                yield self._snap(name, window)
             case Download():
                 yield from self._download(step)
             case Receive():
                 yield from self._receive(step)
             case List():
                 yield from lists.ListReader(self).read(step)
+            case Close():
+                self._surface(("popup",))
+                self.windows.of(self.page)[-1].close()
+            case Inside(in_=within, steps=steps):
+                yield from self._inside(chain(within), steps, where)
+            case Use() | When() | ForEach() | Optional() | Retry():
+                yield from flow.flowing(step, self, where)
             case unknown:
                 assert_never(unknown)
+
+    def _await(self, target: Target, timeout_s: float) -> None:
+        end = monotonic() + min(timeout_s, self.act_s if self.act_s < _ACT_S else timeout_s)
+        while not self._is_shown(target):
+            if monotonic() > end:
+                raise PlaywrightTimeout("it never showed")
+            self.page.wait_for_timeout(_GLANCE_MS)
+
+    @contextlib.contextmanager
+    def patient(self, seconds: float) -> Iterator[None]:
+        """Within it, a target that is not there is waited for so long."""
+        before, self.act_s = self.act_s, seconds
+        self.context.set_default_timeout(seconds * 1000)
+        try:
+            yield
+        finally:
+            self.act_s = before
+            self.context.set_default_timeout(before * 1000)
 
     def _open(self, url: str) -> None:
         self.gathered = ()
         try:
-            if urlsplit(url)._replace(fragment="") == urlsplit(self.tab.url)._replace(fragment=""):
-                self.tab.goto("about:blank")  # else only the fragment changes, and what was open stays open
-            self.tab.goto(url, wait_until="load", timeout=30_000)
+            if urlsplit(url)._replace(fragment="") == urlsplit(self.page.url)._replace(fragment=""):
+                self.page.goto("about:blank")  # else only the fragment changes, and what was open stays open
+            self.page.goto(url, wait_until="load", timeout=30_000)
         except PlaywrightTimeout:
             raise
         except Error as error:
@@ -341,30 +419,32 @@ class _Session:
             return False
         return True
 
-    def _snap(self, name: str) -> Page:
+    def _snap(self, name: str, where: Literal["popup"] | None = None) -> Page:
+        surface = self._surface(() if where is None else (where,))
+        page = surface if isinstance(surface, Tab) else surface.page
         self._rest()
-        url = self._redact(guard.shown(self.tab.url))
-        frozen: str = self.tab.evaluate(_FREEZE, url)
+        url = self._redact(guard.shown(page.url))
+        frozen = places.freeze(page, _FREEZE, url, guard.shown)
         whole = gathered.written(frozen, self.gathered)
         clean = self._redact(whole)
         image = None
         if self.settings.images and clean == whole:  # a page that shows a secret is kept without its image
-            image = self._image(frozen)
+            image = self._image(page, frozen)
         return Page(name=name, url=url, frozen=clean.encode(), image=image)
 
     def _download(self, step: Download) -> Iterator[Sighting]:
         target = self._locate(step.on)
         found = self.inbox.download(
-            self.tab, lambda: self._click(target, _named(step.on), double=False, stays=True), step.timeout_s
+            self.page, lambda: self._click(target, _named(step.on), double=False, stays=True), step.timeout_s
         )
-        url = self._redact(guard.shown(self.tab.url))
+        url = self._redact(guard.shown(self.page.url))
         yield self._file(step.name, " ".join(step.media), found)
         yield Page(name=step.name, url=url, frozen=files.page(found.body, fetched.wanted(step), url), image=None)
 
     def _receive(self, step: Receive) -> Iterator[Sighting]:
         with self.inbox.listening(step) as heard:
             yield from self._steps(step.steps, f"receive {step.name}")
-            answers = heard.wait(self.tab)
+            answers = heard.wait(self.page)
         for found in answers:
             yield self._file(step.name, "json", found)
             url = self._redact(found.url)
@@ -377,49 +457,61 @@ class _Session:
             raise PageError("SA2272", N_("{url} sent a secret back: its bytes are not kept"), url=url)
         return File(name=name, url=url, media=media, body=found.body, file_name=file_name)
 
-    def _image(self, frozen: str) -> bytes:
+    def _image(self, page: Tab, frozen: str) -> bytes:
         """JPEG of the whole page, fields with passwords covered."""
         if "frozen-masked=" in frozen or not self.logged_in:
-            fields = [self.tab.locator("input[type=password]"), *self.typed.values()]
-            return self.tab.screenshot(type="jpeg", quality=60, full_page=True, mask=fields)
-        if self.tab not in self.cdps:
-            self.cdps[self.tab] = self.context.new_cdp_session(self.tab)
+            fields = [page.locator("input[type=password]"), *self.typed.values()]
+            return page.screenshot(type="jpeg", quality=60, full_page=True, mask=fields)
+        if page not in self.cdps:
+            self.cdps[page] = self.context.new_cdp_session(page)
         width, height = _SIZE.search(frozen)[1].split()  # type: ignore[index] # freeze.js writes it on every page
         larger = int(width) > self.settings.width or int(height) > self.settings.height
         # Beyond the viewport the browser lays the page out once more, which takes as long as the image itself.
         wanted = {"format": "jpeg", "quality": 60, "captureBeyondViewport": larger}
         try:
-            return base64.b64decode(self.cdps[self.tab].send("Page.captureScreenshot", wanted)["data"])
+            return base64.b64decode(self.cdps[page].send("Page.captureScreenshot", wanted)["data"])
         except Error:  # now and then a busy browser says it is "unable to capture"; the slower way tries again itself
-            return self.tab.screenshot(type="jpeg", quality=60, full_page=True)
+            return page.screenshot(type="jpeg", quality=60, full_page=True)
 
     # --- small things -----------------------------------------------------------------------------------------------
 
     def _rest(self) -> None:
-        """Wait until the page has come to rest; a page that navigates meanwhile is waited for again."""
-        for _ in range(5):
+        """Wait until the page, its frames and windows have come to rest; one that navigates is waited for again."""
+        end = monotonic() + _REST_S
+        troubles = 0
+        while monotonic() < end:
+            pages = self.windows.all_of(self.page)
+            frames = [frame for page in pages for frame in page.frames]
             try:
-                quiet = self.tab.evaluate(
-                    "([q, l]) => window.__agent ? window.__agent.settle(q, l) : true",
-                    [self.recipe.quiet_ms, _REST_S * 1000],
-                )
+                quiet = all(self._is_quiet(frame) for frame in frames)
             except PlaywrightTimeout:
                 raise
             except Error as error:
-                if "navigation" not in error.message and "context" not in error.message:
+                troubles += 1
+                if troubles > _TROUBLES or not any(word in error.message for word in _PASSING):
                     raise
-                self.tab.wait_for_load_state("load")
+                self.page.wait_for_load_state("load")
                 continue
-            if quiet:
+            if not quiet:
+                break
+            if any(page in pages for page in self.moving.values()):
+                self.page.wait_for_timeout(_GLANCE_MS)
+            elif len(frames) == 1 or frames == [f for page in self.windows.all_of(self.page) for f in page.frames]:
                 return
-            break
         raise PageError(
             "SA2211",
             N_("the page {url} did not come to rest within {seconds} s"),
             hint=N_("it keeps changing or asking; lower `quiet_ms` in the recipe"),
-            url=guard.shown(self.tab.url),
+            url=guard.shown(self.page.url),
             seconds=_REST_S,
         )
+
+    def _is_quiet(self, frame: Frame) -> bool:
+        quiet: bool = frame.evaluate(
+            "([q, l, p]) => window.__agent ? window.__agent.settle(q, l, p) : true",
+            [self.recipe.quiet_ms, _REST_S * 1000, self.recipe.settle],
+        )
+        return quiet
 
     def _number(self, count: Count | None) -> int | None:
         if count is None:
@@ -428,16 +520,86 @@ class _Session:
         found: int | None = self.tab.evaluate("place => window.__agent.number(...place)", place)
         return found
 
+    # --- what flow.py asks ------------------------------------------------------------------------------------------
+
+    def steps(self, steps: tuple[Step, ...], where: str) -> Iterator[Sighting]:
+        return self._steps(steps, where)
+
+    def rest(self) -> None:
+        self._rest()
+
+    def is_shown(self, target: Target) -> bool:
+        return self._is_shown(target)
+
+    def locate(self, target: Target) -> Locator:
+        return self._locate(target)
+
+    def fill_in(self, text: str) -> str:
+        return self._fill_in(text)
+
+    # --- where ------------------------------------------------------------------------------------------------------
+
+    @property
+    def tab(self) -> Tab:
+        """The page that steps are about: within `inside`, the frame found anew, which can all that is asked of it."""
+        return cast("Tab", self._surface(()))
+
+    @tab.setter
+    def tab(self, page: Tab | Frame) -> None:
+        self.page = page.page if isinstance(page, Frame) else page
+
+    def _surface(self, where: tuple[Part, ...]) -> places.Surface:
+        """Where the chain leads, waited for.
+
+        Raises:
+            places.Missing: it leads nowhere, or to several places.
+        """
+        whole = (*(self.inside if self.page is self.home else ()), *where)
+        end = monotonic() + self.act_s
+        while True:
+            try:
+                return places.resolve(self.page, whole, self.windows)
+            except places.Missing:
+                if monotonic() > end:
+                    raise
+            self.page.wait_for_timeout(_GLANCE_MS)
+
+    def _inside(self, into: tuple[Part, ...], steps: tuple[Step, ...], where: str) -> Iterator[Sighting]:
+        before, self.inside = self.inside, (*self.inside, *into)
+        try:
+            yield from self._steps(steps, f"{where}, inside")
+        finally:
+            self.inside = before
+
     def _locate(self, target: Target) -> Locator:
-        match target:
-            case Target(label=str(label)):
-                return self.tab.get_by_label(label, exact=True)
-            case Target(role=str(role), name=str(name)):
-                return self.tab.get_by_role(role, name=name, exact=True)  # type: ignore[arg-type] # checked by Playwright
-            case Target(text=str(text)):
-                return self.tab.get_by_text(text, exact=True)
-            case _:
-                return self.tab.locator(f"css={target.css}")
+        if target.any_of:
+            return self._first_shown(target.any_of)
+        return _within(self._surface(chain(target.in_)), target)
+
+    def _first_shown(self, targets: tuple[Target, ...]) -> Locator:
+        """Of alternatives the first that shows, waited for; the last one if none ever does."""
+        end = monotonic() + self.act_s
+        while monotonic() < end:
+            for target in targets:
+                if self._is_shown(target):
+                    return self._locate(target)
+            self.page.wait_for_timeout(_GLANCE_MS)
+        return self._locate(targets[-1])
+
+    def _is_shown(self, target: Target) -> bool:
+        """Whether it shows now; in a place that is not there nothing does."""
+        if target.any_of:
+            return any(map(self._is_shown, target.any_of))
+        where = (*(self.inside if self.page is self.home else ()), *chain(target.in_))
+        try:
+            found = _within(places.resolve(self.page, where, self.windows), target)
+            return found.filter(visible=True).count() > 0
+        except places.Missing:
+            return False
+        except Error as error:
+            if any(word in error.message for word in _PASSING):
+                return False
+            raise
 
     def _named(self, target: Target) -> str:
         return _named(target)
@@ -453,13 +615,18 @@ class _Session:
 
     def _evidence(self) -> Page | None:
         """The page as it is now, for the log; None if even that fails."""
+        inside, self.inside = self.inside, ()
         try:
             return self._snap("trouble")
         except (AgentError, Error):
             return None
+        finally:
+            self.inside = inside
 
     def _not_ready(self, step: Step, where: str, error: PlaywrightTimeout) -> PageError:
-        target = next((t for t in (getattr(step, n, None) for n in ("on", "into", "until", "button")) if t), None)
+        target = next(
+            (t for t in (getattr(step, n, None) for n in ("on", "into", "until", "button", "options_of")) if t), None
+        )
         return PageError(
             "SA2202",
             N_("{where} ({step}): {target} is not on the page {url}"),
@@ -467,7 +634,7 @@ class _Session:
             where=where,
             step=step.do,
             target=_named(target) if isinstance(target, Target) else self._redact(error.message.splitlines()[0][:200]),
-            url=guard.shown(self.tab.url),
+            url=guard.shown(self.page.url),
         )
 
     def _told(self, error: AgentError | Error, where: str) -> AgentError:
@@ -492,8 +659,37 @@ class _Session:
         )
 
 
-def _named(target: Target) -> str:
+def _within(surface: places.Surface, target: Target) -> Locator:
     match target:
+        case Target(label=str(label)):
+            return surface.get_by_label(label, exact=True)
+        case Target(role=str(role), name=str(name)):
+            return surface.get_by_role(role, name=name, exact=True)  # type: ignore[arg-type] # checked by Playwright
+        case Target(text=str(text)):
+            return surface.get_by_text(text, exact=True)
+        case Target(id=str(id)):
+            return surface.locator(f'css=[id="{_quoted(id)}"]')
+        case _:
+            return surface.locator(f"css={target.css}")
+
+
+def _quoted(text: str) -> str:
+    """`text` within quotation marks of CSS."""
+    return "".join(f"\\{ord(c):x} " if c in '"\\\n\r\f' else c for c in text)
+
+
+def _named(target: Target) -> str:
+    told = _told_target(target)
+    where = " > ".join(p if isinstance(p, str) else f"frame {p.frame}" for p in chain(target.in_))
+    return f"{where} > {told}" if where else told
+
+
+def _told_target(target: Target) -> str:
+    match target:
+        case Target(any_of=(_, *_)):
+            return " / ".join(map(_named, target.any_of))
+        case Target(id=str(id)):
+            return f"id {id}"
         case Target(label=str(label)):
             return f"label {label}"
         case Target(role=str(role)):

@@ -1,8 +1,12 @@
 // The page as XHTML text, in one call: markup with the values of its form fields, frames and open shadow roots inlined,
 // visibility, and the box of every element that bears text. Scripts, styles, handlers and passwords do not come along.
 // Boxes are `x y width height` in CSS pixels of the whole page. Reads only; nothing in the page is changed.
-// `url` is the page's address as it may be logged.
-(url) => {
+// Given the page's address as it may be logged, the answer is the text; a frame of another origin is marked unread.
+// Given `{url}`, or `{frame}` for such a frame of its own, the answer is `{text, parts}`: the unread frames, to be frozen
+// by themselves and put into their places.
+(given) => {
+  const whole = typeof given === "string";
+  const parts = [];
   const out = [];
   const DROP = new Set(["script", "style", "link", "meta", "noscript", "template", "base", "object", "embed", "param"]);
   const EMPTY = new Set(["svg", "canvas", "video", "audio", "math"]);
@@ -75,12 +79,40 @@
     attribute("frozen-box", `${x} ${y} ${Math.round(box.width)} ${Math.round(box.height)}`);
   };
 
-  const children = (parent, frame) => {
+  // settle.js, where it runs, remembers closed shadow roots as they are made, and knows the topmost dialog.
+  const agent = (element) => (element.ownerDocument.defaultView || {}).__agent || {};
+  const shadow = (element) => element.shadowRoot || (agent(element).closed ? agent(element).closed(element) : null);
+
+  const children = (parent, frame, root) => {
+    let taken = null;
+    if (root) taken = new Set(Array.from(root.querySelectorAll("slot")).flatMap((slot) => slot.assignedNodes()));
     for (let child = parent.firstChild; child; child = child.nextSibling) {
       // Text of a shadow host that no slot takes is not on the page.
-      if (child.nodeType === 3) { if (!parent.shadowRoot || child.assignedSlot) out.push(escape(child.data)); }
+      if (child.nodeType === 3) { if (!taken || taken.has(child)) out.push(escape(child.data)); }
       else if (child.nodeType === 1) walk(child, frame);
     }
+  };
+
+  // A shadow root that came closed with the markup cannot be reached. It shows in that the element's own text is not
+  // on the page although the element is, or that an element of the page's own making is on it with nothing in it.
+  const HOSTS = /^(article|aside|blockquote|div|footer|h[1-6]|header|main|nav|p|section|span)$|-/;
+  const sealed = (element, tag) => {
+    if (!HOSTS.test(tag) || !element.getClientRects().length || !seen(element, true)) return false;
+    if (!element.firstChild) return tag.includes("-") && element.getBoundingClientRect().height > 0;
+    for (let child = element.firstChild; child; child = child.nextSibling) {
+      if (child.nodeType !== 3 || !/\S/.test(child.data)) continue;
+      const range = document.createRange();
+      range.selectNodeContents(child);
+      return range.getClientRects().length === 0;
+    }
+    return false;
+  };
+
+  const tops = new Map();
+  const marks = (element) => {
+    const page = element.ownerDocument;
+    if (!tops.has(page)) tops.set(page, agent(element).tops ? agent(element).tops() : []);
+    for (const [kind, found] of tops.get(page)) if (found.includes(element)) attribute("frozen-top", kind);
   };
 
   const inner = (element, frame) => {
@@ -88,21 +120,28 @@
     let page = null;
     try { page = element.contentDocument; } catch (error) { page = null; }
     const name = element.name || element.id || element.getAttribute("src") || "";
-    out.push("<frozen-frame");
-    attribute("frozen-path", frame.path + "/" + name);
-    if (!page || !page.documentElement) {
-      attribute("frozen-unread", "1");
-      out.push("/>");
-      return;
-    }
-    out.push(">");
-    const view = page.defaultView;
-    walk(page.documentElement, {
+    const place = {
       x: frame.x + box.left + element.clientLeft,
       y: frame.y + box.top + element.clientTop,
       path: frame.path + "/" + name,
-      shown: frame.shown && element.checkVisibility({ visibilityProperty: true }) && box.width > 0 && view !== null,
-    });
+      shown: frame.shown && element.checkVisibility({ visibilityProperty: true }) && box.width > 0 && box.height > 0,
+    };
+    out.push("<frozen-frame");
+    attribute("frozen-path", place.path);
+    attribute("frozen-name", element.name || "");
+    attribute("frozen-id", element.id || "");
+    if (!place.shown) attribute("frozen-hidden", "1");
+    if (!page || !page.documentElement || !page.defaultView) {
+      // What stands for the part is replaced by it; no page can write it, as what begins with `frozen-` is dropped.
+      attribute("frozen-unread", "1");
+      if (!whole) attribute("frozen-part", String(parts.length));
+      parts.push({ element, place });
+      out.push("/>");
+      return;
+    }
+    attribute("frozen-address", page.location.pathname.split(";")[0]);
+    out.push(">");
+    walk(page.documentElement, place);
     out.push("</frozen-frame>");
   };
 
@@ -114,6 +153,7 @@
     out.push("<", name);
     attributes(element, tag);
     place(element, tag, frame);
+    marks(element);
     if (EMPTY.has(tag) || tag === "input" || tag === "img" || tag === "br" || tag === "hr") {
       out.push("/>");
       return;
@@ -121,22 +161,27 @@
     out.push(">");
     if (tag === "textarea") out.push(escape(element.value));
     else {
-      if (element.shadowRoot) {
+      const root = shadow(element);
+      if (root) {
         out.push("<frozen-shadow>");
-        children(element.shadowRoot, frame);
+        children(root, frame, null);
         out.push("</frozen-shadow>");
-      }
-      children(element, frame);
+      } else if (frame.shown && sealed(element, tag)) out.push('<frozen-shadow frozen-unread="1"/>');
+      children(element, frame, root);
     }
     out.push("</", name, ">");
   }
 
   const root = document.documentElement;
+  if (!whole && given.frame) {
+    walk(root, given.frame);
+    return { text: out.join(""), parts };
+  }
   out.push('<html xmlns="http://www.w3.org/1999/xhtml"');
-  attribute("frozen-url", url);
+  attribute("frozen-url", whole ? given : given.url);
   attribute("frozen-size", `${Math.max(root.scrollWidth, innerWidth)} ${Math.max(root.scrollHeight, innerHeight)}`);
   out.push("><head><title>", escape(document.title), "</title></head>");
   if (document.body) walk(document.body, { x: scrollX, y: scrollY, path: "", shown: true });
   out.push("</html>");
-  return out.join("");
+  return whole ? out.join("") : { text: out.join(""), parts };
 }

@@ -25,26 +25,127 @@
 
   let rested = -1;  // `last` as it was when the page was seen at rest: unless it changes, the page still is
 
+  // What frameworks know of themselves: true while they are busy. A page without the framework is never busy by it.
+  const marked = (css) => Array.from(document.querySelectorAll(css)).some(shown);
+  const PROFILES = {
+    ui5() {
+      const ui = window.sap && window.sap.ui;
+      if (!ui) return false;
+      const core = ui.getCore ? ui.getCore() : null;
+      const dirty = core && core.getUIDirty ? core.getUIDirty() : false;
+      return dirty || marked(".sapUiLocalBusyIndicator,.sapUiBusy,#sapUiBusyIndicator,.sapMBusyDialog");
+    },
+    adf() {
+      const page = window.AdfPage && window.AdfPage.PAGE;
+      if (!page) return false;
+      return !page.isSynchronizedWithServer();
+    },
+    odoo: () => marked(".o_loading,.o_loading_indicator,.o_blockUI,.blockUI"),
+    frappe() {
+      const frappe = window.frappe;
+      if (!frappe) return false;
+      const asked = frappe.request && frappe.request.ajax_count > 0;
+      const frozen = frappe.dom && frappe.dom.freeze_count > 0;
+      return Boolean(asked || frozen) || marked("#freeze,.list-loading,.skeleton");
+    },
+    sao() {
+      const common = window.Sao && window.Sao.common;
+      return Boolean(common && common.processing && common.processing.queries > 0) || marked("#processing");
+    },
+  };
+  const busyBy = (profile) => {
+    if (!profile) return false;
+    try { return PROFILES[profile](); } catch (error) { return true; } // half loaded
+  };
+
+  // A closed shadow root is known to who makes it alone; remembered here, it can be read like an open one.
+  const closed = new WeakMap();
+  const attachShadow = Element.prototype.attachShadow;
+  Element.prototype.attachShadow = function (...args) {
+    const root = attachShadow.apply(this, args);
+    if (root.mode === "closed") closed.set(this, root);
+    return root;
+  };
+
   const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const shown = (element) => element.getClientRects().length > 0 && element.checkVisibility({ visibilityProperty: true });
 
+  // Where dialogs and the contents of tabs are; every other library marks its own by ARIA.
+  const PLACES = {
+    dialog: "dialog[open],[role=dialog],[role=alertdialog],[aria-modal=true],.layui-layer-page,.layui-layer-iframe," +
+      ".layui-layer-dialog,.panel.window",
+    tab: "[role=tabpanel],.tab-pane,.layui-tab-item,.tabs-panels>.panel",
+  };
+  const above = (node) => node.assignedSlot || node.parentNode || node.host || null;
+  const holds = (outer, node) => {
+    for (let at = node; at; at = above(at)) if (at === outer) return true;
+    return false;
+  };
+  const hit = (x, y) => {
+    let found = document.elementFromPoint(x, y);
+    while (found && found.shadowRoot) {
+      const deeper = found.shadowRoot.elementFromPoint(x, y);
+      if (!deeper || deeper === found) break;
+      found = deeper;
+    }
+    return found;
+  };
+  // What lies at nine points of an element, of which some may be out of sight.
+  const points = (element) => {
+    const box = element.getBoundingClientRect();
+    const at = [0.1, 0.5, 0.9];
+    return at.flatMap((x) => at.map((y) => hit(box.left + box.width * x, box.top + box.height * y))).filter(Boolean);
+  };
+  const everywhere = (css, root, found) => {
+    for (const element of root.querySelectorAll("*")) {
+      if (element.matches(css)) found.push(element);
+      const inner = element.shadowRoot || closed.get(element);
+      if (inner) everywhere(css, inner, found);
+    }
+    return found;
+  };
+  // Of dialogs those that no other one covers or is opened in; of tabs the outermost that show.
+  const top = (elements, kind) => {
+    const here = elements.filter((e) => shown(e) && e.getBoundingClientRect().height > 0);
+    if (kind === "tab") return here.filter((e) => !here.some((o) => o !== e && holds(o, e)));
+    const innermost = here.filter((e) => !here.some((o) => o !== e && holds(e, o)));
+    return innermost.filter((e) => {
+      const seen = points(e);
+      return !innermost.some((o) => o !== e && seen.some((found) => holds(o, found)));
+    });
+  };
+
   window.__agent = Object.freeze({
-    // True once nothing has been under way and nothing has changed for `quiet` ms; false after `limit` ms.
-    async settle(quiet, limit) {
+    closed: (element) => closed.get(element) || null,
+    places: PLACES,
+    // Which of `elements`, all of one kind of place, are meant: their indices.
+    top: (elements, kind) => top(elements, kind).map((e) => elements.indexOf(e)),
+    // For the frozen page: [kind, elements], nested tabs too.
+    tops() {
+      return Object.entries(PLACES).map(([kind, css]) => {
+        const found = everywhere(css, document, []);
+        return [kind, kind === "tab" ? found.filter(shown) : top(found, kind)];
+      });
+    },
+    // True once nothing has been under way and nothing has changed for `quiet` ms, and the framework named by `profile`
+    // says that it is done, too; false after `limit` ms.
+    async settle(quiet, limit, profile) {
       const start = performance.now();
       for (;;) {
         const now = performance.now();
         const idle = document.readyState === "complete" && busy <= 0;
-        if (idle && rested === last) return true;
-        if (idle && now - last >= quiet) {
-          await new Promise((resolve) => requestAnimationFrame(() => resolve()));
+        if (idle && busyBy(profile)) touch();
+        else if (idle && rested === last) return true;
+        else if (idle && now - last >= quiet) {
+          // A frame that is not shown draws nothing.
+          await new Promise((resolve) => { requestAnimationFrame(() => resolve()); setTimeout(resolve, 50); });
           if (busy <= 0 && performance.now() - last >= quiet) {
             rested = last;
             return true;
           }
         }
         if (now - start > limit) return false;
-        await rest(idle ? Math.max(4, quiet - (now - last)) : 8);
+        await rest(idle ? Math.min(Math.max(4, quiet - (now - last)), 50) : 8);
       }
     },
     // The number the page states in the first shown match of `css`, or null.

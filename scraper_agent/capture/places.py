@@ -1,0 +1,192 @@
+"""Where on the living page a target is looked for: through frames, popups, the topmost dialog, the tab that shows.
+
+Nothing is kept: a frame that a click has replaced is another one, so every step finds its places again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, assert_never
+from urllib.parse import urlsplit
+
+from playwright.sync_api import ElementHandle, Error, Frame, Locator
+from playwright.sync_api import Page as Tab
+
+from scraper_agent.capture import guard
+from scraper_agent.errors import PageError
+from scraper_agent.messages import N_
+from scraper_agent.recipe import InFrame, Part
+from scraper_agent.relations import is_frame
+
+Surface: TypeAlias = Tab | Frame | Locator
+"""What an element is looked for in."""
+
+_FRAME = """e => [e.name || '', e.id || '', e.checkVisibility({visibilityProperty: true})
+  && e.getBoundingClientRect().width > 0 && e.getBoundingClientRect().height > 0]"""
+_CSS = "kind => window.__agent ? window.__agent.places[kind] : '[role=none-yet]'"
+_TOP = "(elements, kind) => elements.length ? window.__agent.top(elements, kind) : []"
+_PART = re.compile(r' frozen-unread="1" frozen-part="(\d{1,6})"/>')
+_DEEPEST = 12
+"""Frames in frames: a page deeper than this is not read."""
+
+
+class Missing(PageError):
+    """The place is not there, or not once; it may come to be while the page loads."""
+
+
+@dataclass  # without slots: Playwright keeps its wrappers of our handlers on the object
+class Windows:
+    """The windows that pages opened, by the page that did."""
+
+    opened: dict[Tab, list[Tab]] = field(default_factory=dict)
+
+    def watch(self, page: Tab) -> None:
+        page.on("popup", lambda popup: self.opened.setdefault(page, []).append(popup))
+
+    def of(self, page: Tab) -> list[Tab]:
+        """Those that are open, oldest first."""
+        return [p for p in self.opened.get(page, ()) if not p.is_closed()]
+
+    def all_of(self, page: Tab) -> list[Tab]:
+        """The page, its windows, and theirs."""
+        return [page, *(inner for popup in self.of(page) for inner in self.all_of(popup))]
+
+
+def resolve(start: Surface, chain: tuple[Part, ...], windows: Windows) -> Surface:
+    """Where the chain leads from `start`, as things are now; waits for nothing.
+
+    Raises:
+        Missing: a place of the chain does not show, or several do.
+    """
+    here = start
+    for part in chain:
+        match part:
+            case InFrame(frame=wanted):
+                here = _only(_frames(here, wanted), f"frame {wanted}")
+            case "popup":
+                page = _page(here)
+                popups = windows.of(page)
+                if not popups:
+                    raise _missing("popup", "-")
+                here = popups[-1]
+            case "dialog" | "tab":
+                here = _top(here, part)
+            case unknown:
+                assert_never(unknown)
+    return here
+
+
+def address(url: str) -> str:
+    """What the pattern of a frame is compared with: no query and no `;jsessionid`, which may be secret."""
+    return urlsplit(url).path.split(";")[0]
+
+
+def _frames(here: Surface, wanted: str) -> list[tuple[str, Frame]]:
+    """Every such frame that shows, with its path: at any depth, but not within one that is such itself."""
+    return [
+        (path, frame)
+        for path, name, id, frame in _shown_frames(here, "", 0)
+        if is_frame(wanted, name, id, address(frame.url))
+    ]
+
+
+def _shown_frames(here: Surface, path: str, depth: int) -> Iterator[tuple[str, str, str, Frame]]:
+    for element, frame in _children(here):
+        try:
+            name, id, shown = element.evaluate(_FRAME)
+        except Error:
+            continue  # replaced meanwhile
+        if shown and depth < _DEEPEST:
+            here_path = f"{path}/{name or id}"
+            yield here_path, name, id, frame
+            yield from _shown_frames(frame, here_path, depth + 1)
+
+
+def _children(here: Surface) -> Iterator[tuple[ElementHandle, Frame]]:
+    if isinstance(here, Locator):
+        for element in here.locator("iframe, frame").element_handles():
+            if (frame := element.content_frame()) is not None:
+                yield element, frame
+        return
+    outer = here if isinstance(here, Frame) else here.main_frame
+    for frame in outer.child_frames:
+        try:
+            yield frame.frame_element(), frame
+        except Error:
+            continue  # replaced meanwhile
+
+
+def _top(here: Surface, kind: Literal["dialog", "tab"]) -> Locator:
+    css = here.evaluate(_CSS, kind) if not isinstance(here, Locator) else here.page.evaluate(_CSS, kind)
+    candidates = here.locator(css)
+    found: list[int] = candidates.evaluate_all(_TOP, kind)
+    if not found:
+        raise _missing(kind, "-")
+    if len(found) > 1:
+        seen = [" ".join(candidates.nth(n).inner_text().split())[:40] for n in found[:6]]
+        raise _missing(kind, "; ".join(map(repr, seen)))
+    return candidates.nth(found[0])
+
+
+def _page(here: Surface) -> Tab:
+    return here if isinstance(here, Tab) else here.page
+
+
+def _only(found: list[tuple[str, Frame]], target: str) -> Frame:
+    if len(found) == 1:
+        return found[0][1]
+    raise _missing(target, "; ".join(f"{path} {guard.shown(frame.url)[:80]}" for path, frame in found[:6]) or "-")
+
+
+def _missing(target: str, seen: str) -> Missing:
+    return Missing(
+        "SA2220",
+        N_("{target} does not show exactly once; seen: {seen}"),
+        hint=N_("correct `in` in the recipe; a frame goes by name or id, or by its address with `*`"),
+        target=target,
+        seen=seen,
+    )
+
+
+# --- freezing -------------------------------------------------------------------------------------------------------
+
+
+def freeze(page: Tab, script: str, url: str, shown: Callable[[str], str]) -> str:
+    """The whole page as text. Frames that the page itself may not look into are frozen by themselves.
+
+    `shown` makes an address fit for the log. A frame that cannot be read stays marked `frozen-unread`.
+    """
+    if len(page.frames) == 1:
+        text: str = page.evaluate(script, url)
+        return text
+    return _frozen(page.main_frame, script, {"url": url}, shown, 0)
+
+
+def _frozen(frame: Frame, script: str, given: dict[str, Any], shown: Callable[[str], str], depth: int) -> str:
+    answer = frame.evaluate_handle(script, given)
+    text: str = answer.get_property("text").json_value()
+    pieces: list[str] = []
+    end = 0
+    parts = answer.get_property("parts")
+    for match in _PART.finditer(text):
+        part = parts.get_property(match[1])
+        element = part.get_property("element").as_element()
+        place = part.get_property("place").json_value()
+        inner = None if element is None or depth >= _DEEPEST else element.content_frame()
+        pieces.append(text[end : match.start()])
+        pieces.append(_part(inner, script, place, shown, depth))
+        end = match.end()
+    answer.dispose()
+    return "".join((*pieces, text[end:]))
+
+
+def _part(frame: Frame | None, script: str, place: dict[str, Any], shown: Callable[[str], str], depth: int) -> str:
+    if frame is None or frame.url.startswith("chrome-error:"):
+        return ' frozen-unread="1"/>'
+    try:
+        path = address(shown(frame.url)).replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+        return f' frozen-address="{path}">{_frozen(frame, script, {"frame": place}, shown, depth + 1)}</frozen-frame>'
+    except Error:  # it went away, or will not answer
+        return ' frozen-unread="1"/>'
