@@ -19,11 +19,25 @@ def test_an_image_that_the_browser_first_refuses_is_taken_another_way() -> None:
         context = chromium.new_context(viewport={"width": settings.width, "height": settings.height})
         session = browser._Session(settings, RECIPE, {}, lambda name: name, context, logged_in=True)
         context.add_init_script(browser._SETTLE)
-        session.tab = context.new_page()
-        session.tab.goto(PAGE)
+        session.page = session.home = context.new_page()
+        session.page.goto(PAGE)
         quick = session._snap("page").image
-        session.cdps[session.tab].detach()  # it refuses whatever is asked of it
+        session.cdps[session.page].detach()  # it refuses whatever is asked of it
         slow = session._snap("page").image
         chromium.close()
     assert (quick or b"").startswith(JPEG)
     assert (slow or b"").startswith(JPEG)
+
+
+def test_what_is_being_faded_in_is_waited_for() -> None:
+    """A window that opens is invisible at first; frozen then, its fields would be hidden ones."""
+    with sync_playwright() as playwright:
+        chromium = discovery.launch(playwright, None, headless=True, tell=print)
+        page = chromium.new_page()
+        page.add_init_script(browser._SETTLE)
+        page.goto("data:text/html,<style>p{opacity:0;transition:opacity .4s}p.in{opacity:1}</style><p id=p>12.50")
+        page.evaluate("() => { document.body.offsetTop; document.getElementById('p').className = 'in'; }")
+        assert page.evaluate("() => window.__agent.settle(10, 5000, null)")
+        opacity = page.evaluate("() => getComputedStyle(document.getElementById('p')).opacity")
+        chromium.close()
+    assert opacity == "1"

@@ -58,6 +58,12 @@
     try { return PROFILES[profile](); } catch (error) { return true; } // half loaded
   };
 
+  // Whether something is being faded or slid in: it may still be invisible. What turns for ever is no such thing.
+  const moving = () => document.getAnimations().some((animation) => {
+    if (animation.playState !== "running" || !animation.effect) return false;
+    return animation.effect.getComputedTiming().endTime <= 2000;
+  });
+
   // A closed shadow root is known to who makes it alone; remembered here, it can be read like an open one.
   const closed = new WeakMap();
   const attachShadow = Element.prototype.attachShadow;
@@ -134,12 +140,12 @@
       for (;;) {
         const now = performance.now();
         const idle = document.readyState === "complete" && busy <= 0;
-        if (idle && busyBy(profile)) touch();
+        if (idle && (busyBy(profile) || moving())) touch();
         else if (idle && rested === last) return true;
         else if (idle && now - last >= quiet) {
           // A frame that is not shown draws nothing.
           await new Promise((resolve) => { requestAnimationFrame(() => resolve()); setTimeout(resolve, 50); });
-          if (busy <= 0 && performance.now() - last >= quiet) {
+          if (busy <= 0 && performance.now() - last >= quiet && !moving()) {
             rested = last;
             return true;
           }
