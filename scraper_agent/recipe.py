@@ -146,6 +146,15 @@ class Receive(Strict):
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 20
 
 
+class Keep(Strict):
+    """Run steps, and keep the PDF that shows or is downloaded meanwhile, for the document that follows."""
+
+    do: Literal["keep"]
+    name: str
+    steps: tuple[Step, ...]
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 30
+
+
 class ByLink(Strict):
     """Every row's link is collected from all pages of the list; then each address is opened."""
 
@@ -187,10 +196,10 @@ class List(Strict):
 
 
 Step = Annotated[
-    Open | Click | Fill | Select | Wait | Unfold | Snap | Download | Receive | List, Field(discriminator="do")
+    Open | Click | Fill | Select | Wait | Unfold | Snap | Download | Receive | Keep | List, Field(discriminator="do")
 ]
 
-for _model in (Receive, ByClick, ByWalk, List):
+for _model in (Receive, Keep, ByClick, ByWalk, List):
     _model.model_rebuild()
 
 

@@ -13,6 +13,7 @@ from scraper_agent.recipe import (
     Click,
     Download,
     Fill,
+    Keep,
     List,
     Open,
     Permit,
@@ -90,6 +91,9 @@ def _step(step: Step) -> Iterator[str]:  # noqa: C901 - one case for each kind
         case Download(on=on, name=name):
             told = {"target": _target(on), "name": name}
             yield render(N_("download a file by {target}, and read its table as `{name}`"), told)
+        case Keep(name=name):
+            yield render(N_("keep the PDF `{name}` that shows or comes while it does:"), {"name": name})
+            yield from _steps(step.steps)
         case Receive(path=path, name=name):
             yield render(
                 N_("keep the JSON of {path} as `{name}`, which the page receives when these are done:"),

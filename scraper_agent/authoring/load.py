@@ -20,6 +20,7 @@ from scraper_agent.recipe import (
     Click,
     Download,
     Fill,
+    Keep,
     Key,
     List,
     Open,
@@ -443,7 +444,7 @@ def _snaps(steps: tuple[Step, ...]) -> Iterator[Snap | Download | Receive]:
     for step in steps:
         if isinstance(step, Snap | Download | Receive):
             yield step
-        if isinstance(step, Receive):
+        if isinstance(step, Receive | Keep):
             yield from _snaps(step.steps)
         elif isinstance(step, List):
             yield from _snaps(step.page)
