@@ -128,7 +128,7 @@ MISTAKES = {
         "{do: snap, name: order}",
         "{name: order}",
         "order.yaml:26:5 SA1021 key `do` is missing here",
-        "its values: click, download, fill, list, open, receive, select, snap, unfold, wait",
+        "its values: click, download, fill, keep, list, open, receive, select, snap, unfold, wait",
     ),
     "a missing key": (
         "  - {do: snap, name: order}",
