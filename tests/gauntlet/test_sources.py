@@ -13,16 +13,18 @@ from pathlib import Path
 import pytest
 
 from scraper_agent import canonical, incremental
+from scraper_agent.app import App, load_recipe
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring.load import Loaded, load
 from scraper_agent.capture import files
-from scraper_agent.errors import PageError, SourceErrors
+from scraper_agent.errors import PageError, SourceErrors, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.values import Fault, Fetched, Reached, Refused, RunStarted
 from tests.gauntlet import workbooks
-from tests.gauntlet.erp import Answer, Ran, Site, run, site
+from tests.gauntlet.erp import NOW, Answer, Ran, Site, run, site
 from tests.gauntlet.workbooks import Value, formula
 
+ROOT = Path(__file__).parent.parent.parent
 HEADS = ("行号", "料号", "品名", "数量", "单价", "金额", "交货日期")
 TRUE = (
     ("1", "00123", "深沟球轴承 & <油封>", "30", "10.05", "301.5", "2026-03-01"),
@@ -622,6 +624,27 @@ def test_mark_of_another_company_is_not_taken(orders: Orders) -> None:
     assert reached(orders.run()) == ["2026-03-10"]
     other = orders.run(company="B")
     assert begun(other) == "2026-01-01"
+
+
+def test_run_option_since_goes_before_the_mark_and_full_before_both(orders: Orders) -> None:
+    ran = orders.run()
+    given = {"base": orders.erp.base, "company": "A", "from_date": "2026-01-01"}
+    folder = orders.folder
+    (folder / "config.yaml").write_text((ROOT / "config.example.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "policy.yaml").write_text((ROOT / "policy.example.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    app = App.load(folder / "config.yaml")
+    with SqliteArchive(ran.path, lambda: NOW, read_only=True) as archive:
+        assert app.since(archive, ran.loaded, given) == {**given, "from_date": "2026-03-07"}
+        assert app.since(archive, ran.loaded, given, "2026-02-01") == {**given, "from_date": "2026-02-01"}
+        assert app.since(archive, ran.loaded, given, full=True) == given
+        for since, full, code in (("1.2.2026", False, "SA1346"), ("2026-02-01", True, "SA1344")):
+            with pytest.raises(UsageError) as refused:
+                app.since(archive, ran.loaded, given, since, full=full)
+            assert refused.value.code == code
+        other = load_recipe("demo/order", folder)
+        with pytest.raises(UsageError) as refused:
+            app.since(archive, other, given, "2026-02-01")
+        assert refused.value.code == "SA1345"
 
 
 @pytest.mark.parametrize(
