@@ -81,6 +81,7 @@ class Reader:
     """Source -> key -> its rows."""
     beside: dict[str, Place] = field(default_factory=dict)
     """Other snaps of the record whose document comes next."""
+    attached: list[tuple[str, Digest]] = field(default_factory=list)
 
     def pages_beside(self) -> frozenset[str]:
         """The snaps that the document reads beside its own."""
@@ -99,6 +100,15 @@ class Reader:
             PageError: not a frozen page.
         """
         self.beside[page_name] = Place(page=FrozenPage(frozen, labels=self._labels), digest=digest)
+
+    def attach(self, name: str, file: Digest) -> None:
+        """Keep a file with the document that comes next: its text is not read."""
+        self.attached.append((name, file))
+
+    def forget(self) -> None:
+        """Steps broke off: what was laid beside belongs to a record that does not come any more."""
+        self.beside.clear()
+        self.attached.clear()
 
     def _document_reads(self) -> Iterator[Read]:
         rule = self.recipe.document
@@ -147,7 +157,7 @@ class Reader:
         try:
             return self._read(frozen, digest)
         finally:
-            self.beside.clear()
+            self.forget()
 
     def _read(self, frozen: bytes, digest: Digest) -> Reading:
         rule = self.recipe.document
@@ -171,7 +181,7 @@ class Reader:
             header=header,
             lines=tuple(lines),
             unread=tuple(notes.findings),
-            origins=tuple(notes.origins),
+            origins=(*notes.origins, *(_attachment(name, file) for name, file in self.attached)),
         )
 
     def _lines(self, rule: Lines, whole: Place, notes: _Notes) -> list[dict[str, Value]]:
@@ -535,6 +545,13 @@ class _Taken:
             value=value.isoformat() if isinstance(value, date) else str(value),
             box=(box.x, box.y, box.width, box.height) if box is not None else None,
         )
+
+
+def _attachment(name: str, file: Digest) -> Origin:
+    at = f"{file}#"
+    return Origin(
+        field=f"attachment {name}", page=None, frame=at, target=f"keep {name}", raw="", steps=(), value=file, box=None
+    )
 
 
 # --- from a reading to a document -----------------------------------------------------------------------------------

@@ -172,7 +172,10 @@ class Pipeline:
             case Page() as page:
                 self._page(run, page, reader, plan, found)
             case File() as file:
-                run.append(self._fetched(file))
+                fetched = self._fetched(file)
+                run.append(fetched)
+                if file.media == "pdf":
+                    reader.attach(file.name, fetched.body)
             case Refused() as refused:
                 found.refused += 1
                 run.append(refused)
@@ -180,6 +183,7 @@ class Pipeline:
                 found.complete &= completeness.of(read) is not Completeness.UNPROVED
                 run.append(read)
             case Trouble() as trouble:
+                reader.forget()
                 self._trouble(run, trouble, found)
             case unknown:
                 assert_never(unknown)

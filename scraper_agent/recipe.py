@@ -272,6 +272,15 @@ class Receive(Strict):
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 20
 
 
+class Keep(Strict):
+    """Run steps, and keep the PDF that shows or is downloaded meanwhile, for the document that follows."""
+
+    do: Literal["keep"]
+    name: str
+    steps: tuple[Step, ...]
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 30
+
+
 class ByLink(Strict):
     """Every row's link is collected from all pages of the list; then each address is opened."""
 
@@ -391,6 +400,7 @@ Step = Annotated[
     | Snap
     | Download
     | Receive
+    | Keep
     | List
     | Close
     | Inside
@@ -402,7 +412,7 @@ Step = Annotated[
     Field(discriminator="do"),
 ]
 
-for _model in (Receive, ByClick, ByWalk, List, Inside, When, ForEach, Optional, Retry):
+for _model in (Receive, Keep, ByClick, ByWalk, List, Inside, When, ForEach, Optional, Retry):
     _model.model_rebuild()
 
 
@@ -414,7 +424,7 @@ def blocks(step: Step) -> tuple[tuple[str | int, ...], ...]:
             return (("page",), *back, ("steps",))
         case When():
             return (("steps",), ("otherwise",))
-        case Inside() | ForEach() | Optional() | Retry() | Receive():
+        case Inside() | ForEach() | Optional() | Retry() | Receive() | Keep():
             return (("steps",),)
         case Open() | Click() | Fill() | Select() | Wait() | Unfold() | Snap() | Download() | Close() | Use():
             return ()

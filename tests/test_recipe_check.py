@@ -129,8 +129,8 @@ MISTAKES = {
         "{name: order}",
         "order.yaml:26:5 SA1021 key `do` is missing here",
         (
-            "its values: click, close, download, fill, for_each, inside, list, open, optional, receive, retry, select, snap, unfold, use,"
-            " wait, when"
+            "its values: click, close, download, fill, for_each, inside, keep, list, open, optional, receive, retry,"
+            " select, snap, unfold, use, wait, when"
         ),
     ),
     "a missing key": (

@@ -17,6 +17,7 @@ from scraper_agent.recipe import (
     Fill,
     ForEach,
     Inside,
+    Keep,
     List,
     Open,
     Optional,
@@ -108,6 +109,9 @@ def _step(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for ea
         case Download(on=on, name=name):
             told = {"target": _target(on), "name": name}
             yield render(N_("download a file by {target}, and read its table as `{name}`"), told)
+        case Keep(name=name):
+            yield render(N_("keep the PDF `{name}` that shows or comes while it does:"), {"name": name})
+            yield from _steps(step.steps)
         case Receive(path=path, name=name):
             yield render(
                 N_("keep the JSON of {path} as `{name}`, which the page receives when these are done:"),

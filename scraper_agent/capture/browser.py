@@ -42,6 +42,7 @@ from scraper_agent.recipe import (
     Fill,
     ForEach,
     Inside,
+    Keep,
     List,
     Login,
     Open,
@@ -196,7 +197,8 @@ class _Session:
             verdict = guard.Refusal(str(error))
         match verdict:
             case guard.Pass():
-                route.continue_()
+                if not self.inbox.held(route, request):
+                    route.continue_()
             case guard.Stub(body=body, reason=reason):
                 self._refused(request, reason)
                 route.fulfill(status=200, content_type="application/json", body=body)
@@ -307,6 +309,11 @@ class _Session:
                 yield from self._download(step)
             case Receive():
                 yield from self._receive(step)
+            case Keep():
+                with self.inbox.keeping():
+                    yield from self._steps(step.steps, f"keep {step.name}")
+                    printed = self.inbox.pdf(self.page, step.timeout_s)
+                yield self._file(step.name, "pdf", printed)
             case List():
                 yield from lists.ListReader(self).read(step)
             case Close():

@@ -6,6 +6,7 @@ every other download.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
 from collections.abc import Callable, Iterator
@@ -13,16 +14,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, Error, Response
+from playwright.sync_api import BrowserContext, Error, Request, Response, Route
 from playwright.sync_api import Download as Arrival
 from playwright.sync_api import Page as Tab
 
 from scraper_agent.capture import files, guard
 from scraper_agent.errors import PageError
 from scraper_agent.messages import N_
-from scraper_agent.recipe import Download, List, Receive, Recipe, Step
+from scraper_agent.recipe import Download, Keep, List, Receive, Recipe, Step
 
 _LOOK_MS = 50
+_PDF = b"%PDF-"
+_READ_BLOB = """async ([url, most]) => {
+  const blob = await (await fetch(url)).blob();
+  if (blob.size > most) return [blob.size, ""];
+  return [blob.size, await new Promise((done, failed) => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result.slice(reader.result.indexOf(",") + 1));
+    reader.onerror = () => failed(reader.error);
+    reader.readAsDataURL(blob);
+  })];
+}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +49,7 @@ class Bytes:
 def downloads(recipe: Recipe) -> bool:
     """Whether any step of the recipe declares a download: else the browser takes none at all."""
     steps = [*recipe.steps, *(step for source in recipe.sources.values() for step in source.steps)]
-    return any(isinstance(step, Download) for step in _flat(steps))
+    return any(isinstance(step, Download | Keep) for step in _flat(steps))
 
 
 def _flat(steps: list[Step] | tuple[Step, ...]) -> Iterator[Step]:
@@ -45,7 +57,7 @@ def _flat(steps: list[Step] | tuple[Step, ...]) -> Iterator[Step]:
         yield step
         if isinstance(step, List):
             yield from _flat(step.page)
-        if isinstance(step, List | Receive):
+        if isinstance(step, List | Receive | Keep):
             yield from _flat(step.steps)
 
 
@@ -144,6 +156,10 @@ class Inbox:
     arrival: Arrival | None = None
     found: Bytes | None = None
     failed: str = ""
+    printing: bool = False
+    """A step waits for a PDF that a page shows."""
+    before: frozenset[str] = frozenset()
+    """Addresses of blobs that were shown before that step."""
 
     def __post_init__(self) -> None:
         self.context.on("page", self._hear)
@@ -195,6 +211,97 @@ class Inbox:
             hint=N_("raise `timeout_s`, or correct `on`: does a click there start a download?"),
             seconds=timeout_s,
         )
+
+    # --- PDF --------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """While a step waits for a PDF; windows that were opened for it are closed afterwards."""
+        tabs = list(self.context.pages)
+        self.expected, self.arrival, self.found, self.failed = True, None, None, ""
+        self.printing, self.before = True, frozenset(self._blobs())
+        try:
+            yield
+        finally:
+            self.expected = self.printing = False
+            self._stop()
+            for tab in self.context.pages:
+                if tab not in tabs:
+                    tab.close()
+
+    def held(self, route: Route, request: Request) -> bool:
+        """Whether the request's answer was taken through here, because it may be the PDF that is waited for.
+
+        Chromium hands its viewer's own page to whoever asks for the body of a PDF, so the bytes are taken on their way
+        in: the page's request leaves once, as the page made it.
+        """
+        if not self.printing or request.resource_type != "document" or request.method != "GET":
+            return False
+        try:
+            answer = route.fetch(max_redirects=0)
+            body = answer.body()
+            if body.startswith(_PDF):
+                self._take(request.url, body)
+                route.fulfill(status=200, content_type="text/plain", body="")
+            else:
+                route.fulfill(response=answer)
+        except Error as error:
+            self.failed = self.failed or error.message.splitlines()[0]
+            with contextlib.suppress(Error):
+                route.abort()
+        return True
+
+    def pdf(self, tab: Tab, timeout_s: float) -> Bytes:
+        """The one PDF that came, whole.
+
+        Raises:
+            PageError: none came in time, several came, or it is no PDF, cut off or larger than 32 MB.
+        """
+        for _ in range(int(timeout_s * 1000 / _LOOK_MS)):
+            self._look_for_blobs(tab)
+            if self._ended():
+                break
+            tab.wait_for_timeout(_LOOK_MS)
+        found, failed = self._ended() or (None, "")
+        if found is None and not failed:
+            raise PageError(
+                "SA2276",
+                N_("no PDF had shown after {seconds} s"),
+                hint=N_("raise `timeout_s`, or correct the steps under `keep`"),
+                seconds=timeout_s,
+            )
+        if not failed and found is not None and (found.body[:5] != _PDF or b"%%EOF" not in found.body[-1024:]):
+            failed = f"{found.body[:20]!r} … {found.body[-20:]!r}"
+        if failed or found is None:
+            raise PageError("SA2277", N_("the PDF is not kept: {seen}"), seen=failed[:200])
+        return found
+
+    def _take(self, url: str, body: bytes) -> None:
+        if len(body) > files.MAX_BYTES:
+            self.failed = f"{len(body)} bytes"
+        elif self.found is not None and self.found.body != body:
+            self.failed = "two files came"
+        else:
+            self.found = Bytes(url=guard.shown(url)[:500], body=body)
+
+    def _blobs(self) -> list[str]:
+        return [f.url for tab in self.context.pages for f in tab.frames if f.url.startswith("blob:")]
+
+    def _look_for_blobs(self, tab: Tab) -> None:
+        """What a page made itself and shows: read where it was made, nothing leaves."""
+        for url in self._blobs():
+            if url in self.before or guard.origin(url.removeprefix("blob:")) not in self.origins:
+                continue
+            self.before |= {url}
+            try:
+                size, text = tab.evaluate(_READ_BLOB, [url, files.MAX_BYTES])
+            except Error as error:
+                self.failed = error.message.splitlines()[0]
+                return
+            if size > files.MAX_BYTES:
+                self.failed = f"{size} bytes"
+            elif (body := base64.b64decode(text)).startswith(_PDF):
+                self._take(url, body)
 
     def _ended(self) -> tuple[Bytes | None, str] | None:
         """The file, or why there is none; None while nothing has come."""

@@ -13,16 +13,18 @@ from pathlib import Path
 import pytest
 
 from scraper_agent import canonical, incremental
+from scraper_agent.app import App, load_recipe
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring.load import Loaded, load
 from scraper_agent.capture import files
-from scraper_agent.errors import PageError, SourceErrors
+from scraper_agent.errors import PageError, SourceErrors, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.values import Fault, Fetched, Reached, Refused, RunStarted
 from tests.gauntlet import workbooks
-from tests.gauntlet.erp import Answer, Ran, Site, run, site
+from tests.gauntlet.erp import NOW, Answer, Ran, Site, run, site
 from tests.gauntlet.workbooks import Value, formula
 
+ROOT = Path(__file__).parent.parent.parent
 HEADS = ("行号", "料号", "品名", "数量", "单价", "金额", "交货日期")
 TRUE = (
     ("1", "00123", "深沟球轴承 & <油封>", "30", "10.05", "301.5", "2026-03-01"),
@@ -344,6 +346,81 @@ def test_bad_json_is_refused_within_limits(name: str) -> None:
     assert refused.value.code == code, str(refused.value)
 
 
+# --- PDF ------------------------------------------------------------------------------------------------------------
+
+PRINT = ORDER.format(
+    body="""<button onclick="window.open('/print')">window</button>
+<button onclick="show('/print')">frame</button><button onclick="made().then(u => window.open(u))">blob window</button>
+<button onclick="made().then(show)">blob frame</button><a href=/print download=a.pdf>file</a><script>
+function show(url) {
+  const frame = document.createElement('iframe');
+  frame.src = url;
+  document.querySelector('main').append(frame);
+}
+async function made() {
+  const bytes = await (await fetch('/print')).arrayBuffer();
+  return URL.createObjectURL(new Blob([bytes], {type: 'application/pdf'}));
+}</script><table><tr><th>行号</th></tr><tbody><tr><td>1</td></tr></tbody></table>"""
+)
+
+
+def print_recipe(button: str, timeout_s: str = "10") -> str:
+    step = f"{{do: keep, name: print, timeout_s: {timeout_s}, steps: [{{do: click, on: {{text: {button}}}}}]}}"
+    recipe = RECIPE.format(step=step, rows="", values="{orderLineNumber: {column: 行号}}")
+    return recipe.replace("    page: lines\n", "")
+
+
+@pytest.mark.parametrize("button", ["window", "frame", "blob window", "blob frame", "file"])
+def test_print_preview_is_kept_with_the_document(erp: Site, tmp_path: Path, button: str) -> None:
+    data = workbooks.pdf("Order PO-1")
+    erp.put(order=PRINT)
+    erp.answers["/print"] = Answer(data, "application/pdf")
+    ran = run(tmp_path, print_recipe(button), {"base": erp.base})
+    assert ran.of(Fault) == []
+    (fetched,) = ran.of(Fetched)
+    assert (fetched.media, fetched.body, ran.blob(fetched.body)) == ("pdf", canonical.digest(data), data)
+    attached = [o for o in ran.origins() if o["field"] == "attachment print"]
+    assert [o["value"] for o in attached] == [fetched.body]
+    assert ran.read()[0] == HEADER
+    assert erp.asked.count("/print") == 1, "the page's request leaves once"
+
+
+@pytest.mark.parametrize(
+    ("body", "type", "code"),
+    [
+        (workbooks.pdf("x")[:-30], "application/pdf", "SA2277"),
+        (b"<html>Session expired</html>", "text/html", "SA2276"),
+    ],
+)
+def test_print_preview_that_is_no_whole_pdf_is_refused(
+    erp: Site, tmp_path: Path, body: bytes, type: str, code: str
+) -> None:
+    erp.put(order=PRINT)
+    erp.answers["/print"] = Answer(body, type)
+    ran = run(tmp_path, print_recipe("window", "1"), {"base": erp.base})
+    assert [f.code for f in ran.of(Fault)] == [code]
+    assert ran.drafts == []
+
+
+def test_attachment_of_a_record_that_broke_off_is_not_the_next_ones(erp: Site, tmp_path: Path) -> None:
+    rows = "".join(f"<li><a href=/order/{n}>{n}</a></li>" for n in (1, 2))
+    erp.put(order=f"<ul>{rows}</ul>")
+    for n in (1, 2):
+        ready = "<p class=ready>ok</p>" if n == 2 else ""
+        erp.answers[f"/order/{n}"] = Answer((PRINT + ready).replace("'/print'", f"'/print/{n}'").encode())
+        erp.answers[f"/print/{n}"] = Answer(workbooks.pdf(f"Order {n}"), "application/pdf")
+    keep = "{do: keep, name: print, steps: [{do: click, on: {text: window}}]}"
+    wait = "{do: wait, until: {css: .ready}, timeout_s: 0.3}"
+    steps = f"[{keep}, {wait}, {{do: snap, name: order}}]"
+    read = f"{{do: list, name: orders, rows: li, open: {{how: link, target: a}}, steps: {steps}}}"
+    recipe = RECIPE.format(step=read, rows="", values="{orderLineNumber: {column: 行号}}")
+    recipe = recipe.replace("    page: lines\n", "").replace("  - {do: snap, name: order}\n", "")
+    ran = run(tmp_path, recipe.replace("'/(order)$'", "'/(order/2)$'"), {"base": erp.base})
+    assert [f.code for f in ran.of(Fault)] == ["SA2202"]
+    attached = [o["value"] for o in ran.origins() if o["field"] == "attachment print"]
+    assert attached == [canonical.digest(workbooks.pdf("Order 2"))]
+
+
 # --- twins ----------------------------------------------------------------------------------------------------------
 
 TWIN = """  twin:
@@ -547,6 +624,27 @@ def test_mark_of_another_company_is_not_taken(orders: Orders) -> None:
     assert reached(orders.run()) == ["2026-03-10"]
     other = orders.run(company="B")
     assert begun(other) == "2026-01-01"
+
+
+def test_run_option_since_goes_before_the_mark_and_full_before_both(orders: Orders) -> None:
+    ran = orders.run()
+    given = {"base": orders.erp.base, "company": "A", "from_date": "2026-01-01"}
+    folder = orders.folder
+    (folder / "config.yaml").write_text((ROOT / "config.example.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "policy.yaml").write_text((ROOT / "policy.example.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    app = App.load(folder / "config.yaml")
+    with SqliteArchive(ran.path, lambda: NOW, read_only=True) as archive:
+        assert app.since(archive, ran.loaded, given) == {**given, "from_date": "2026-03-07"}
+        assert app.since(archive, ran.loaded, given, "2026-02-01") == {**given, "from_date": "2026-02-01"}
+        assert app.since(archive, ran.loaded, given, full=True) == given
+        for since, full, code in (("1.2.2026", False, "SA1346"), ("2026-02-01", True, "SA1344")):
+            with pytest.raises(UsageError) as refused:
+                app.since(archive, ran.loaded, given, since, full=full)
+            assert refused.value.code == code
+        other = load_recipe("demo/order", folder)
+        with pytest.raises(UsageError) as refused:
+            app.since(archive, other, given, "2026-02-01")
+        assert refused.value.code == "SA1345"
 
 
 @pytest.mark.parametrize(
