@@ -39,6 +39,12 @@ def explain(loaded: Loaded) -> Iterator[str]:
             "erp": recipe.erp,
         },
     )
+    if recipe.parameters:
+        yield render(N_("Options of `run`, unless the config sets them:"))
+    for name, parameter in recipe.parameters.items():
+        default = "" if parameter.default is None else f" = {parameter.default}"
+        option = f"  --{name.replace('_', '-')} {parameter.type.upper()}{default}"
+        yield f"{option}  {parameter.title}".rstrip()
     if recipe.login is not None:
         yield render(N_("It logs in:"))
         yield from _steps(recipe.login.steps)

@@ -36,6 +36,12 @@ from scraper_agent.yamlfile import Loc, Positions
 PROFILE = ("uscc", "name", "customs_code", "customs_master", "special_zone")
 """The keys of the enterprise's profile."""
 
+_SECRET = re.compile(
+    r"(?:^|[_.-])(?:pass(?:word|wd|phrase|code)?|pwd|pin|secret|token|api_?key|private_?key)s?(?:$|[_.-])|密码|口令|密钥",
+    re.IGNORECASE,
+)
+"""Names of parameters that somebody would put a password into."""
+
 _CSS = frozenset({"css", "rows", "table", "skip", "within", "target"})
 
 _CONVERTS: Mapping[Holds, frozenset[str]] = {
@@ -106,8 +112,20 @@ class _Checker:
         yield from self._places()
         yield from self._reads()
         yield from self._sources()
+        yield from self._parameters()
         if convert.notation_fault(self.recipe.locale.date):
             yield self._date(("locale", "date"), self.recipe.locale.date)
+
+    def _parameters(self) -> Iterator[Problem]:
+        for name in self.recipe.parameters:
+            if _SECRET.search(name):
+                yield Problem(
+                    at=self.at.key(("parameters", name)),
+                    code="SA1317",
+                    text=N_("`{seen}` looks like a secret; a parameter stands on the command line and in the log"),
+                    hint=N_("use `${{secret:{seen}}}` in `fill`, and say in the config where the secret is"),
+                    values={"seen": name},
+                )
 
     # --- the format's fields ----------------------------------------------------------------------------------------
 
