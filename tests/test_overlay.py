@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,16 @@ def test_lookup_files_stand_beside_the_file_that_names_them(folder: Path) -> Non
     tables = loaded(folder, HEAD + "lookups: {currency: own.yaml}\n").lookups
     assert tables["currency"] == {"元宝": "CNY"}
     assert tables["unit"]["个"] == "007"
+
+
+def test_the_example_of_the_documentation_is_what_it_says(folder: Path) -> None:
+    page = Path(__file__).parents[1] / "docs" / "recipes.md"
+    (example,) = re.findall(
+        r"```yml\n(recipe: site/order\n.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    made = loaded(folder, example).recipe
+    assert isinstance(made.steps[1], List)
+    assert (made.steps[1].rows, "contractNumber" in made.document.header) == ("table.list tbody tr", False)
 
 
 def test_an_overlay_is_told_in_words_as_any_recipe(folder: Path) -> None:
