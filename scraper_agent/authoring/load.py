@@ -269,6 +269,8 @@ class _Checker:
         rule = self.recipe.document
         format = self.formats.get(self.recipe.format)
         yield from self._text(("document", "record"), rule.record, in_rows=False)
+        if self.recipe.erp_versions is not None:
+            yield from self._text(("erp_versions", "shown"), self.recipe.erp_versions.shown, in_rows=False)
         for id, read in rule.header.items():
             loc: Loc = ("document", "header", id)
             yield from self._read(loc, read, in_rows=False)
