@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -384,7 +385,7 @@ def _fits(parameter: Parameter, value: str) -> bool:
             case "integer":
                 int(value)
             case "date":
-                date.fromisoformat(value)
+                return re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII) is not None and bool(date.fromisoformat(value))
             case "url":
                 parts = urlsplit(value)
                 return parts.scheme in ("http", "https") and bool(parts.hostname)

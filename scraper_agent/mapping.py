@@ -15,7 +15,7 @@ from functools import cache
 
 from scraper_agent import canonical, convert, inference, notation, panes, relations, twin
 from scraper_agent.convert import Unreadable
-from scraper_agent.errors import PageError
+from scraper_agent.errors import BusinessError, PageError
 from scraper_agent.format import Document, Field, Format, Type, Value, encode
 from scraper_agent.messages import N_
 from scraper_agent.notation import Amount, Moment
@@ -82,6 +82,38 @@ class Reader:
     beside: dict[str, Place] = field(default_factory=dict)
     """Other snaps of the record whose document comes next."""
     attached: list[tuple[str, Digest]] = field(default_factory=list)
+    erp_known: bool = False
+    """A page has shown a version of the ERP that the recipe is for."""
+
+    def check_erp(self, page_name: str, frozen: bytes, digest: Digest) -> None:
+        """Ask a page for the ERP's version, until one has shown it.
+
+        Raises:
+            PageError: the page does not show it and has to, or is the document's and no page before it did.
+            BusinessError: it is another than the recipe is for.
+        """
+        versions = self.recipe.erp_versions
+        if versions is None or self.erp_known:
+            return
+        labels = [versions.shown.label] if versions.shown.label is not None else []
+        place = Place(page=FrozenPage(frozen, labels=labels), digest=digest)
+        try:
+            taken = self._taken(versions.shown, place)
+        except Unreadable as error:
+            raise BusinessError("SA2302", error.text, **error.values_seen) from None
+        if taken is None:
+            if page_name == self.recipe.document.page:
+                raise place.page.absent(_named(versions.shown))
+            return
+        if not versions.allows(taken.text):
+            raise BusinessError(
+                "SA2320",
+                N_("the ERP says its version is `{seen}`; this recipe is for {expected}"),
+                hint=N_("take a recipe for that version, or try this one there and widen `erp_versions`"),
+                seen=taken.text[:120],
+                expected=versions,
+            )
+        self.erp_known = True
 
     def pages_beside(self) -> frozenset[str]:
         """The snaps that the document reads beside its own."""

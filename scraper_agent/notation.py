@@ -117,12 +117,12 @@ def scaled(value: Decimal, power: int) -> Decimal:
 
 def _shortened(text: str) -> str:
     if len(text) > _MOST:
-        raise Unreadable(N_("`{seen}` has more than {most} characters"), code="SA2314", seen=text, most=str(_MOST))
+        raise Unreadable(N_("`{seen}` has more than {most} characters"), seen=text, most=str(_MOST))
     return text.translate(_PLAIN).strip()
 
 
 def _no_number(text: str) -> Unreadable:
-    return Unreadable(N_("`{seen}` is no number in any usual notation"), code="SA2314", seen=text)
+    return Unreadable(N_("`{seen}` is no number in any usual notation"), seen=text)
 
 
 def _signs_fit(match: re.Match[str]) -> bool:
@@ -284,4 +284,4 @@ def _check_time(text: str, match: re.Match[str]) -> None:
 
 
 def _no_date(text: str) -> Unreadable:
-    return Unreadable(N_("`{seen}` is no date in any usual notation"), code="SA2315", seen=text)
+    return Unreadable(N_("`{seen}` is no date in any usual notation"), seen=text)

@@ -203,6 +203,7 @@ class Pipeline:
     def _page(self, run: _Run, page: Page, reader: mapping.Reader, plan: Plan, found: Harvest) -> None:
         snapshot = self._snapshot(page)
         run.append(snapshot)
+        reader.check_erp(page.name, page.frozen, snapshot.page)
         try:
             if reader.is_source(page.name):
                 reader.learn(page.name, page.frozen, snapshot.page)

@@ -678,6 +678,46 @@ class Login(Strict):
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 20
 
 
+Version: TypeAlias = Annotated[str, Field(pattern=r"^\d{1,9}(\.\d{1,9}){0,5}$")]
+
+
+def version_parts(version: str) -> tuple[int, ...]:
+    """`7.0.12` as (7, 0, 12, 0, 0, 0): to compare."""
+    numbers = [int(part) for part in version.split(".")]
+    return (*numbers, *[0] * (6 - len(numbers)))
+
+
+class ErpVersions(Strict):
+    """Which versions of the ERP the recipe was tried on. A run against another one ends at its first page."""
+
+    from_: Version | None = Field(None, alias="from", description="The first one, such as 7.0.")
+    before: Version | None = Field(None, description="The first one that is too new, such as 8.")
+    shown: Read = Field(description="Where a page shows it; `optional` if not every page does.")
+
+    @model_validator(mode="after")
+    def _a_range(self) -> ErpVersions:
+        if self.from_ is None and self.before is None:
+            raise Wrong(N_("give `from`, `before` or both"))
+        if self.from_ and self.before and version_parts(self.from_) >= version_parts(self.before):
+            raise Wrong(N_("`from` is not before `before`"))
+        if self.shown.source or self.shown.profile or self.shown.column or self.shown.row or self.shown.page:
+            raise Wrong(N_("the version stands on the page: `shown` has label, css or url"))
+        return self
+
+    def allows(self, seen: str) -> bool:
+        if re.fullmatch(r"\d{1,9}(\.\d{1,9}){0,5}", seen, re.ASCII) is None:
+            return False
+        parts = version_parts(seen)
+        return (self.from_ is None or version_parts(self.from_) <= parts) and (
+            self.before is None or parts < version_parts(self.before)
+        )
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{sign}{version}" for sign, version in ((">=", self.from_), ("<", self.before)) if version is not None
+        )
+
+
 class Recipe(Strict):
     extends: str | None = Field(None, description="A recipe's name, or a file: only what differs from it stands here.")
     recipe: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,63}$", description="Becomes `recipeId`.")]
@@ -685,6 +725,7 @@ class Recipe(Strict):
     title: str = ""
     format: str
     erp: Annotated[str, Field(max_length=20, description="Becomes `erpSystemCode`.")]
+    erp_versions: ErpVersions | None = None
     language: Annotated[str, Field(pattern=r"^[a-z]{2}(-[A-Z]{2})?$", description="What the browser asks for.")] = (
         "zh-CN"
     )

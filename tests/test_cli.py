@@ -359,6 +359,15 @@ def test_a_limit_that_no_document_could_meet_is_told_of(agent: Agent, tmp_path: 
         (["run", "demo/few", "--set", "base"], "SA7102"),
         (["run", "demo/few", "--set", "base=ftp://x"], "SA7004"),
         (["run", "demo/few", "--set", "user="], "SA7004"),
+        (["run", "demo/few", "--base=ftp://x"], "SA7004"),
+        (["run", "demo/few", "--base", "ftp://x"], "SA7004"),
+        (["run", "demo/few", "--base"], "SA1318"),
+        (["run", "demo/few", "-x", "1"], "SA1318"),
+        (["run", "demo/few", "--dry-rum"], "SA1318"),
+        (["run", "demo/few", "--dry-rum", "--max-documents", "1"], "SA1318"),
+        (["run", "--base", "http://x"], "SA1318"),
+        (["run", "demo/few", "--password", "hunter2"], "SA1319"),
+        (["run", "demo/few", "--user", "a", "--set", "user=b"], "SA1318"),
         (["job", "ffffffffffff"], "SA7103"),
         (["approve", "nothing"], "SA7103"),
         (["jobs", "--format", "poem"], "SA7108"),
@@ -370,6 +379,7 @@ def test_what_a_person_wrote_wrong_is_usage(at: Agent, arguments: list[str], cod
     said = at(*arguments)
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith(f"{code} ")
+    assert "hunter2" not in said.err
 
 
 @pytest.mark.parametrize("arguments", [["jobs", "--state", "lost"], ["decline", "x"], ["fly"], ["run"]])

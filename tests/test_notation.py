@@ -119,7 +119,7 @@ def test_every_usual_form_of_a_number_is_read(text: str, number: str) -> None:
     ],
 )  # fmt: skip
 def test_what_no_usual_notation_explains_or_what_is_meant_in_two_ways_is_refused(text: str) -> None:
-    assert refused(text) == "SA2314"
+    assert refused(text) == "SA2302"
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_any_header_has_a_power_of_ten_or_is_refused(text: str) -> None:
 )  # fmt: skip
 def test_hostile_texts_of_10_000_characters_are_refused_at_once(hostile: str) -> None:
     begun = time.perf_counter()
-    assert refused(hostile) == "SA2314"
+    assert refused(hostile) == "SA2302"
     refused(hostile, notation.moment)
     with contextlib.suppress(Unreadable):
         notation.header_power(hostile)
@@ -354,17 +354,17 @@ def test_every_usual_form_of_a_date_is_read(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("", "SA2315"),
-        ("2026-02-30", "SA2315"),
-        ("2026-13-01", "SA2315"),
-        ("13/13/2026", "SA2315"),
-        ("0000-01-01", "SA2315"),
-        ("115年3月1日", "SA2315"),
-        ("2026-03/01", "SA2315"),
-        ("2026-03-01 25:00", "SA2315"),
-        ("2026-03-01 13:00 PM", "SA2315"),
-        ("1 Foo 2026", "SA2315"),
-        ("２０２６年３月", "SA2315"),
+        ("", "SA2302"),
+        ("2026-02-30", "SA2302"),
+        ("2026-13-01", "SA2302"),
+        ("13/13/2026", "SA2302"),
+        ("0000-01-01", "SA2302"),
+        ("115年3月1日", "SA2302"),
+        ("2026-03/01", "SA2302"),
+        ("2026-03-01 25:00", "SA2302"),
+        ("2026-03-01 13:00 PM", "SA2302"),
+        ("1 Foo 2026", "SA2302"),
+        ("２０２６年３月", "SA2302"),
         ("03/04/26", "SA2318"),
         ("26-03-04", "SA2318"),
         ("2026-03-01T20:00:00Z", "SA2317"),

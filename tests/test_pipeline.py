@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from scraper_agent import approval, canonical, envelope, values
 from scraper_agent.app import PATIENCE, App
@@ -24,8 +24,9 @@ from scraper_agent.approval import Limit, Policy
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.archive.verify import verify
 from scraper_agent.capture.replay import ReplayBrowser
-from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, SendFailed, SendUnknown
+from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendUnknown
 from scraper_agent.formats import FORMATS
+from scraper_agent.pipeline import Plan
 from scraper_agent.ports import Sighting, Signer, Trouble
 from scraper_agent.recipe import Recipe
 from scraper_agent.sandbox.platform import Platform, Stored
@@ -58,6 +59,7 @@ from tests.world import (
     NOW,
     PASSPHRASE,
     PLAN,
+    RECIPE,
     RUN,
     STRAIGHT,
     Crash,
@@ -834,3 +836,66 @@ def test_a_process_killed_at_any_append_loses_nothing_and_repeats_nothing(
         (job,) = finished(each, platform, frozen(number))
         assert state(job) is State.RECEIPTED
     assert deliveries(platform) == [1] * len(points)
+
+
+# --- the version of the ERP -----------------------------------------------------------------------------------------
+
+
+def for_versions(**range: str) -> Plan:
+    shown = {"css": "#code", "pattern": r"^S-([\w.]+)$", "optional": True}
+    told = {**RECIPE.model_dump(by_alias=True, exclude_unset=True), "erp_versions": {**range, "shown": shown}}
+    return replace(PLAN, recipe=Recipe.model_validate(told))
+
+
+@pytest.mark.parametrize("range", [{"from": "1"}, {"from": "1.0.0", "before": "1.0.1"}, {"before": "1.1"}])
+def test_an_erp_of_a_version_that_the_recipe_is_for_is_read(world: World, range: dict[str, str]) -> None:
+    assert world.harvest(frozen(), plan=for_versions(**range)).complete
+
+
+@pytest.mark.parametrize("range", [{"from": "1.0.1"}, {"before": "1"}, {"from": "0.9", "before": "1.0.0"}])
+def test_an_erp_of_another_version_ends_the_run_at_its_first_page(world: World, range: dict[str, str]) -> None:
+    with pytest.raises(BusinessError) as caught:
+        world.harvest(frozen(), frozen(2), plan=for_versions(**range))
+    assert caught.value.code == "SA2320"
+    assert caught.value.sentence.startswith("the ERP says its version is `1`; this recipe is for ")
+    assert [type(fact) for fact in world.run().facts] == [
+        values.RunStarted,
+        values.Snapshot,
+        values.Fault,
+        values.RunEnded,
+    ]
+    assert world.jobs() == []
+
+
+def test_a_version_is_asked_of_every_page_until_one_shows_it(world: World) -> None:
+    without = page(frozen().replace(b'id="code"', b'id="other"'), "list")
+    with pytest.raises(BusinessError):
+        world.harvest(without, frozen(), plan=for_versions(before="1"))
+    assert len(world.run().facts) == 5
+
+
+def test_no_document_is_made_before_the_version_is_known(world: World) -> None:
+    with pytest.raises(PageError):
+        world.harvest(frozen().replace(b'id="code"', b'id="other"'), plan=for_versions(before="9"))
+    assert world.jobs() == []
+
+
+@pytest.mark.parametrize("shown", ["S-1.x", "S-one", "X"])
+def test_what_is_no_version_ends_the_run(world: World, shown: str) -> None:
+    with pytest.raises(BusinessError):
+        world.harvest(frozen().replace(b"S-1", shown.encode()), plan=for_versions(before="9"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"shown": {"css": "b"}},
+        {"from": "2", "before": "2.0", "shown": {"css": "b"}},
+        {"from": "1", "shown": {"profile": "uscc"}},
+        {"from": "v1", "shown": {"css": "b"}},
+    ],
+)
+def test_a_range_of_versions_that_is_none_is_a_mistake(wrong: dict[str, object]) -> None:
+    told = {**RECIPE.model_dump(by_alias=True, exclude_unset=True), "erp_versions": wrong}
+    with pytest.raises(ValidationError):
+        Recipe.model_validate(told)

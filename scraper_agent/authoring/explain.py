@@ -39,7 +39,7 @@ from scraper_agent.recipe import (
 )
 
 
-def explain(loaded: Loaded) -> Iterator[str]:
+def explain(loaded: Loaded) -> Iterator[str]:  # noqa: C901 - one paragraph after the other
     """Lines of text in the chosen language; two spaces a level."""
     recipe = loaded.recipe
     yield render(
@@ -52,6 +52,12 @@ def explain(loaded: Loaded) -> Iterator[str]:
             "erp": recipe.erp,
         },
     )
+    if recipe.parameters:
+        yield render(N_("Options of `run`, unless the config sets them:"))
+    for name, parameter in recipe.parameters.items():
+        default = "" if parameter.default is None else f" = {parameter.default}"
+        option = f"  --{name.replace('_', '-')} {parameter.type.upper()}{default}"
+        yield f"{option}  {parameter.title}".rstrip()
     if recipe.login is not None:
         yield render(N_("It logs in:"))
         yield from _steps(recipe.login.steps)

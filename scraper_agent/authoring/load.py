@@ -33,6 +33,12 @@ from scraper_agent.yamlfile import Loc, Positions
 PROFILE = ("uscc", "name", "customs_code", "customs_master", "special_zone")
 """The keys of the enterprise's profile."""
 
+_SECRET = re.compile(
+    r"(?:^|[_.-])(?:pass(?:word|wd|phrase|code)?|pwd|pin|secret|token|api_?key|private_?key)s?(?:$|[_.-])|密码|口令|密钥",
+    re.IGNORECASE,
+)
+"""Names of parameters that somebody would put a password into."""
+
 _CSS = frozenset({"css", "rows", "table", "skip", "within", "target"})
 
 _CONVERTS: Mapping[Holds, frozenset[str]] = {
@@ -105,8 +111,20 @@ class _Checker:
         yield from self._sources()
         yield from self._since()
         yield from flows.Checker(recipe=self.recipe, at=self.at).problems()
+        yield from self._parameters()
         if convert.notation_fault(self.recipe.locale.date):
             yield self._date(("locale", "date"), self.recipe.locale.date)
+
+    def _parameters(self) -> Iterator[Problem]:
+        for name in self.recipe.parameters:
+            if _SECRET.search(name):
+                yield Problem(
+                    at=self.at.key(("parameters", name)),
+                    code="SA1317",
+                    text=N_("`{seen}` looks like a secret; a parameter stands on the command line and in the log"),
+                    hint=N_("use `${{secret:{seen}}}` in `fill`, and say in the config where the secret is"),
+                    values={"seen": name},
+                )
 
     # --- the format's fields ----------------------------------------------------------------------------------------
 
@@ -249,6 +267,8 @@ class _Checker:
         rule = self.recipe.document
         format = self.formats.get(self.recipe.format)
         yield from self._text(("document", "record"), rule.record, in_rows=False)
+        if self.recipe.erp_versions is not None:
+            yield from self._text(("erp_versions", "shown"), self.recipe.erp_versions.shown, in_rows=False)
         for id, read in rule.header.items():
             loc: Loc = ("document", "header", id)
             yield from self._read(loc, read, in_rows=False)

@@ -21,8 +21,6 @@ from scraper_agent.messages import N_
 from scraper_agent.yamlfile import Loc, Positions, Source
 
 EXTENDS = "extends"
-MOST_FILES = 8
-"""An overlay over an overlay … has so many files at most."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._/-]{0,63}")
 _PLACE = frozenset({"label", "column", "css", "url", "row", "profile", "source", "role", "text"})
@@ -113,9 +111,9 @@ def _parent(source: Source, roots: tuple[Path, ...], chain: tuple[Path, ...]) ->
             text = N_("`{seen}` is outside of the recipe folders")
             raise source.refusal([_problem(source, "SA1312", text, seen=seen)])
         if found.is_file():
-            if found in chain or len(chain) >= MOST_FILES:
-                text = N_("`{seen}` extends this recipe in its turn, or the chain is longer than {most} files")
-                raise source.refusal([_problem(source, "SA1313", text, seen=seen, most=MOST_FILES)])
+            if found in chain:
+                text = N_("`{seen}` extends this recipe in its turn")
+                raise source.refusal([_problem(source, "SA1313", text, seen=seen)])
             return path
     text = N_("there is no recipe `{seen}` to extend")
     hint = N_("a name such as demo/order in the recipe folder or of the program; or a file, from this one's folder")

@@ -28,7 +28,7 @@ from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring.load import Loaded
-from scraper_agent.cli import INTERRUPTED, show
+from scraper_agent.cli import INTERRUPTED, parameters, show
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
@@ -192,6 +192,7 @@ def _template(name: str) -> str:
 @cli.command(
     help=render(N_("Read the ERP by one or more recipes; check, approve by policy, sign and send.")),
     epilog=example("run demo/order demo/invoice", "run demo/order --dry-run --max-documents 5"),
+    context_settings={"ignore_unknown_options": True},  # those are parameters of the recipes
 )
 def run(
     context: typer.Context,
@@ -210,8 +211,9 @@ def run(
     ] = None,
 ) -> None:
     app: App = context.obj.app()
-    loaded = [app.recipe(name) for name in recipes]
-    given = dict(_assignment(text) for text in set_ or [])
+    names, options = parameters.split(recipes)
+    loaded = [app.recipe(name) for name in names]
+    given = parameters.given(loaded, options, dict(_assignment(text) for text in set_ or []))
     planned = [(each, app.parameters(each, given)) for each in loaded]
     failed: AgentError | None = None
     stopped: list[AgentError] = []
@@ -219,11 +221,11 @@ def run(
         session = Session(app=app, archive=archive, bar=bar)
         # An ERP that failed once is not tried again: a second wrong password may lock the account.
         try:
-            for each, given_parameters in planned:
+            for each, values in planned:
                 rule = each.recipe.since
                 day = since if since or rule is None else given.get(rule.parameter)
-                parameters = app.since(archive, each, given_parameters, day, full=full)
-                session.harvest(each, parameters, dry_run=dry_run, most_documents=max_documents)
+                begun = app.since(archive, each, values, day, full=full)
+                session.harvest(each, begun, dry_run=dry_run, most_documents=max_documents)
         except AgentError as error:
             failed = error
         try:
