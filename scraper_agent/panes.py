@@ -160,10 +160,11 @@ def _is_total(page: FrozenPage, table: Table, row: Element, above: list[Element]
 
     The word alone is no proof: a record may be called so.
     """
-    texts = _texts(page, table, row)
-    first = next((text for text in texts if text), "")
+    inner = sorted(table.cells.get(row, ()), key=lambda c: c[0])
+    first = next((text for _, _, cell in inner if (text := page.text(cell))), "")
     if not _TOTAL.fullmatch(label_text(first).replace(" ", "")):
         return False
+    texts = _texts(page, table, row)
     width = max((end for line in table.cells.values() for _, end, _ in line), default=0)
     if 2 * (width - sum(map(bool, texts))) >= width:
         return True

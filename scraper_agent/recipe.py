@@ -508,7 +508,7 @@ class Read(Strict):
         if (self.role is None) != (self.name is None):
             raise Wrong(N_("`role` and `name` go together"))
         if "popup" in chain(self.in_):
-            raise Wrong(N_("a popup is a page of its own"), hint=N_("snap it: {do: snap, name: …, in: popup}"))
+            raise Wrong(N_("a popup is a page of its own"), hint=N_("snap it by itself, with `in: popup`"))
         self._of_the_page()
         if self.source and not (self.by and self.take):
             raise Wrong(N_("`source` needs `by` (the key) and `take` (which value)"))
@@ -568,7 +568,7 @@ class Rows(Strict):
     @model_validator(mode="after")
     def _on_the_page(self) -> Rows:
         if "popup" in chain(self.in_):
-            raise Wrong(N_("a popup is a page of its own"), hint=N_("snap it: {do: snap, name: …, in: popup}"))
+            raise Wrong(N_("a popup is a page of its own"), hint=N_("snap it by itself, with `in: popup`"))
         return self
 
     @model_validator(mode="after")

@@ -20,6 +20,8 @@ _SLACK_PX = 2
 _FIELDS = frozenset({"input", "select", "textarea"})
 _TITLE = re.compile(r"title|head|caption|legend", re.IGNORECASE)
 _HEADING = re.compile(r"h([1-6])")
+_MOST = 20
+"""Texts that read the same: of so many, no place can be meant."""
 _LOWEST = 7
 """The level of a heading that is none of h1 to h6."""
 
@@ -70,7 +72,19 @@ def _marked(page: FrozenPage, kind: str) -> list[Element]:
     found = [
         e for e in page.scope.iterdescendants() if e.get("frozen-top") == kind and _frame(e) is _frame_of_scope(page)
     ]
-    return [e for e in found if not any(page.layout.inside(e, o) for o in found if o is not e)]
+    return _outermost(page, found)
+
+
+def _outermost(page: FrozenPage, found: list[Element]) -> list[Element]:
+    """Those that stand in none of the others; given in document order."""
+    kept: list[Element] = []
+    end = 0
+    for element in found:
+        n = page.layout.order[element]
+        if n >= end:
+            kept.append(element)
+            end = page.layout.ends[n]
+    return kept
 
 
 def _frame(element: Element) -> Element | None:
@@ -99,8 +113,8 @@ def section(page: FrozenPage, title: str) -> FrozenPage:
         PageError: no such title shows, or several do.
     """
     name = label_text(title)
-    found = [e for e in _headings(page) if label_text(page.text(e)) == name]
-    outer = [e for e in found if not any(page.layout.inside(e, o) for o in found if o is not e)]
+    found = {e for e in _headings(page) if label_text(page.text(e)) == name}
+    outer = _outermost(page, sorted(found, key=page.layout.order.__getitem__))
     if len(outer) > 1:
         raise page.ambiguous(f"section {title}", outer)
     if not outer:
@@ -187,6 +201,8 @@ def beside(page: FrozenPage, side: Side, text: str) -> Spot | None:
     """
     target = f"{side} {text}"
     anchors = [e for e in page.layout.labels.get(label_text(text), ()) if page.is_in_scope(e)]
+    if len(anchors) > _MOST:
+        raise page.ambiguous(target, anchors)
     found = {spot.element: spot for anchor in anchors if (spot := _nearest(page, side, anchor, target)) is not None}
     if len(found) > 1:
         raise page.ambiguous(target, list(found))

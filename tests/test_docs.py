@@ -334,7 +334,7 @@ def test_words_of_the_glossary_for_facts_are_in_the_code() -> None:
 
 # --- quotations and examples ----------------------------------------------------------------------------------------
 
-_QUOTED = re.compile(r"<!-- (recipes/\S+\.yaml) -->\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_QUOTED = re.compile(r"<!-- ((?:recipes|tests)/\S+\.yaml) -->\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_recipes_are_quoted_word_for_word() -> None:

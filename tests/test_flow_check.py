@@ -169,6 +169,8 @@ def problems(path: Path, text: str) -> list[str]:
     try:
         load(path, FORMATS)
     except SourceErrors as error:
+        for problem in error.problems:
+            english(problem.hint, problem.values)  # it can be told
         return [f"{p.at.line}:{p.at.column} {p.code} {english(p.text, p.values)}" for p in error.problems]
     return []
 

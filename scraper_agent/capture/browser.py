@@ -133,8 +133,8 @@ class _Session:
     """Frames and popups that stand for the page, within the steps of `inside`; not on pages that a list opened."""
     home: Tab = field(init=False)
     windows: places.Windows = field(default_factory=places.Windows)
-    moving: dict[Request, Tab] = field(default_factory=dict)
-    """Requests for another page, or another content of a frame, that are under way."""
+    moving: dict[Request, Tab | None] = field(default_factory=dict)
+    """Requests for another page, or another content of a frame, that are under way; None: for a window coming to be."""
     act_s: float = _ACT_S
     cdps: dict[Tab, CDPSession] = field(default_factory=dict)
     seen: deque[Sighting] = field(default_factory=deque)
@@ -183,7 +183,8 @@ class _Session:
     def _judge(self, route: Route, request: Request, origins: frozenset[str]) -> None:
         """Runs inside Playwright's dispatcher: must neither raise nor ask the page anything."""
         if request.is_navigation_request():
-            with contextlib.suppress(Error):  # a window that is only coming to be
+            self.moving[request] = None
+            with contextlib.suppress(Error):
                 self.moving[request] = request.frame.page
         try:
             verdict = guard.judge(
@@ -501,7 +502,7 @@ class _Session:
                 continue
             if not quiet:
                 break
-            if any(page in pages for page in self.moving.values()):
+            if any(page is None or page in pages for page in self.moving.values()):
                 self.page.wait_for_timeout(_GLANCE_MS)
             elif len(frames) == 1 or frames == [f for page in self.windows.all_of(self.page) for f in page.frames]:
                 return

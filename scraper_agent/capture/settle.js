@@ -102,11 +102,13 @@
     const at = [0.1, 0.5, 0.9];
     return at.flatMap((x) => at.map((y) => hit(box.left + box.width * x, box.top + box.height * y))).filter(Boolean);
   };
-  const everywhere = (css, root, found) => {
-    for (const element of root.querySelectorAll("*")) {
-      if (element.matches(css)) found.push(element);
-      const inner = element.shadowRoot || closed.get(element);
-      if (inner) everywhere(css, inner, found);
+  const roots = () => {
+    const found = [document];
+    for (const root of found) {
+      for (const element of root.querySelectorAll("*")) {
+        const inner = element.shadowRoot || closed.get(element);
+        if (inner) found.push(inner);
+      }
     }
     return found;
   };
@@ -128,8 +130,9 @@
     top: (elements, kind) => top(elements, kind).map((e) => elements.indexOf(e)),
     // For the frozen page: [kind, elements], nested tabs too.
     tops() {
+      const everywhere = roots();
       return Object.entries(PLACES).map(([kind, css]) => {
-        const found = everywhere(css, document, []);
+        const found = everywhere.flatMap((root) => Array.from(root.querySelectorAll(css)));
         return [kind, kind === "tab" ? found.filter(shown) : top(found, kind)];
       });
     },
