@@ -170,6 +170,7 @@ class Grid(Strict):
     cells: str = Field(description="CSS of the cells, within the row.")
     heads: str = Field(description="CSS of the headers of single columns.")
     column: Mark = Field(description="Of a cell and of a header alike; a header may bear it on an element around it.")
+    head: Mark | None = Field(None, description="Where a header tells its column by another attribute than a cell.")
     row: Mark | None = Field(None, description="Left out: the list's `key` tells the rows.")
 
 

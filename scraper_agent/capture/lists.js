@@ -65,6 +65,7 @@
       const down = first(grid.down), across = grid.across ? first(grid.across) : null;
       if (!down) return null;
       const rowMark = grid.row ? marker(grid.row) : null, columnMark = marker(grid.column);
+      const headMark = grid.head ? marker(grid.head) : columnMark;
       const columns = new Map(), heads = [], table = new Map(), numbersSeen = new Set();
       let changed = new Set(), gaps = 0, keyColumn = null, mutated = 0, stops = 0, loading = 0;
       const watcher = new MutationObserver(() => { mutated += 1; });
@@ -78,7 +79,7 @@
       };
       const lookAtHeads = () => {
         for (const head of document.querySelectorAll(grid.heads)) {
-          const column = columnMark(head, grid.heads, true);
+          const column = headMark(head, grid.heads, true);
           if (column === null) continue;
           const known = columns.get(column);
           if (known !== undefined && heads[known].text) continue;
