@@ -150,7 +150,7 @@ class Mark(Strict):
 
     attribute: str | None = Field(None, description="An attribute of it, such as row-index, aria-colindex or class.")
     pattern: str | None = Field(None, description="Regular expression with one group: the part that counts.")
-    position: bool = Field(default=False, description="Its place among the shown ones beside it, counted from 1.")
+    position: bool = Field(default=False, description="Its place among those beside it, counted from 1.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Mark:

@@ -53,7 +53,7 @@ def table(name: str, found: dict[str, Any]) -> tuple[Gathered, list[str]]:
                 row=id[:60],
                 missing=", ".join(lacking)[:200] or "-",
             )
-        rows.append(tuple(_sighted(cell) for n in kept if (cell := row[n]) is not None))
+        rows.append(tuple(_under(heads[at], cell) for at, n in enumerate(kept) if (cell := row[n]) is not None))
     return Gathered(name, heads, tuple(rows)), ids
 
 
@@ -75,6 +75,18 @@ def needed(table: Gathered, head: str) -> int:
             seen=" | ".join(cell.text for cell in table.heads)[:400] or "-",
         )
     return found[0]
+
+
+def by_head(table: Gathered) -> list[tuple[tuple[str, str], ...]]:
+    """Every row as headers and texts in an order of their own: two looks may see the columns in different orders."""
+    order = sorted(range(len(table.heads)), key=lambda n: table.heads[n].text)
+    return [tuple((table.heads[n].text, row[n].text) for n in order) for row in table.rows]
+
+
+def _under(head: Cell, raw: list[Any]) -> Cell:
+    """A cell stands under its header: a frozen one moves along while the others are scrolled sideways."""
+    cell = _sighted(raw)
+    return Cell(cell.text, (head.box[0], cell.box[1], head.box[2], cell.box[3]))
 
 
 def _sighted(raw: list[Any]) -> Cell:

@@ -20,7 +20,11 @@
 
   const marker = (mark) => {
     if (mark.position) {
-      return (element, like) => String(Array.from(element.parentElement.querySelectorAll(":scope > " + element.localName)).filter((e) => e.matches(like) && shown(e)).indexOf(element) + 1);
+      return (element, like) => {
+        let place = 1;
+        for (let before = element.previousElementSibling; before; before = before.previousElementSibling) place += before.matches(like);
+        return String(place);
+      };
     }
     const pattern = mark.pattern && new RegExp(mark.pattern, "u");
     return (element, like, around) => {
@@ -140,7 +144,7 @@
           const lowest = view.reduce((most, [row]) => Math.max(most, row.getBoundingClientRect().bottom), -Infinity);
           const joined = before === null || view.some(([, id]) => before.has(id));
           const late = performance.now() - start;
-          const still = mutated === since || late > 200 ? true : (await new Promise((r) => setTimeout(r, 0)), late > 20);
+          const still = mutated === since || late > 1000; // what never stops moving, such as a clock, is not waited for
           if (!waits && view.length && joined && still && (atEnd || lowest >= edge - 2)) return view;
           if (late > limit) { gaps += 1; return view; }
         }
