@@ -35,8 +35,16 @@ def table(name: str, found: dict[str, Any]) -> tuple[Gathered, list[str]]:
     """The table that lists.js gathered, and what told its rows apart. Columns without any cell are left out.
 
     Raises:
-        PageError: a row lacks a cell; or nothing was gathered of a grid that has rows.
+        PageError: a row lacks a cell, or a header's mark does not stay with its column.
     """
+    if found["doubtful"]:
+        raise PageError(
+            "SA2246",
+            N_("grid {name}: one mark tells two headers: {seen}"),
+            hint=N_("`column` or `head` counts what is in view only; choose an attribute that stays with its column"),
+            name=name,
+            seen="; ".join(" / ".join(pair) for pair in found["doubtful"])[:300],
+        )
     raw: list[list[list[Any] | None]] = [row["cells"] for row in found["rows"]]
     ids = [str(row["id"]) for row in found["rows"]]
     kept = [n for n in range(len(found["heads"])) if not raw or any(row[n] is not None for row in raw)]

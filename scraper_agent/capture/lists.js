@@ -71,6 +71,7 @@
       const rowMark = grid.row ? marker(grid.row) : null, columnMark = marker(grid.column);
       const headMark = grid.head ? marker(grid.head) : columnMark;
       const columns = new Map(), heads = [], table = new Map(), numbersSeen = new Set();
+      const doubtful = [];
       let changed = new Set(), gaps = 0, keyColumn = null, mutated = 0, stops = 0, loading = 0;
       const watcher = new MutationObserver(() => { mutated += 1; });
       watcher.observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
@@ -86,9 +87,12 @@
           const column = headMark(head, grid.heads, true);
           if (column === null) continue;
           const known = columns.get(column);
-          if (known !== undefined && heads[known].text) continue;
           if (!shown(head)) continue;
           const text = read(head);
+          if (known !== undefined && heads[known].text) {
+            if (text && text !== heads[known].text && doubtful.length < 9) doubtful.push([heads[known].text, text]);
+            continue;
+          }
           if (known === undefined) { columns.set(column, heads.length); heads.push({ text, box: box(head) }); }
           else heads[known] = { text, box: box(head) };
           if (text === key) keyColumn = column;
@@ -198,7 +202,7 @@
           const kept = table.get(id);
           return { id, link: kept.link, cells: names.map((n) => { const c = kept.cells.get(n); return c ? [c.text, ...c.box] : null; }) };
         }),
-        changed: changed.size, gaps, missing, stops, ended: down.scrollTop >= down.scrollHeight - down.clientHeight - 1,
+        doubtful, changed: changed.size, gaps, missing, stops, ended: down.scrollTop >= down.scrollHeight - down.clientHeight - 1,
       };
     },
   });
