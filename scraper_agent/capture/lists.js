@@ -71,7 +71,7 @@
       const rowMark = grid.row ? marker(grid.row) : null, columnMark = marker(grid.column);
       const headMark = grid.head ? marker(grid.head) : columnMark;
       const columns = new Map(), heads = [], table = new Map(), numbersSeen = new Set();
-      const doubtful = [];
+      const doubtful = [], filled = new Set();
       let changed = new Set(), gaps = 0, keyColumn = null, mutated = 0, stops = 0, loading = 0;
       const watcher = new MutationObserver(() => { mutated += 1; });
       watcher.observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
@@ -129,6 +129,7 @@
             if (known !== undefined && known.raw === cell.textContent) continue;
             if (!shown(cell)) continue;
             const text = read(cell);
+            filled.add(column);
             if (known === undefined) kept.cells.set(column, { text, raw: cell.textContent, box: box(cell) });
             else if (known.text !== text) changed.add(id);
           }
@@ -163,7 +164,7 @@
       };
       lookAtHeads();
       const wide = () => (across ? across.scrollWidth - across.clientWidth : 0);
-      let before = null, forth = true;
+      let before = null, forth = true, swept = false;
       const sweep = async (y) => {
         if (wide() <= 1) { before = await to(0, y, before); return; }
         const stepX = Math.max(60, Math.floor(across.clientWidth * 0.7));
@@ -171,8 +172,13 @@
         for (let x = 0; x < wide(); x += stepX) places.push(x);
         places.push(wide());
         if (!forth) places.reverse();
+        for (const [n, x] of places.entries()) {
+          // What is in view has every cell that any row has: scrolling on sideways would show nothing new.
+          if (n > 0 && swept && inView().every(([, id]) => table.get(id)?.cells.size >= filled.size)) return;
+          before = await to(x, y, before);
+        }
+        swept = true;
         forth = !forth;
-        for (const x of places) before = await to(x, y, before);
       };
       if (across) { across.scrollLeft = 0; }
       down.scrollTop = 0;
@@ -181,7 +187,7 @@
         const end = down.scrollHeight - down.clientHeight;
         if (down.scrollTop >= end - 1) break;
         const one = Math.max(...inView().map(([row]) => row.getBoundingClientRect().height), 1);
-        const next = Math.min(end, down.scrollTop + Math.max(one, down.clientHeight - one * 2));
+        const next = Math.min(end, down.scrollTop + Math.max(one, down.clientHeight - one * 1.5));
         if (next <= down.scrollTop) break;
         y = next;
       }
