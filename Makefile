@@ -8,6 +8,8 @@ READY := $(VENV)/.ready
 CACHE := .cache
 export PYTHONUTF8 := 1
 
+GAUNTLET := $(CACHE)/gauntlet/.ready
+
 .PHONY: demo demo-tryton test lint bench bench-share python-venv system apt lock messages docs clean
 
 demo: $(READY)
@@ -16,7 +18,7 @@ demo: $(READY)
 demo-tryton: $(READY) system
 	$(BIN)/python -m tests.tryton.demo
 
-test: $(READY) system lint
+test: $(READY) system $(GAUNTLET) lint
 	$(BIN)/python -m pytest --durations=15
 
 lint: $(READY)
@@ -25,10 +27,10 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) system
+bench: $(READY) system $(GAUNTLET)
 	$(BIN)/python -m tests.bench
 
-bench-share: $(READY) system
+bench-share: $(READY) system $(GAUNTLET)
 	$(BIN)/python -m tests.bench --share
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
@@ -51,6 +53,11 @@ system:
 	command -v msedge >/dev/null || command -v google-chrome >/dev/null || command -v chromium >/dev/null || missing="$$missing chromium"; \
 	fc-list 2>/dev/null | grep -qi 'wqy\|noto.*cjk' || missing="$$missing fontconfig fonts-wqy-microhei"; \
 	if [ -n "$$missing" ]; then $(MAKE) --no-print-directory apt PACKAGES="$$missing"; fi
+
+# The components of the gauntlet's pages, by npm from a lock file without addresses.
+$(GAUNTLET): tests/gauntlet/package.json tests/gauntlet/package-lock.json | $(READY) system
+	$(BIN)/python -m tests.gauntlet.listing
+	touch $(GAUNTLET)
 
 apt:
 	@command -v apt-get >/dev/null || { echo "please install: $(PACKAGES)"; exit 1; }

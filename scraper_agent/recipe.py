@@ -313,7 +313,7 @@ class Mark(Strict):
 
     attribute: str | None = Field(None, description="An attribute of it, such as row-index, aria-colindex or class.")
     pattern: str | None = Field(None, description="Regular expression with one group: the part that counts.")
-    position: bool = Field(default=False, description="Its place among the shown ones beside it, counted from 1.")
+    position: bool = Field(default=False, description="Its place among those beside it, counted from 1.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Mark:
@@ -333,6 +333,7 @@ class Grid(Strict):
     cells: str = Field(description="CSS of the cells, within the row.")
     heads: str = Field(description="CSS of the headers of single columns.")
     column: Mark = Field(description="Of a cell and of a header alike; a header may bear it on an element around it.")
+    head: Mark | None = Field(None, description="Where a header tells its column by another attribute than a cell.")
     row: Mark | None = Field(None, description="Left out: the list's `key` tells the rows.")
 
 

@@ -35,8 +35,16 @@ def table(name: str, found: dict[str, Any]) -> tuple[Gathered, list[str]]:
     """The table that lists.js gathered, and what told its rows apart. Columns without any cell are left out.
 
     Raises:
-        PageError: a row lacks a cell; or nothing was gathered of a grid that has rows.
+        PageError: a row lacks a cell, or a header's mark does not stay with its column.
     """
+    if found["doubtful"]:
+        raise PageError(
+            "SA2246",
+            N_("grid {name}: one mark tells two headers: {seen}"),
+            hint=N_("`column` or `head` counts what is in view only; choose an attribute that stays with its column"),
+            name=name,
+            seen="; ".join(" / ".join(pair) for pair in found["doubtful"])[:300],
+        )
     raw: list[list[list[Any] | None]] = [row["cells"] for row in found["rows"]]
     ids = [str(row["id"]) for row in found["rows"]]
     kept = [n for n in range(len(found["heads"])) if not raw or any(row[n] is not None for row in raw)]
@@ -53,7 +61,7 @@ def table(name: str, found: dict[str, Any]) -> tuple[Gathered, list[str]]:
                 row=id[:60],
                 missing=", ".join(lacking)[:200] or "-",
             )
-        rows.append(tuple(_sighted(cell) for n in kept if (cell := row[n]) is not None))
+        rows.append(tuple(_under(heads[at], cell) for at, n in enumerate(kept) if (cell := row[n]) is not None))
     return Gathered(name, heads, tuple(rows)), ids
 
 
@@ -75,6 +83,18 @@ def needed(table: Gathered, head: str) -> int:
             seen=" | ".join(cell.text for cell in table.heads)[:400] or "-",
         )
     return found[0]
+
+
+def by_head(table: Gathered) -> list[tuple[tuple[str, str], ...]]:
+    """Every row as headers and texts in an order of their own: two looks may see the columns in different orders."""
+    order = sorted(range(len(table.heads)), key=lambda n: table.heads[n].text)
+    return [tuple((table.heads[n].text, row[n].text) for n in order) for row in table.rows]
+
+
+def _under(head: Cell, raw: list[Any]) -> Cell:
+    """A cell stands under its header: a frozen one moves along while the others are scrolled sideways."""
+    cell = _sighted(raw)
+    return Cell(cell.text, (head.box[0], cell.box[1], head.box[2], cell.box[3]))
 
 
 def _sighted(raw: list[Any]) -> Cell:

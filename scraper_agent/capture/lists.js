@@ -20,7 +20,11 @@
 
   const marker = (mark) => {
     if (mark.position) {
-      return (element, like) => String(Array.from(element.parentElement.querySelectorAll(":scope > " + element.localName)).filter((e) => e.matches(like) && shown(e)).indexOf(element) + 1);
+      return (element, like) => {
+        let place = 1;
+        for (let before = element.previousElementSibling; before; before = before.previousElementSibling) place += before.matches(like);
+        return String(place);
+      };
     }
     const pattern = mark.pattern && new RegExp(mark.pattern, "u");
     return (element, like, around) => {
@@ -65,7 +69,9 @@
       const down = first(grid.down), across = grid.across ? first(grid.across) : null;
       if (!down) return null;
       const rowMark = grid.row ? marker(grid.row) : null, columnMark = marker(grid.column);
+      const headMark = grid.head ? marker(grid.head) : columnMark;
       const columns = new Map(), heads = [], table = new Map(), numbersSeen = new Set();
+      const doubtful = [], filled = new Set();
       let changed = new Set(), gaps = 0, keyColumn = null, mutated = 0, stops = 0, loading = 0;
       const watcher = new MutationObserver(() => { mutated += 1; });
       watcher.observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
@@ -78,12 +84,15 @@
       };
       const lookAtHeads = () => {
         for (const head of document.querySelectorAll(grid.heads)) {
-          const column = columnMark(head, grid.heads, true);
+          const column = headMark(head, grid.heads, true);
           if (column === null) continue;
           const known = columns.get(column);
-          if (known !== undefined && heads[known].text) continue;
           if (!shown(head)) continue;
           const text = read(head);
+          if (known !== undefined && heads[known].text) {
+            if (text && text !== heads[known].text && doubtful.length < 9) doubtful.push([heads[known].text, text]);
+            continue;
+          }
           if (known === undefined) { columns.set(column, heads.length); heads.push({ text, box: box(head) }); }
           else heads[known] = { text, box: box(head) };
           if (text === key) keyColumn = column;
@@ -120,6 +129,7 @@
             if (known !== undefined && known.raw === cell.textContent) continue;
             if (!shown(cell)) continue;
             const text = read(cell);
+            filled.add(column);
             if (known === undefined) kept.cells.set(column, { text, raw: cell.textContent, box: box(cell) });
             else if (known.text !== text) changed.add(id);
           }
@@ -139,7 +149,7 @@
           const lowest = view.reduce((most, [row]) => Math.max(most, row.getBoundingClientRect().bottom), -Infinity);
           const joined = before === null || view.some(([, id]) => before.has(id));
           const late = performance.now() - start;
-          const still = mutated === since || late > 200 ? true : (await new Promise((r) => setTimeout(r, 0)), late > 20);
+          const still = mutated === since || late > 1000; // what never stops moving, such as a clock, is not waited for
           if (!waits && view.length && joined && still && (atEnd || lowest >= edge - 2)) return view;
           if (late > limit) { gaps += 1; return view; }
         }
@@ -154,7 +164,7 @@
       };
       lookAtHeads();
       const wide = () => (across ? across.scrollWidth - across.clientWidth : 0);
-      let before = null, forth = true;
+      let before = null, forth = true, swept = false;
       const sweep = async (y) => {
         if (wide() <= 1) { before = await to(0, y, before); return; }
         const stepX = Math.max(60, Math.floor(across.clientWidth * 0.7));
@@ -162,8 +172,13 @@
         for (let x = 0; x < wide(); x += stepX) places.push(x);
         places.push(wide());
         if (!forth) places.reverse();
+        for (const [n, x] of places.entries()) {
+          // What is in view has every cell that any row has: scrolling on sideways would show nothing new.
+          if (n > 0 && swept && inView().every(([, id]) => table.get(id)?.cells.size >= filled.size)) return;
+          before = await to(x, y, before);
+        }
+        swept = true;
         forth = !forth;
-        for (const x of places) before = await to(x, y, before);
       };
       if (across) { across.scrollLeft = 0; }
       down.scrollTop = 0;
@@ -172,7 +187,7 @@
         const end = down.scrollHeight - down.clientHeight;
         if (down.scrollTop >= end - 1) break;
         const one = Math.max(...inView().map(([row]) => row.getBoundingClientRect().height), 1);
-        const next = Math.min(end, down.scrollTop + Math.max(one, down.clientHeight - one * 2));
+        const next = Math.min(end, down.scrollTop + Math.max(one, down.clientHeight - one * 1.5));
         if (next <= down.scrollTop) break;
         y = next;
       }
@@ -193,7 +208,7 @@
           const kept = table.get(id);
           return { id, link: kept.link, cells: names.map((n) => { const c = kept.cells.get(n); return c ? [c.text, ...c.box] : null; }) };
         }),
-        changed: changed.size, gaps, missing, stops, ended: down.scrollTop >= down.scrollHeight - down.clientHeight - 1,
+        doubtful, changed: changed.size, gaps, missing, stops, ended: down.scrollTop >= down.scrollHeight - down.clientHeight - 1,
       };
     },
   });

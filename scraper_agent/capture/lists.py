@@ -534,5 +534,5 @@ def _joined(name: str, tables: list[gathered.Gathered]) -> tuple[gathered.Gather
 
 def _cells_changed(first: list[gathered.Gathered], again: list[gathered.Gathered]) -> int:
     """How many rows of a grid read otherwise when it was gathered a second time."""
-    looks = [Counter(tuple(c.text for c in row) for table in tables for row in table.rows) for tables in (first, again)]
+    looks = [Counter(row for table in tables for row in gathered.by_head(table)) for tables in (first, again)]
     return sum((looks[0] - looks[1]).values()) if again else 0

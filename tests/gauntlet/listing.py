@@ -150,7 +150,7 @@ def truth(rows: int, columns: int) -> tuple[list[str], list[list[str]]]:
         row = [f"PO-{r:05d}"]
         for c in range(1, columns):
             kinds = (f"{r * 37 + c * 11:,}.{(r * c) % 100:02d}", f"2026-{r % 12 + 1:02d}-{c % 28 + 1:02d}",
-                     f"轴承 {r}<{c}>&\"", f"{r}-{c}")  # fmt: skip
+                     f'轴承 {r}<{c}>&"', f"{r}-{c}")  # fmt: skip
             row.append(kinds[c % 4])
         made.append(row)
     return heads, made
