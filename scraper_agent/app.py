@@ -225,18 +225,18 @@ class App:
         """
         rule = loaded.recipe.since
         if since is not None and full:
-            raise UsageError("SA1344", N_("`--since` and `--full` exclude each other"))
+            raise UsageError("SA7008", N_("`--since` and `--full` exclude each other"))
         if rule is None:
             if since is not None:
                 raise UsageError(
-                    "SA1345",
+                    "SA7009",
                     N_("the recipe {recipe} always reads everything: it has no `since`"),
                     hint=N_("leave `--since` out, or write `since` into the recipe"),
                     recipe=loaded.recipe.recipe,
                 )
             return dict(parameters)
         if since is not None and not _fits(Parameter(type="date"), since):
-            raise UsageError("SA1346", N_("`{seen}` is no date; expected YYYY-MM-DD"), seen=since)
+            raise UsageError("SA7010", N_("`{seen}` is no date; expected YYYY-MM-DD"), seen=since)
         begin = since or parameters[rule.parameter]
         if since is None and not full:
             begin = incremental.start(archive, loaded.recipe, parameters)

@@ -42,7 +42,7 @@ def _difference(
 ) -> Iterator[Finding]:
     if value != other:
         yield Finding(
-            code="SA2041",
+            code="SA2321",
             severity=Severity.ERROR,
             field=mine,
             text=N_("two sources differ: {here} at {here_place}, {there} at {there_place}"),

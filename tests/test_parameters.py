@@ -76,7 +76,7 @@ def test_a_recipe_tells_its_options(tmp_path: Path) -> None:
 def test_a_parameter_that_looks_like_a_secret_is_a_mistake(tmp_path: Path, name: str) -> None:
     with pytest.raises(SourceErrors) as caught:
         recipe(tmp_path, f"{name}: {{type: text}}")
-    assert [(p.code, p.at.line) for p in caught.value.problems] == [("SA1317", 8)]
+    assert [(p.code, p.at.line) for p in caught.value.problems] == [("SA1224", 8)]
 
 
 @pytest.mark.parametrize("name", ["passenger", "pinyin", "secretary_name", "tokenizer"])

@@ -120,7 +120,7 @@ class _Checker:
             if _SECRET.search(name):
                 yield Problem(
                     at=self.at.key(("parameters", name)),
-                    code="SA1317",
+                    code="SA1224",
                     text=N_("`{seen}` looks like a secret; a parameter stands on the command line and in the log"),
                     hint=N_("use `${{secret:{seen}}}` in `fill`, and say in the config where the secret is"),
                     values={"seen": name},
@@ -294,7 +294,7 @@ class _Checker:
         elif parameter.type != "date" or parameter.default is None:
             yield Problem(
                 at=self.at.of(("since", "parameter")),
-                code="SA1342",
+                code="SA1227",
                 text=N_("`{seen}` must be of type date, with a default: where the first run begins"),
                 values={"seen": since.parameter},
             )
@@ -303,7 +303,7 @@ class _Checker:
         dates = [id for id in self.recipe.document.header if id in known and known[id].type.holds == "date"]
         if since.field not in dates:
             text = N_("the document reads no date `{seen}`")
-            yield self._unknown("SA1343", text, ("since", "field"), since.field, dates)
+            yield self._unknown("SA1228", text, ("since", "field"), since.field, dates)
 
     def _twin(self, format: Format | None) -> Iterator[Problem]:
         """A twin's reads are as the document's own, of whose fields they are."""
@@ -313,7 +313,7 @@ class _Checker:
         start: Loc = ("document", "twin")
         if twin.match is not None and (twin.lines is None or twin.match not in twin.lines.values):
             known = twin.lines.values if twin.lines else ()
-            yield self._unknown("SA1341", N_("the twin reads no `{seen}`"), (*start, "match"), twin.match, known)
+            yield self._unknown("SA1226", N_("the twin reads no `{seen}`"), (*start, "match"), twin.match, known)
         values = twin.lines.values if twin.lines else {}
         for part, reads, own, fields in (
             (("header",), twin.header, rule.header, format.header_fields if format else {}),
@@ -323,7 +323,7 @@ class _Checker:
                 loc: Loc = (*start, *part, id)
                 if id not in own:
                     text = N_("the document has no `{seen}` that the twin could be compared with")
-                    yield self._unknown("SA1340", text, loc, id, own, key=True)
+                    yield self._unknown("SA1225", text, loc, id, own, key=True)
                 yield from self._read(loc, read, in_rows=part[0] == "lines")
                 yield from self._as(loc, read, fields.get(id))
 

@@ -29,7 +29,7 @@ def split(tokens: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             value = next(rest, "")
         if not token.startswith("--") or not name or (not sign and (not value or value.startswith("--"))):
             raise UsageError(
-                "SA1318",
+                "SA7115",
                 N_("`{seen}` is no option, or has no value"),
                 hint=N_("a parameter of a recipe is written `--name value`; `recipe explain RECIPE` lists them"),
                 seen=option,
@@ -38,7 +38,7 @@ def split(tokens: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             raise _twice(name)
         options[name] = value
     if not names:
-        raise UsageError("SA1318", N_("name a recipe, such as demo/order"))
+        raise UsageError("SA7115", N_("name a recipe, such as demo/order"))
     return names, options
 
 
@@ -54,7 +54,7 @@ def given(recipes: Iterable[Loaded], options: dict[str, str], assigned: dict[str
         name = known.get(option.replace("_", "-"))
         if name is None:
             raise UsageError(
-                "SA1319",
+                "SA7116",
                 N_("there is no option `--{seen}`; the parameters of the recipe are: {known}"),
                 hint=N_("a secret is never an option: the config says where it is, under `erps: … secrets:`"),
                 seen=option,
@@ -67,4 +67,4 @@ def given(recipes: Iterable[Loaded], options: dict[str, str], assigned: dict[str
 
 
 def _twice(name: str) -> UsageError:
-    return UsageError("SA1318", N_("the parameter `{name}` is given twice"), name=name)
+    return UsageError("SA7115", N_("the parameter `{name}` is given twice"), name=name)

@@ -474,7 +474,7 @@ def test_twins_that_differ_block_the_document(
     erp.answers["/api/lines"] = Answer(answer.replace(*change), "application/json")
     ran = run(tmp_path, twin_recipe(), {"base": erp.base})
     (finding,) = ran.drafts[0].unread
-    assert (finding.code, finding.severity, finding.field) == ("SA2041", "error", field)
+    assert (finding.code, finding.severity, finding.field) == ("SA2321", "error", field)
     assert (finding.values["here"], finding.values["there"]) == seen
     body = next(f.body for f in ran.of(Fetched) if f.media == "json")
     assert finding.values["there_place"].endswith(f"{body}#{pointer}" if pointer else "-")
@@ -495,7 +495,7 @@ def test_twin_reads_only_fields_that_the_document_reads(tmp_path: Path) -> None:
     path.write_text(twin_recipe().replace("{orderNumber: {json: /data/order}}", "{totalAmount: {json: /data/sum}}"))
     with pytest.raises(SourceErrors) as refused:
         load(path, FORMATS)
-    assert [p.code for p in refused.value.problems] == ["SA1340"]
+    assert [p.code for p in refused.value.problems] == ["SA1225"]
 
 
 # --- only what is new -----------------------------------------------------------------------------------------------
@@ -637,22 +637,22 @@ def test_run_option_since_goes_before_the_mark_and_full_before_both(orders: Orde
         assert app.since(archive, ran.loaded, given) == {**given, "from_date": "2026-03-07"}
         assert app.since(archive, ran.loaded, given, "2026-02-01") == {**given, "from_date": "2026-02-01"}
         assert app.since(archive, ran.loaded, given, full=True) == given
-        for since, full, code in (("1.2.2026", False, "SA1346"), ("2026-02-01", True, "SA1344")):
+        for since, full, code in (("1.2.2026", False, "SA7010"), ("2026-02-01", True, "SA7008")):
             with pytest.raises(UsageError) as refused:
                 app.since(archive, ran.loaded, given, since, full=full)
             assert refused.value.code == code
         other = load_recipe("demo/order", folder)
         with pytest.raises(UsageError) as refused:
             app.since(archive, other, given, "2026-02-01")
-        assert refused.value.code == "SA1345"
+        assert refused.value.code == "SA7009"
 
 
 @pytest.mark.parametrize(
     ("change", "to", "code"),
     [
         ("parameter: from_date", "parameter: form_date", "SA1210"),
-        ('from_date: {type: date, default: "2026-01-01"}', "from_date: {type: date}", "SA1342"),
-        ("field: orderDate", "field: orderNumber", "SA1343"),
+        ('from_date: {type: date, default: "2026-01-01"}', "from_date: {type: date}", "SA1227"),
+        ("field: orderDate", "field: orderNumber", "SA1228"),
     ],
 )
 def test_mistake_in_since_is_told(tmp_path: Path, change: str, to: str, code: str) -> None:
