@@ -456,9 +456,10 @@ class Reader:
                 return taken.text, taken
 
     def _number(self, read: Read, type: Type, taken: _Taken, own: str | None) -> tuple[Value | Amount, _Taken]:
-        power = notation.header_power(read.label or read.column or "")
+        named = next((text for text in (read.label, read.column, *(getattr(read, s) for s in RELATIONS)) if text), "")
+        power = notation.header_power(named)
         if power:
-            taken = taken.after(f"header {read.label or read.column}: 10^{power}")
+            taken = taken.after(f"header {named}: 10^{power}")
         if own in _OWN:  # the file itself says what it holds
             return _made(read, type, notation.scaled(convert.number(taken.text, Locale()), power), taken)
         style = read.numbers or self.recipe.numbers or (None if self._has_locale else "infer")

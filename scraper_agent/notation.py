@@ -165,11 +165,11 @@ def header_power(header: str) -> int:
             word = match["scale"].lower().lstrip("'")
             powers.add(_SCALES[word] if word in _SCALES else _ENGLISH[word])
         elif re.match(rf"(?:{_SCALE})", remark) and not re.match(rf"千(?:{'|'.join(_SI)})", remark):
-            raise Unreadable(N_("the header `{header}` names a power of ten of pieces"), code="SA2316", header=header)
+            raise Unreadable(N_("the header `{header}` names a power of ten of pieces"), code="SA2319", header=header)
     if match := _TRAILING.search(plain):
         powers.add(_SCALES[match["scale"]])
     if len(powers) > 1:
-        raise Unreadable(N_("the header `{header}` names two powers of ten"), code="SA2316", header=header)
+        raise Unreadable(N_("the header `{header}` names two powers of ten"), code="SA2322", header=header)
     return powers.pop() if powers else 0
 
 

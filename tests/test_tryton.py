@@ -15,7 +15,7 @@ from scraper_agent import envelope, mapping
 from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
 from scraper_agent.signing import keyfile, keyfolder, sm2
-from scraper_agent.values import Draft, Fault, ListRead, Receipt, Refused, RunEnded, State, Verdict, state
+from scraper_agent.values import Completeness, Draft, Fault, ListRead, Receipt, Refused, RunEnded, State, Verdict, state
 from tests.tryton import demo
 from tests.tryton.oracle import Oracle
 from tests.tryton.server import OPERATOR, PASSWORD, TrytonServer
@@ -171,12 +171,19 @@ def test_lists_were_read_to_their_end_and_no_page_was_refused(read):
     app, told = read
     with app.archive(read_only=True) as archive:
         runs = [archive.job(id).facts for id in archive.runs()]
-    lists = {f.name: (f.declared, f.harvested, f.pages) for facts in runs for f in facts if isinstance(f, ListRead)}
+    lists = {
+        (started.recipe_id, f.name): (f.declared, f.harvested, f.pages)
+        for started, *facts in runs
+        for f in facts
+        if isinstance(f, ListRead)
+    }
     orders, invoices, receipts = (len(records) for records in told.values())
     assert [f for facts in runs for f in facts if isinstance(f, Fault)] == []
-    assert lists["purchases"] == (orders, orders, 3)
-    assert lists["invoices"] == (invoices, invoices, 1)
-    assert lists["shipments"] == (receipts, receipts, 3)
+    assert lists["tryton/order", "records"] == (orders, orders, 3)
+    assert lists["tryton/invoice", "records"] == (invoices, invoices, 1)
+    assert lists["tryton/receipt", "records"] == (receipts, receipts, 3)
+    read_lists = [f for facts in runs for f in facts if isinstance(f, ListRead)]
+    assert all(f.certificate and f.certificate.state is not Completeness.UNPROVED for f in read_lists)
     ends = [facts[-1] for facts in runs]
     assert [(end.complete, end.faults) for end in ends if isinstance(end, RunEnded)] == [(True, 0)] * 3
 

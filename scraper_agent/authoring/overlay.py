@@ -18,12 +18,15 @@ import yaml
 from scraper_agent import yamlfile
 from scraper_agent.errors import Position, Problem
 from scraper_agent.messages import N_
+from scraper_agent.recipe import RELATIONS
 from scraper_agent.yamlfile import Loc, Positions, Source
 
 EXTENDS = "extends"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._/-]{0,63}")
-_PLACE = frozenset({"label", "column", "css", "url", "row", "profile", "source", "role", "text"})
+_PLACE = frozenset(
+    {"label", "column", "css", "id", "json", "url", "row", "profile", "source", "role", "text", *RELATIONS}
+)
 """Keys that say where something is found."""
 _WITH_PLACE = _PLACE | {"name", "per", "page", "by", "take", "attribute", "hidden", "pattern"}
 """Keys that make no sense with another place."""
@@ -67,7 +70,7 @@ def _composed(source: Source, roots: tuple[Path, ...], chain: tuple[Path, ...]) 
         raise source.refusal(own)
     parent = _composed(yamlfile.read(parent_path), roots, (*chain, parent_path.resolve()))
     if not isinstance(parent.data, dict):
-        raise source.refusal([_problem(source, "SA1311", N_("{path} holds no recipe"), path=parent_path)])
+        raise source.refusal([_problem(source, "SA1317", N_("{path} holds no recipe"), path=parent_path)])
     merge = _Merge(child=source, parent=parent)
     data = merge.mappings(source.data, parent.data, (), ())
     data.pop(EXTENDS, None)

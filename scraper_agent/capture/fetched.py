@@ -21,7 +21,7 @@ from playwright.sync_api import Page as Tab
 from scraper_agent.capture import files, guard
 from scraper_agent.errors import PageError
 from scraper_agent.messages import N_
-from scraper_agent.recipe import Download, Keep, List, Receive, Recipe, Step
+from scraper_agent.recipe import Download, Keep, Receive, Recipe, Step, blocks, within
 
 _LOOK_MS = 50
 _PDF = b"%PDF-"
@@ -48,17 +48,20 @@ class Bytes:
 
 def downloads(recipe: Recipe) -> bool:
     """Whether any step of the recipe declares a download: else the browser takes none at all."""
-    steps = [*recipe.steps, *(step for source in recipe.sources.values() for step in source.steps)]
-    return any(isinstance(step, Download | Keep) for step in _flat(steps))
+    flows = (flow.steps for flow in recipe.flows.values())
+    sources = (source.steps for source in recipe.sources.values())
+    return any(
+        isinstance(step, Download | Keep)
+        for steps in (recipe.steps, recipe.finally_, *flows, *sources)
+        for step in _flat(steps)
+    )
 
 
-def _flat(steps: list[Step] | tuple[Step, ...]) -> Iterator[Step]:
+def _flat(steps: tuple[Step, ...]) -> Iterator[Step]:
     for step in steps:
         yield step
-        if isinstance(step, List):
-            yield from _flat(step.page)
-        if isinstance(step, List | Receive | Keep):
-            yield from _flat(step.steps)
+        for block in blocks(step):
+            yield from _flat(within(step, block))
 
 
 def wanted(step: Download) -> files.Wanted:

@@ -38,7 +38,7 @@ def split(tokens: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             raise _twice(name)
         options[name] = value
     if not names:
-        raise UsageError("SA7115", N_("name a recipe, such as demo/order"))
+        raise UsageError("SA7117", N_("name a recipe, such as demo/order"))
     return names, options
 
 
@@ -67,4 +67,4 @@ def given(recipes: Iterable[Loaded], options: dict[str, str], assigned: dict[str
 
 
 def _twice(name: str) -> UsageError:
-    return UsageError("SA7115", N_("the parameter `{name}` is given twice"), name=name)
+    return UsageError("SA7118", N_("the parameter `{name}` is given twice"), name=name)

@@ -10,8 +10,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,34 +28,47 @@ MEMORY_BYTES = 512 * 1024 * 1024
 _CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from scraper_agent.capture.files import child; child.main()"
 _TRY_ANOTHER = N_("look at the file by hand; if it is right, choose another export of the ERP, or read the page")
 
-_REASONS: Mapping[str, tuple[str, str, str]] = {
-    "kind": (
+_REASONS: Mapping[str, Callable[..., PageError]] = {
+    "kind": partial(
+        PageError,
         "SA2030",
         N_("the file is {seen}; the recipe expects {expected}"),
-        N_("correct `media` in the recipe, or the ERP sent an error page in place of the file"),
+        hint=N_("correct `media` in the recipe, or the ERP sent an error page in place of the file"),
     ),
-    "limit": ("SA2031", N_("the file has more {what} than {limit} allowed: {seen}"), _TRY_ANOTHER),
-    "damaged": ("SA2032", N_("the file cannot be read as {kind}: {seen}"), _TRY_ANOTHER),
-    "active": ("SA2033", N_("the file holds {what}: it is not opened"), _TRY_ANOTHER),
-    "encoding": (
+    "limit": partial(
+        PageError, "SA2031", N_("the file has more {what} than {limit} allowed: {seen}"), hint=_TRY_ANOTHER
+    ),
+    "damaged": partial(PageError, "SA2032", N_("the file cannot be read as {kind}: {seen}"), hint=_TRY_ANOTHER),
+    "active": partial(PageError, "SA2033", N_("the file holds {what}: it is not opened"), hint=_TRY_ANOTHER),
+    "encoding": partial(
+        PageError,
         "SA2034",
         N_("the text's encoding is not certain: {seen}"),
-        N_("name it by `encoding` in the recipe if you know it"),
+        hint=N_("name it by `encoding` in the recipe if you know it"),
     ),
-    "sheet": (
+    "sheet": partial(
+        PageError,
         "SA2035",
         N_("which table of the file is meant is not certain; it has: {seen}"),
-        N_("name it by `sheet` in the recipe"),
+        hint=N_("name it by `sheet` in the recipe"),
     ),
-    "formula": ("SA2036", N_("{seen} is a formula without a stored value; formulas are not computed"), _TRY_ANOTHER),
-    "ragged": (
+    "formula": partial(
+        PageError,
+        "SA2036",
+        N_("{seen} is a formula without a stored value; formulas are not computed"),
+        hint=_TRY_ANOTHER,
+    ),
+    "ragged": partial(
+        PageError,
         "SA2037",
         N_("the rows of the file are no table: {seen}"),
-        N_("correct `delimiter` or `header` in the recipe"),
+        hint=N_("correct `delimiter` or `header` in the recipe"),
     ),
-    "characters": ("SA2038", N_("{seen} holds a character that no page can show"), _TRY_ANOTHER),
-    "json": ("SA2039", N_("the JSON is not certain: {seen}"), _TRY_ANOTHER),
-    "digits": ("SA2042", N_("{seen} is a number with more digits than the file can hold exactly"), _TRY_ANOTHER),
+    "characters": partial(PageError, "SA2038", N_("{seen} holds a character that no page can show"), hint=_TRY_ANOTHER),
+    "json": partial(PageError, "SA2039", N_("the JSON is not certain: {seen}"), hint=_TRY_ANOTHER),
+    "digits": partial(
+        PageError, "SA2042", N_("{seen} is a number with more digits than the file can hold exactly"), hint=_TRY_ANOTHER
+    ),
 }
 
 
@@ -113,9 +127,7 @@ def page(data: bytes, wanted: Wanted, url: str) -> bytes:
 
 
 def _refusal(said: Mapping[str, str]) -> PageError:
-    code, text, hint = _REASONS[said["reason"]]
-    values = {k: v[:300] for k, v in said.items() if k != "reason"}
-    return PageError(code, text, hint=hint, **values)
+    return _REASONS[said["reason"]](**{k: v[:300] for k, v in said.items() if k != "reason"})
 
 
 def _beyond() -> PageError:
