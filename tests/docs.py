@@ -1,7 +1,7 @@
 """What of the documentation is generated: `python -m tests.docs [--check]`.
 
-`docs/commands.md` is the help of every command; the table of keys in `docs/recipes.md` and `recipes/recipe.schema.json`
-are made of the model of recipes. What is written depends on the code alone, not on terminal, locale or machine.
+`docs/commands.md` is the help of every command; `docs/recipe-keys.md` and `recipes/recipe.schema.json` are
+made of the model of recipes. What is written depends on the code alone, not on terminal, locale or machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scraper_agent import messages, recipe
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ROOT / "docs" / "commands.md"
-RECIPES = ROOT / "docs" / "recipes.md"
+KEYS = ROOT / "docs" / "recipe-keys.md"
 SCHEMA = ROOT / "recipes" / "recipe.schema.json"
 PROGRAM = "scraper-agent"
 
@@ -49,12 +49,12 @@ def main(arguments: list[str]) -> int:
 
 def texts() -> Mapping[Path, str]:
     """Every generated file as it should be."""
-    written = RECIPES.read_text(encoding="utf-8")
+    written = KEYS.read_text(encoding="utf-8")
     before, begin, rest = written.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
-        raise SystemExit(f"{RECIPES} has no {_BEGIN} … {_END}")
-    return {COMMANDS: commands(), RECIPES: f"{before}{_BEGIN}\n\n{keys()}\n{_END}{after}", SCHEMA: schema()}
+        raise SystemExit(f"{KEYS} has no {_BEGIN} … {_END}")
+    return {COMMANDS: commands(), KEYS: f"{before}{_BEGIN}\n\n{keys()}\n{_END}{after}", SCHEMA: schema()}
 
 
 # --- commands -------------------------------------------------------------------------------------------------------

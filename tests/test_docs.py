@@ -74,7 +74,7 @@ def test_every_command_has_its_section() -> None:
 
 
 def test_every_key_of_a_recipe_is_in_the_table() -> None:
-    table = text(docs.RECIPES).partition(docs._BEGIN)[2]
+    table = text(docs.KEYS).partition(docs._BEGIN)[2]
     sections = {part.partition("\n")[0]: part for part in table.split("\n### ")[1:]}
     assert sections.keys() == {model.__name__ for model in docs.models()}
     for model in docs.models():
@@ -334,17 +334,18 @@ def test_words_of_the_glossary_for_facts_are_in_the_code() -> None:
 
 # --- quotations and examples ----------------------------------------------------------------------------------------
 
-_QUOTED = re.compile(r"<!-- ((?:recipes|tests)/\S+\.yaml) -->\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RECIPES = docs.ROOT / "docs" / "recipes.md"
+_QUOTED = re.compile(r"<!-- ((?:recipes|tests)/\S+\.ya?ml) -->\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_recipes_are_quoted_word_for_word() -> None:
-    quoted = _QUOTED.findall(text(docs.RECIPES))
-    assert len(quoted) == text(docs.RECIPES).count("```yaml")
+    quoted = _QUOTED.findall(text(RECIPES))
+    assert len(quoted) == text(RECIPES).count("```yaml")
     assert [(file, body) for file, body in quoted if body not in text(ROOT / file)] == []
 
 
 def test_the_recipe_that_is_explained_is_quoted_whole() -> None:
-    pieces = [body for file, body in _QUOTED.findall(text(docs.RECIPES)) if file == "recipes/demo/order.yaml"]
+    pieces = [body for file, body in _QUOTED.findall(text(RECIPES)) if file == "recipes/demo/order.yaml"]
     whole = text(ROOT / "recipes" / "demo" / "order.yaml")
     assert "".join(pieces).split("\n") == [line for line in whole.split("\n")[:-1] if line] + [""]
 

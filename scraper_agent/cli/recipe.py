@@ -130,6 +130,10 @@ def _schema() -> dict[str, object]:
     made = Recipe.model_json_schema(by_alias=True)
     required = made.pop("required")
     made["anyOf"] = [{"required": ["extends", "recipe", "version"]}, {"required": required}]
+    for part in [made, *made["$defs"].values()]:
+        for rule in part.get("properties", {}).values():
+            if isinstance(rule.get("additionalProperties"), dict):  # an overlay takes a name away by an empty value
+                rule["additionalProperties"] = {"anyOf": [rule["additionalProperties"], {"type": "null"}]}
     return made
 
 
