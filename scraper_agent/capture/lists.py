@@ -413,13 +413,14 @@ class ListReader:
     def _follow_all(self, step: List, links: list[str | None]) -> Iterator[Sighting]:
         """Open every link; while one page is read, the next ones load in tabs of their own."""
         home = self.session.tab
-        spare: deque[Tab] = deque(self._new_tab() for _ in range(min(self.session.settings.tabs, len(links))))
+        most = self.session.settings.tabs
+        spare: deque[Tab] = deque()
         loading: deque[tuple[Tab, str | None]] = deque()
         coming = deque(links)
         try:
             for number in range(1, len(links) + 1):
-                while coming and spare and not (loading and self.session.pace.wait_s(monotonic())):
-                    tab, link = spare.popleft(), coming.popleft()
+                while coming and len(loading) < most and not (loading and self.session.pace.wait_s(monotonic())):
+                    tab, link = spare.popleft() if spare else self._new_tab(home.url), coming.popleft()
                     if link is not None:
                         self.session._paced()
                         tab.evaluate(_GO, link)
@@ -432,11 +433,11 @@ class ListReader:
                 tab.close()
             self.session.tab = home
 
-    def _new_tab(self) -> Tab:
+    def _new_tab(self, url: str) -> Tab:
         """A tab on a page of the ERP's own, so that what it opens is opened from there."""
         self.session._paced()
         tab = self.session.context.new_page()
-        tab.goto(self.session.tab.url, wait_until="commit")
+        tab.goto(url, wait_until="commit")
         return tab
 
     def _follow(self, step: List, link: str | None, number: int) -> Iterator[Sighting]:

@@ -22,7 +22,7 @@ from tests.gauntlet.listing import HERE, certified, components, harvest, recipe,
 RUNS = 3
 ROWS, COLUMNS = 1500, 7
 PAGES, SIZE = 200, 50
-RECORDS, TABS, DELAY_S = 40, 4, 0.15
+RECORDS, TABS, DELAY_S = 60, 4, 0.15
 _SCROLL = """async css => {
   const box = document.querySelector(css), frame = () => new Promise((r) => requestAnimationFrame(() => r()));
   for (let x = 0; ; x = box.scrollWidth - box.clientWidth) {

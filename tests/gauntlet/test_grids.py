@@ -27,6 +27,7 @@ SHAPES = {
     "element_ui": Shape(60, 12),
     "frappe": Shape(300, 12),
     "handsontable": Shape(300, 6),
+    "vxe": Shape(300, 20),
 }
 
 
