@@ -132,10 +132,10 @@ def test_so_many_records_load_at_a_time_as_there_may_be_tabs_and_no_more(tabs: i
 
 
 def test_records_wait_until_the_pace_lets_them_begin() -> None:
-    """One page of the list, the list again in each of two tabs, seven records: ten loads, two in each half second."""
+    """One page of the list, the list again in one tab or two, seven records: two loads in each half second."""
     erp, pace = Records(count=7), Pace(2, window_s=0.5)
     assert erp.read(2, pace) == 7
-    assert len(erp.stamps) == 10
+    assert len(erp.stamps) in (9, 10)  # a second tab is only made while there is a page load to spare
     assert erp.stamps[-1] - erp.stamps[0] > 1.8
 
 
