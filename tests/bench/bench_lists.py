@@ -132,7 +132,7 @@ def _tabs() -> dict[str, float]:
     with served({"/list": rows, "/record": _RECORD, "/lines": lines}, delay_s=DELAY_S) as base:
         for tabs in (1, TABS):
             browser = PlaywrightBrowser(settings=Settings(images=False, tabs=tabs), secret=str)
-            started, pages = 0.0, 0
+            started, ended, pages = 0.0, 0.0, 0
             for seen in browser.harvest(how, {"base": base}):
                 if isinstance(seen, ListRead):
                     started = time.perf_counter()
