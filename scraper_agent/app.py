@@ -21,7 +21,8 @@ from scraper_agent import approval, canonical, incremental, sending, signing, ya
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
-from scraper_agent.config import Config, SecretPlace
+from scraper_agent.capture.pace import Pace
+from scraper_agent.config import Config, Erp, SecretPlace
 from scraper_agent.errors import AgentError, NeedsPerson, Problem, UsageError
 from scraper_agent.formats import CODES, FORMATS
 from scraper_agent.messages import N_, render
@@ -80,6 +81,8 @@ class App:
     known_secrets: set[str] = field(default_factory=set, repr=False)
     _answers: dict[str, str] = field(default_factory=dict, repr=False)
     """What a person was asked for, so that nobody is asked twice."""
+    _paces: dict[str, Pace] = field(default_factory=dict, repr=False)
+    """By ERP: recipes that are run one after the other share its minute."""
 
     @classmethod
     def load(cls, path: Path, *, prompt: Prompt = nobody, tell: Callable[[str], None] = print) -> App:
@@ -133,10 +136,14 @@ class App:
 
     def browser(self, erp: str) -> Browser:
         settings = self.config.browser
+        limits = self.config.erps.get(erp, Erp()).pace
         return PlaywrightBrowser(
-            settings=Settings(executable=settings.executable, headless=settings.headless, images=settings.images),
+            settings=Settings(
+                executable=settings.executable, headless=settings.headless, images=settings.images, tabs=limits.tabs
+            ),
             secret=lambda name: self._erp_secret(erp, name),
             tell=self.tell,
+            pace=self._paces.setdefault(erp, Pace(limits.pages_per_minute)),
         )
 
     def secret(self, place: SecretPlace, name: str) -> str:

@@ -72,11 +72,21 @@ class BrowserSettings(Strict):
     images: bool = Field(default=True, description="Keep an image of every page that is read.")
 
 
+class PaceSettings(Strict):
+    """How much of the ERP the agent takes for itself, while people work with it."""
+
+    tabs: int = Field(3, ge=1, le=8, description="Pages of records that load at a time.")
+    pages_per_minute: int | None = Field(
+        None, ge=1, description="Most pages asked for in any minute; default: no limit."
+    )
+
+
 class Erp(Strict):
-    """One ERP: parameters of its recipes, and where its secrets are."""
+    """One ERP: parameters of its recipes, where its secrets are, and how fast it may be read."""
 
     parameters: dict[str, str] = {}
     secrets: dict[str, SecretPlace] = {}
+    pace: PaceSettings = PaceSettings()
 
 
 class ReceiverSettings(Strict):

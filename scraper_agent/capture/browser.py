@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import html
+import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from scraper_agent.capture import discovery, fetched, files, flow, gathered, guard, lists, places
+from scraper_agent.capture.pace import Pace
 from scraper_agent.errors import AgentError, NeedsPerson, PageError
 from scraper_agent.messages import N_
 from scraper_agent.ports import File, Page, Sighting, Trouble
@@ -92,15 +94,21 @@ class Settings:
     images: bool = True
     width: int = 1600
     height: int = 1200
+    tabs: int = 3
+    """Pages of records that load at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaywrightBrowser:
-    """One ERP session at a time. `secret` gives a secret by name or raises NeedsPerson; `tell` hears of slow steps."""
+    """One ERP session at a time. `secret` gives a secret by name or raises NeedsPerson; `tell` hears of slow steps.
+
+    `pace` lasts beyond a session, so that two recipes of one ERP that are run one after the other share its minute.
+    """
 
     settings: Settings
     secret: Callable[[str], str]
     tell: Callable[[str], None] = print
+    pace: Pace = field(default_factory=Pace)
 
     def harvest(self, recipe: Recipe, parameters: Mapping[str, str]) -> Iterator[Sighting]:
         with sync_playwright() as playwright:
@@ -114,7 +122,7 @@ class PlaywrightBrowser:
                 accept_downloads=fetched.downloads(recipe),
             )
             try:
-                yield from _Session(self.settings, recipe, parameters, self.secret, context).run()
+                yield from _Session(self.settings, recipe, parameters, self.secret, context, self.pace).run()
             finally:
                 context.close()
                 browser.close()
@@ -127,6 +135,7 @@ class _Session:
     parameters: Mapping[str, str]
     secret: Callable[[str], str]
     context: BrowserContext
+    pace: Pace = field(default_factory=Pace)
     inbox: fetched.Inbox = field(init=False)
     page: Tab = field(init=False)
     inside: tuple[Part, ...] = ()
@@ -345,8 +354,14 @@ class _Session:
             self.act_s = before
             self.context.set_default_timeout(before * 1000)
 
+    def _paced(self) -> None:
+        """Wait until one more page may be asked for."""
+        while (wait := self.pace.begin(monotonic())) > 0:
+            self.page.wait_for_timeout(math.ceil(wait * 1000))  # events go on meanwhile
+
     def _open(self, url: str) -> None:
         self.gathered = ()
+        self._paced()
         try:
             if urlsplit(url)._replace(fragment="") == urlsplit(self.page.url)._replace(fragment=""):
                 self.page.goto("about:blank")  # else only the fragment changes, and what was open stays open

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter, deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from importlib import resources
+from time import monotonic
 from typing import TYPE_CHECKING, assert_never
 
 from playwright.sync_api import Error, Locator
@@ -36,8 +36,6 @@ _ARRIVE_S = 30.0
 _BACK_S = 5.0
 _PATIENCE_S = 1.0
 """How long the bottom of an endless list is watched for more rows, or for a sign that some are being loaded."""
-_TABS = 3
-"""Pages that load while one is read; more would only wait for the same processor."""
 
 _OFF = "e => e.closest('[disabled],[aria-disabled=true],.disabled') !== null"
 _OTHER_ROWS = "([css, old]) => { const r = window.__agent && window.__agent.rows(css); return r && r.join() !== old; }"
@@ -378,6 +376,7 @@ class ListReader:
             return False
         target = step.numbered if step.next is None else self.session._named(step.next)
         old = ",".join(self.session.tab.evaluate(_ROWS, step.rows)) if step.grid is not None else ",".join(rows)
+        self.session._paced()
         self.session._click(button, str(target), double=False)
         if not self.session._wait_for(_OTHER_ROWS, [step.rows, old], _ACT_S):
             raise PageError(
@@ -414,14 +413,16 @@ class ListReader:
     def _follow_all(self, step: List, links: list[str | None]) -> Iterator[Sighting]:
         """Open every link; while one page is read, the next ones load in tabs of their own."""
         home = self.session.tab
-        spare: deque[Tab] = deque(self._new_tab() for _ in range(min(_TABS, len(links))))
+        most = self.session.settings.tabs
+        spare: deque[Tab] = deque()
         loading: deque[tuple[Tab, str | None]] = deque()
-        coming = iter(links)
+        coming = deque(links)
         try:
             for number in range(1, len(links) + 1):
-                for link in itertools.islice(coming, len(spare)):
-                    tab = spare.popleft()
+                while coming and len(loading) < most and not (loading and self.session.pace.wait_s(monotonic())):
+                    tab, link = spare.popleft() if spare else self._new_tab(home.url), coming.popleft()
                     if link is not None:
+                        self.session._paced()
                         tab.evaluate(_GO, link)
                     loading.append((tab, link))
                 self.session.tab, link = loading.popleft()
@@ -432,10 +433,11 @@ class ListReader:
                 tab.close()
             self.session.tab = home
 
-    def _new_tab(self) -> Tab:
+    def _new_tab(self, url: str) -> Tab:
         """A tab on a page of the ERP's own, so that what it opens is opened from there."""
+        self.session._paced()
         tab = self.session.context.new_page()
-        tab.goto(self.session.tab.url, wait_until="commit")
+        tab.goto(url, wait_until="commit")
         return tab
 
     def _follow(self, step: List, link: str | None, number: int) -> Iterator[Sighting]:
@@ -464,6 +466,7 @@ class ListReader:
 
     def _each_by_click(self, step: List, how: ByClick, rows: list[str]) -> Iterator[Sighting]:
         for number in range(1, len(rows) + 1):
+            self.session._paced()
             row = self.session.tab.locator(step.rows).filter(visible=True).nth(number - 1)
             self.session._click(row.locator(how.target), f"css {how.target}", double=how.double)
             yield from self.session._careful(f"list {step.name}, record {number}", step.steps)
@@ -486,6 +489,7 @@ class ListReader:
     def _walk(self, step: List, how: ByWalk, rows: list[str], tally: _Tally) -> Iterator[Sighting]:
         if not rows:
             return
+        self.session._paced()
         first = self.session.tab.locator(step.rows).filter(visible=True).first
         self.session._click(first.locator(how.target).first, f"css {how.target}", double=how.double)
         start = self.session._number(how.position)
@@ -501,6 +505,7 @@ class ListReader:
         """Press `next` until the page itself says that record `wanted` is shown."""
         place = [how.position.css, how.position.pattern, wanted]
         for _ in range(5):
+            self.session._paced()
             self.session._locate(how.next).click()
             if not self.session._wait_for(_NUMBER_IS, place, _STEP_S):
                 self.session._rest()

@@ -1,5 +1,5 @@
-"""A virtual grid of 1,500 rows by 7 columns, gathered whole, against a script that only scrolls through it; and the
-agent's memory over a list of 10,000 rows on 200 pages."""
+"""A virtual grid of 1,500 rows by 7 columns, gathered whole, against a script that only scrolls through it; the agent's
+memory over a list of 10,000 rows on 200 pages; and the records of a slow ERP through four tabs against one."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from playwright.sync_api import sync_playwright
 
 from scraper_agent import completeness, yamlfile
 from scraper_agent.capture import discovery, lists
+from scraper_agent.capture.browser import PlaywrightBrowser, Settings
+from scraper_agent.ports import Page
 from scraper_agent.recipe import List, Recipe
-from scraper_agent.values import Completeness
+from scraper_agent.values import Completeness, ListRead
 from tests.gauntlet.listing import HERE, certified, components, harvest, recipe, script, served, truth
 
 RUNS = 3
 ROWS, COLUMNS = 1500, 7
 PAGES, SIZE = 200, 50
+RECORDS, TABS, DELAY_S = 60, 4, 0.15
 _SCROLL = """async css => {
   const box = document.querySelector(css), frame = () => new Promise((r) => requestAnimationFrame(() => r()));
   for (let x = 0; ; x = box.scrollWidth - box.clientWidth) {
@@ -36,7 +39,7 @@ _SCROLL = """async css => {
 
 def measure(runs: int = RUNS) -> dict[str, float]:
     """Medians in ms, and the growth of memory in MB between the first tenth of a long list and its end."""
-    return {**_grid(runs), "memory_mb": _memory()}
+    return {**_grid(runs), "memory_mb": _memory(), **_tabs()}
 
 
 def _grid(runs: int) -> dict[str, float]:
@@ -98,6 +101,46 @@ def _memory() -> float:
     read = certified(seen)
     assert (read.harvested, completeness.of(read)) == (PAGES * SIZE, Completeness.PLAUSIBLE)
     return held[-1] - held[0]
+
+
+_RECORD = """<!doctype html><title>订单</title><h1></h1><table><tbody></tbody></table><script>
+fetch("/lines" + location.search).then((r) => r.json()).then((r) => {
+  document.querySelector("h1").innerText = r.no;
+  document.querySelector("tbody").innerHTML = r.lines.map((n) => `<tr><td>${n}<td>轴承<td>1,234.50`).join("");
+});
+</script>"""
+
+
+def _tabs() -> dict[str, float]:
+    """Records in ms each, from the list's end on: a page, and the question for its lines that it asks by itself."""
+
+    def lines(query: Mapping[str, str]) -> str:
+        return json.dumps({"no": query["no"], "lines": list(range(1, 21))})
+
+    rows = "".join(f"<p class=row><a href='/record?no=N{n}'>N{n}</a></p>" for n in range(RECORDS))
+    how = recipe(
+        {"do": "open", "url": "${base}/list"},
+        {
+            "do": "list",
+            "name": "orders",
+            "rows": ".row",
+            "open": {"how": "link", "target": "a"},
+            "steps": [{"do": "wait", "until": {"css": "tr >> nth=0"}}, {"do": "snap", "name": "page"}],
+        },
+    )
+    took = {}
+    with served({"/list": rows, "/record": _RECORD, "/lines": lines}, delay_s=DELAY_S) as base:
+        for tabs in (1, TABS):
+            browser = PlaywrightBrowser(settings=Settings(images=False, tabs=tabs), secret=str)
+            started, ended, pages = 0.0, 0.0, 0
+            for seen in browser.harvest(how, {"base": base}):
+                if isinstance(seen, ListRead):
+                    started = time.perf_counter()
+                pages += isinstance(seen, Page)
+                ended = time.perf_counter()
+            assert pages == RECORDS
+            took[tabs] = (ended - started) * 1000 / RECORDS
+    return {"one_tab_ms": took[1], "four_tabs_ms": took[TABS], "faster_by_tabs": took[1] / took[TABS]}
 
 
 def _ms(act: Callable[[], object]) -> float:

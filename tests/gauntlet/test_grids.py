@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scraper_agent import completeness, yamlfile
+from scraper_agent.capture.browser import PlaywrightBrowser, Settings
 from scraper_agent.ports import Sighting
 from scraper_agent.recipe import Recipe
 from scraper_agent.values import Completeness
@@ -27,6 +28,7 @@ SHAPES = {
     "element_ui": Shape(60, 12),
     "frappe": Shape(300, 12),
     "handsontable": Shape(300, 6),
+    "vxe": Shape(300, 20),
 }
 
 
@@ -70,4 +72,34 @@ def test_headers_that_are_numbered_anew_as_they_scroll_are_refused_and_not_guess
     """Handsontable counts its headers from the first one in view, but its cells from the first of all."""
     seen, _, _ = read("handsontable", Shape(20, 30), npm)
     assert troubles(seen) == ["SA2246"]
+    assert completeness.of(certified(seen)) is Completeness.UNPROVED
+
+
+def filtered(npm: Path, *, forgets: bool = False) -> tuple[list[Sighting], list[str], list[list[str]]]:
+    """What is read of the days of a month that were typed into a range of dates, and what there is."""
+    heads, rows = truth(60, 6)
+    rows = [[row[0], f"2026-03-{number % 28 + 1:02d}", *row[2:]] for number, row in enumerate(rows)]
+    answers = {
+        "/page": (HERE / "filter_element_ui.html").read_text(encoding="utf-8"),
+        "/data.js": f"const HEADS = {script(heads)}, ROWS = {script(rows)}; FORGETS = {script(forgets)};",
+    }
+    how = yamlfile.load(HERE / "filter_element_ui.yaml", Recipe)
+    with served(answers, npm=npm) as base:
+        browser = PlaywrightBrowser(settings=Settings(images=False), secret=str)
+        seen = list(browser.harvest(how, {"base": base, "from": "2026-03-09", "to": "2026-03-17"}))
+    return seen, heads, [row for row in rows if "2026-03-09" <= row[1] <= "2026-03-17"]
+
+
+def test_dates_typed_into_a_date_picker_filter_the_list_and_are_read_back(npm: Path) -> None:
+    seen, heads, rows = filtered(npm)
+    assert troubles(seen) == []
+    found = certified(seen)
+    assert found.certificate is not None
+    assert (completeness.of(found), found.certificate.reasons) == (Completeness.PROVED, ())
+    assert 0 < len(rows) < 60
+    assert values(page(seen), heads, "table[frozen-list=orders]") == rows
+
+
+def test_a_date_picker_that_forgot_its_range_contradicts_the_list(npm: Path) -> None:
+    seen, _, _ = filtered(npm, forgets=True)
     assert completeness.of(certified(seen)) is Completeness.UNPROVED
