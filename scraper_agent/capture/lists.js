@@ -136,7 +136,8 @@
         }
       };
       // In view, drawn down to the lower edge, joined to what was seen before, and not changing any more.
-      const arrive = async (before) => {
+      // Where the list has moved down, other rows come, too: those of before may stay for some frames.
+      const arrive = async (before, moved) => {
         const start = performance.now();
         for (;;) {
           const since = mutated;
@@ -149,16 +150,18 @@
           const lowest = view.reduce((most, [row]) => Math.max(most, row.getBoundingClientRect().bottom), -Infinity);
           const joined = before === null || view.some(([, id]) => before.has(id));
           const late = performance.now() - start;
+          const others = before === null || !moved || view.some(([, id]) => !before.has(id)) || late > 2000;
           const still = mutated === since || late > 1000; // what never stops moving, such as a clock, is not waited for
-          if (!waits && view.length && joined && still && (atEnd || lowest >= edge - 2)) return view;
+          if (!waits && view.length && joined && others && still && (atEnd || lowest >= edge - 2)) return view;
           if (late > limit) { gaps += 1; return view; }
         }
       };
       const to = async (x, y, before) => {
         if (across) across.scrollLeft = x;
+        const from = down.scrollTop;
         down.scrollTop = y;
         stops += 1;
-        const view = await arrive(before);
+        const view = await arrive(before, down.scrollTop > from);
         harvest(view);
         return new Set(view.map(([, id]) => id));
       };

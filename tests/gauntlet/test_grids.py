@@ -29,6 +29,7 @@ SHAPES = {
     "frappe": Shape(300, 12),
     "handsontable": Shape(300, 6),
     "vxe": Shape(300, 20),
+    "ui5": Shape(60, 4),
 }
 
 
