@@ -69,6 +69,18 @@ def test_every_value_of_every_row_is_read(name: str, npm: Path) -> None:
     assert values(page(seen), heads, "table[frozen-list=orders]") == rows
 
 
+def test_what_is_painted_on_a_canvas_is_read_from_its_export(npm: Path) -> None:
+    heads, rows = truth(300, 12)
+    answers = {
+        "/page": (HERE / "sheet_luckysheet.html").read_text(encoding="utf-8"),
+        "/data.js": f"const HEADS = {script(heads)}, ROWS = {script(rows)};",
+    }
+    with served(answers, npm=npm) as base:
+        seen = harvest(yamlfile.load(HERE / "sheet_luckysheet.yaml", Recipe), base)
+    assert troubles(seen) == []
+    assert values(page(seen), heads, "table") == rows
+
+
 def test_headers_that_are_numbered_anew_as_they_scroll_are_refused_and_not_guessed(npm: Path) -> None:
     """Handsontable counts its headers from the first one in view, but its cells from the first of all."""
     seen, _, _ = read("handsontable", Shape(20, 30), npm)
