@@ -58,10 +58,12 @@
     try { return PROFILES[profile](); } catch (error) { return true; } // half loaded
   };
 
-  // Whether something is being faded or slid in: it may still be invisible. What turns for ever is no such thing.
-  const moving = () => document.getAnimations().some((animation) => {
-    if (animation.playState !== "running" || !animation.effect) return false;
-    return animation.effect.getComputedTiming().endTime <= 2000;
+  // Whether something is being faded in: it may still be invisible. What turns for ever is no such thing.
+  const fading = () => document.getAnimations().some((animation) => {
+    const effect = animation.playState === "running" ? animation.effect : null;
+    if (!effect || effect.getComputedTiming().endTime > 2000) return false;
+    const frames = effect.getKeyframes();
+    return frames.length > 1 && Number(frames.at(-1).opacity || 0) > Number(frames[0].opacity || 0);
   });
 
   // A closed shadow root is known to who makes it alone; remembered here, it can be read like an open one.
@@ -143,12 +145,13 @@
       for (;;) {
         const now = performance.now();
         const idle = document.readyState === "complete" && busy <= 0;
-        if (idle && (busyBy(profile) || moving())) touch();
+        if (idle && busyBy(profile)) touch();
+        else if (idle && fading()) await rest(8);
         else if (idle && rested === last) return true;
         else if (idle && now - last >= quiet) {
           // A frame that is not shown draws nothing.
           await new Promise((resolve) => { requestAnimationFrame(() => resolve()); setTimeout(resolve, 50); });
-          if (busy <= 0 && performance.now() - last >= quiet && !moving()) {
+          if (busy <= 0 && performance.now() - last >= quiet && !fading()) {
             rested = last;
             return true;
           }
