@@ -63,7 +63,8 @@
     const effect = animation.playState === "running" ? animation.effect : null;
     if (!effect || effect.getComputedTiming().endTime > 2000) return false;
     const frames = effect.getKeyframes();
-    return frames.length > 1 && Number(frames.at(-1).opacity || 0) > Number(frames[0].opacity || 0);
+    const [from, to] = [frames[0], frames.at(-1)].map((frame) => (frame && "opacity" in frame ? Number(frame.opacity) : 1));
+    return from < 0.1 && to > from;  // a button that only pales or brightens is there already
   });
 
   // A closed shadow root is known to who makes it alone; remembered here, it can be read like an open one.
