@@ -297,13 +297,7 @@ class ListReader:
             before = self._shown(step)
             there = session.tab.evaluate("css => window.__agentLists.bottom(css)", css)
             if there is None:
-                raise PageError(
-                    "SA2242",
-                    N_("list {name}: {target} is not on the page"),
-                    hint=N_("correct `scroll` or `grid` in the recipe"),
-                    name=step.name,
-                    target=f"css {css}",
-                )
+                raise _nothing_to_scroll(step, css)
             declared = session._number(step.declared)
             if declared is not None and before >= declared:
                 return
@@ -343,13 +337,7 @@ class ListReader:
         }
         found = self.session.tab.evaluate("wanted => window.__agentLists.gather(wanted)", wanted)
         if found is None:
-            raise PageError(
-                "SA2242",
-                N_("list {name}: {target} is not on the page"),
-                hint=N_("correct `scroll` or `grid` in the recipe"),
-                name=step.name,
-                target=f"css {grid.down}",
-            )
+            raise _nothing_to_scroll(step, grid.down)
         table, ids = gathered.table(step.name, found)
         tally.missing += found["missing"] + found["gaps"]
         tally.changed += found["changed"]
@@ -541,3 +529,13 @@ def _cells_changed(first: list[gathered.Gathered], again: list[gathered.Gathered
     """How many rows of a grid read otherwise when it was gathered a second time."""
     looks = [Counter(row for table in tables for row in gathered.by_head(table)) for tables in (first, again)]
     return sum((looks[0] - looks[1]).values()) if again else 0
+
+
+def _nothing_to_scroll(step: List, css: str) -> PageError:
+    return PageError(
+        "SA2242",
+        N_("list {name}: {target} is not on the page"),
+        hint=N_("correct `scroll` or `grid` in the recipe"),
+        name=step.name,
+        target=f"css {css}",
+    )
