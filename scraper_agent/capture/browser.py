@@ -490,7 +490,7 @@ class _Session:
         width, height = _SIZE.search(frozen)[1].split()  # type: ignore[index] # freeze.js writes it on every page
         larger = int(width) > self.settings.width or int(height) > self.settings.height
         # Beyond the viewport the browser lays the page out once more, which takes as long as the image itself.
-        wanted = {"format": "jpeg", "quality": 60, "captureBeyondViewport": larger}
+        wanted = {"format": "jpeg", "quality": 60, "captureBeyondViewport": larger, "optimizeForSpeed": True}
         try:
             return base64.b64decode(self.cdps[page].send("Page.captureScreenshot", wanted)["data"])
         except Error:  # now and then a busy browser says it is "unable to capture"; the slower way tries again itself

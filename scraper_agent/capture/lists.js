@@ -136,7 +136,8 @@
         }
       };
       // In view, drawn down to the lower edge, joined to what was seen before, and not changing any more.
-      // Where the list has moved down, other rows come, too: those of before may stay for some frames.
+      // Where the list has moved down by `moved` pixels, its rows have moved up or others have come: some grids leave
+      // what was there in its place for some frames.
       const arrive = async (before, moved) => {
         const start = performance.now();
         for (;;) {
@@ -150,7 +151,8 @@
           const lowest = view.reduce((most, [row]) => Math.max(most, row.getBoundingClientRect().bottom), -Infinity);
           const joined = before === null || view.some(([, id]) => before.has(id));
           const late = performance.now() - start;
-          const others = before === null || !moved || view.some(([, id]) => !before.has(id)) || late > 2000;
+          const others = before === null || moved < 1 || late > 2000 || view.some(([row, id]) =>
+            !before.has(id) || Math.abs(before.get(id) - row.getBoundingClientRect().top - moved) < 2);
           const still = mutated === since || late > 1000; // what never stops moving, such as a clock, is not waited for
           if (!waits && view.length && joined && others && still && (atEnd || lowest >= edge - 2)) return view;
           if (late > limit) { gaps += 1; return view; }
@@ -161,9 +163,9 @@
         const from = down.scrollTop;
         down.scrollTop = y;
         stops += 1;
-        const view = await arrive(before, down.scrollTop > from);
+        const view = await arrive(before, down.scrollTop - from);
         harvest(view);
-        return new Set(view.map(([, id]) => id));
+        return new Map(view.map(([row, id]) => [id, row.getBoundingClientRect().top]));
       };
       lookAtHeads();
       const wide = () => (across ? across.scrollWidth - across.clientWidth : 0);

@@ -495,13 +495,15 @@ class ListReader:
         for _ in range(5):
             self.session._paced()
             self.session._locate(how.next).click()
-            if not self.session._wait_for(_NUMBER_IS, place, _STEP_S):
-                self.session._rest()
-                if self.session._number(how.position) == wanted - 1:
-                    continue  # the click was dropped; nothing has moved
+            self.session._rest()
             if self.session._number(how.position) == wanted:
+                return
+            # A click is dropped, or takes effect late: it is repeated only while the position proves that nothing moved.
+            if self.session._wait_for(_NUMBER_IS, place, _STEP_S):
                 self.session._rest()
                 return
+            if self.session._number(how.position) != wanted - 1:
+                break
         raise PageError(
             "SA2210",
             N_("list {name}: record {expected} did not show; the page says {seen}"),
