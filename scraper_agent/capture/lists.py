@@ -498,7 +498,7 @@ class ListReader:
             self.session._rest()
             if self.session._number(how.position) == wanted:
                 return
-            # A click is dropped, or takes effect late: it is repeated only while the position proves that nothing moved.
+            # A click may be dropped or take effect late: it is repeated only where the position says nothing moved.
             if self.session._wait_for(_NUMBER_IS, place, _STEP_S):
                 self.session._rest()
                 return
