@@ -171,7 +171,7 @@ def _right_account(session: _Session, login: Login, account: Account) -> Iterato
     This is the robot's own browser: the session that ends is no person's (SES-9), and only the right account may be
     used (SES-5).
     """
-    wanted = " ".join(session._fill_in(account.reads).split())
+    wanted = _wanted(session, account)
     reads: str | None = None
     for left in (1, 0):
         reads = _reading(session, account.at, login.timeout_s)
@@ -202,6 +202,10 @@ def _right_account(session: _Session, login: Login, account: Account) -> Iterato
         target=session._named(account.at),
         expected=account.reads,
     )
+
+
+def _wanted(session: _Session, account: Account) -> str:
+    return " ".join(session._fill_in(account.reads).split())
 
 
 def _reading(session: _Session, at: Target, timeout_s: float) -> str | None:
@@ -284,7 +288,7 @@ def keep(session: _Session) -> None:
     """To be called wherever the page may have become another one.
 
     Raises:
-        Lost: it shows another site, the login, or the page that comes before the work.
+        Lost: it shows another site, another account, the login, or the page that comes before the work.
     """
     login = session.recipe.login
     if not session.recipe.apart or not session.logged_in or session.leaving:
@@ -295,6 +299,8 @@ def keep(session: _Session) -> None:
         away = url.startswith(("http:", "https:")) and not _within(session, url)
         signs = (*_asks_for_secrets(login), *((login.ready.shown,) if login.ready else ())) if login else ()
         sign = next((session._named(target) for target in signs if session._is_shown(target)), None)
+        if sign is None and login is not None and login.account is not None and _is_another(session, login.account):
+            sign = session._named(login.account.at)
     finally:
         session.inside = inside
     if away or sign is not None:
@@ -304,6 +310,11 @@ def keep(session: _Session) -> None:
             url=session._redact(guard.shown(url))[:200],
             target=sign or "-",
         )
+
+
+def _is_another(session: _Session, account: Account) -> bool:
+    """Whether the page shows an account and it is not the right one; not every page shows one."""
+    return session._is_shown(account.at) and _reading(session, account.at, 1) != _wanted(session, account)
 
 
 def _asks_for_secrets(login: Login) -> Iterator[Target]:

@@ -28,7 +28,7 @@ USER = "sh-query"
 NATIONAL_USER = "gov-import"
 OTHER_USER = "sh-other"
 LATER = 2
-"""In the case `national-later`: so many receipts are shown before the national account logs in."""
+"""In the case `national-later`: with this receipt the national account logs in, and stands on its page already."""
 
 
 class Case(StrEnum):
@@ -72,6 +72,8 @@ class Portals:
     host: str = "127.0.0.1"
     port: int = 0
     national_port: int = 0
+    sent_to: str = "/login"
+    """Where Shanghai's portal sends who is not logged in, such as to the national one's login."""
     asked: list[tuple[Portal, str, str]] = field(default_factory=list)
     visitors: dict[str, Visitor] = field(default_factory=dict)
     _servers: dict[Portal, _Server] = field(default_factory=dict, init=False, repr=False)
@@ -79,7 +81,7 @@ class Portals:
     def __post_init__(self) -> None:
         books = erp.Erp("").expected()
         self.receipts = {
-            key: books[key] for key in ("receipts/3001", "receipts/3002", "receipts/3003", "receipts/3004")
+            key: books[key] for key in ("receipts/3001", "receipts/3002", "receipts/3003")
         }
         self._templates = erp.templates()
 
@@ -207,7 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _shanghai(self, path: str, visitor: Visitor) -> None:
         portals = self.server.portals
         if not visitor.account:
-            self._redirect("/login")
+            self._redirect(portals.sent_to)
         elif path == "/roles":
             self._page("roles", account=visitor.account, operable=portals.operable(visitor))
         elif path == "/roles/enter" and portals.enter_role(visitor):

@@ -1,0 +1,317 @@
+"""The single-window rule, SES-1 to SES-10 and its eight cases, against two portals that share a browser's cookies.
+
+The rule: before the account of Shanghai's portal is used, an account of the national one that is still logged in is
+logged out; whatever is not known stops the run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Page as Tab
+
+from scraper_agent import canonical, mapping
+from scraper_agent.authoring import load
+from scraper_agent.capture import browser, discovery
+from scraper_agent.capture.browser import PlaywrightBrowser, Settings
+from scraper_agent.errors import AgentError, NeedsPerson, SourceErrors, UsageError
+from scraper_agent.formats import FORMATS
+from scraper_agent.pipeline import Plan
+from scraper_agent.ports import Look, Page, Sighting
+from scraper_agent.recipe import Recipe
+from scraper_agent.sandbox.portals import LATER, NATIONAL_USER, OTHER_USER, USER, Case, Portals, Visitor
+from scraper_agent.sending import https
+from scraper_agent.values import Fault, Refused, RunEnded, SessionChecked, Snapshot
+from tests.world import PLAN, World
+
+PASSWORD = "query-only-7"  # noqa: S105 - of the portals this file starts
+PATH = Path(__file__).parents[1] / "recipes" / "portal" / "receipt.yaml"
+LOADED = load.load(PATH, FORMATS)
+RECEIPTS = ["3001", "3002", "3003"]
+ENTERED = ["national logged_out go_on", "login logged_in go_on", "account right_account go_on", "ready operable go_on"]
+
+
+@dataclass
+class Ran:
+    """What one run saw, and what reached the portals."""
+
+    portals: Portals
+    urls: dict[str, str]
+    seen: list[Sighting] = field(default_factory=list)
+    error: AgentError | None = None
+
+    @property
+    def looks(self) -> list[str]:
+        return [f"{s.fact.name} {s.fact.state} {s.fact.action}" for s in self.seen if isinstance(s, Look)]
+
+    @property
+    def read(self) -> list[str]:
+        return [s.url.partition("/receipts/")[2] for s in self.seen if isinstance(s, Page)]
+
+    def asked(self, portal: str) -> list[str]:
+        return [f"{m} {path}" for at, m, path in self.portals.asked if at == portal and path != "/static/erp.css"]
+
+    @property
+    def blocked(self) -> str:
+        """Code and sentence of what stopped the run before anything was read."""
+        assert isinstance(self.error, NeedsPerson)
+        assert self.error.exit_code == 5
+        assert self.read == []
+        return re.sub(r"http://127\.0\.0\.1:\d+", "PORTAL", f"{self.error.code} {self.error.sentence}")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = discovery.launch(playwright, None, headless=True, tell=print)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Trial:
+    """Runs a recipe against the portals in a context of its own, as `PlaywrightBrowser.harvest` does."""
+
+    chromium: Browser
+
+    def run(
+        self,
+        of: Case | Portals,
+        recipe: Recipe = LOADED.recipe,
+        *,
+        images: bool = False,
+        meanwhile: Callable[[Tab, Sighting], None] = lambda _tab, _sighting: None,
+        **parameters: str,
+    ) -> Ran:
+        portals = Portals(PASSWORD, case=of) if isinstance(of, Case) else of
+        with portals:
+            urls = {"base": portals.url("shanghai"), "national": portals.url("national")}
+            ran = Ran(portals, urls)
+            context = self.chromium.new_context(locale="zh-CN", service_workers="block")
+            try:
+                session = self.session(context, recipe, {**urls, "user": USER, **parameters}, images=images)
+                for sighting in session.run():
+                    ran.seen.append(sighting)
+                    meanwhile(session.page, sighting)
+            except AgentError as error:
+                ran.error = error
+            finally:
+                context.close()
+        return ran
+
+    def session(
+        self, context: BrowserContext, recipe: Recipe, parameters: dict[str, str], *, images: bool
+    ) -> browser._Session:
+        return browser._Session(Settings(images=images, tabs=1), recipe, parameters, lambda _name: PASSWORD, context)
+
+
+@pytest.fixture(scope="module")
+def trial(chromium: Browser) -> Trial:
+    return Trial(chromium)
+
+
+@pytest.fixture(scope="module")
+def case(trial: Trial) -> Callable[[Case], Ran]:
+    """One run of the shipped recipe for each case."""
+    known: dict[Case, Ran] = {}
+
+    def run(of: Case) -> Ran:
+        if of not in known:
+            known[of] = trial.run(of, hasty())
+        return known[of]
+
+    return run
+
+
+def hasty(**apart: Any) -> Recipe:
+    """The shipped recipe, with less patience for what never comes, and with other markers."""
+    recipe = LOADED.recipe
+    assert recipe.login is not None
+    assert recipe.login.ready is not None
+    national = {**recipe.apart[0].model_dump(by_alias=True, exclude_none=True), **apart}
+    ready = recipe.login.ready.model_copy(update={"timeout_s": 2})
+    login = recipe.login.model_copy(update={"ready": ready})
+    changed = recipe.model_copy(update={"login": login})
+    return Recipe.model_validate({**changed.model_dump(by_alias=True, exclude_none=True), "apart": [national]})
+
+
+# --- the eight cases ------------------------------------------------------------------------------------------------
+
+
+def test_case_1_nobody_is_logged_in_anywhere(case: Callable[[Case], Ran]) -> None:
+    ran = case(Case.NOBODY)
+    assert (ran.error, ran.looks) == (None, ENTERED)
+    assert ran.read == RECEIPTS
+
+
+def test_case_2_the_national_account_is_logged_in_and_its_logout_works(case: Callable[[Case], Ran]) -> None:
+    ran = case(Case.NATIONAL)
+    assert (ran.error, ran.looks) == (None, ["national logged_in log_out", *ENTERED])
+    assert ran.read == RECEIPTS
+
+
+def test_case_3_the_logout_of_the_national_account_fails(case: Callable[[Case], Ran]) -> None:
+    ran = case(Case.LOGOUT_FAILS)
+    assert ran.blocked == "SA2261 national: somebody is still logged in at PORTAL/ after logging out 2 time(s)"
+    assert ran.looks == ["national logged_in log_out"] * 2 + ["national logged_in stop"]
+    assert ran.asked("shanghai") == []
+
+
+def test_case_4_the_national_portal_cannot_be_reached(case: Callable[[Case], Ran]) -> None:
+    ran = case(Case.UNREACHABLE)
+    assert ran.blocked == (
+        "SA2260 national: whether somebody is logged in at PORTAL/ is not known: "
+        "it does not open: Page.goto: net::ERR_EMPTY_RESPONSE at PORTAL/"
+    )
+    assert ran.looks == ["national unknown stop"]
+    assert ran.asked("shanghai") == []
+
+
+def test_case_5_the_right_account_is_logged_in_at_shanghai_already(case: Callable[[Case], Ran]) -> None:
+    ran = case(Case.RIGHT_ACCOUNT)
+    assert (ran.error, ran.looks) == (None, ENTERED)
+    assert "POST /login" not in ran.asked("shanghai")
+    assert ran.read == RECEIPTS
+
+
+def test_case_6_another_account_is_logged_in_at_shanghai(case: Callable[[Case], Ran]) -> None:
+    ran = case(Case.OTHER_ACCOUNT)
+    assert ran.error is None
+    assert ran.looks == [*ENTERED[:2], "account other_account log_out", *ENTERED[2:]]
+    assert ran.asked("shanghai").count("POST /login") == 1
+    assert [v.account for v in ran.portals.visitors.values()] == [USER]
+    assert ran.read == RECEIPTS
+
+
+def test_case_7_the_role_page_shows_but_cannot_be_operated(case: Callable[[Case], Ran]) -> None:
+    ran = case(Case.ROLE_DISABLED)
+    assert ran.blocked == ("SA2264 the page PORTAL/roles cannot be operated: button 企业关务查询 cannot be pressed")
+    assert ran.looks == [*ENTERED[:3], "ready inoperable check_again", *ENTERED[:3], "ready inoperable stop"]
+    assert "GET /receipts" not in ran.asked("shanghai")
+
+
+def test_case_8_the_national_account_logs_in_during_the_run(case: Callable[[Case], Ran]) -> None:
+    ran = case(Case.NATIONAL_LATER)
+    again = ["session lost check_again", "national logged_in log_out", *ENTERED]
+    assert (ran.error, ran.looks) == (None, [*ENTERED, *again])
+    assert ran.read == [RECEIPTS[0], *RECEIPTS]
+    assert all(NATIONAL_USER.encode() not in s.frozen for s in ran.seen if isinstance(s, Page))
+
+
+# --- SES-1 to SES-10 ------------------------------------------------------------------------------------------------
+
+
+def test_ses_1_before_anything_else_the_check_runs_in_the_browser_context_that_is_used(
+    case: Callable[[Case], Ran],
+) -> None:
+    ran = case(Case.NATIONAL)
+    first = next(n for n, (portal, _, _) in enumerate(ran.portals.asked) if portal == "shanghai")
+    assert [(m, path) for _, m, path in ran.portals.asked[:first] if "static" not in path][:3] == [
+        ("GET", "/"), ("GET", "/logout"), ("GET", "/"),
+    ]  # fmt: skip
+    (visitor,) = ran.portals.visitors.values()  # one cookie for both portals, which ignore each other's port
+    assert (visitor.national, visitor.shanghai) == ("", USER)
+
+
+@pytest.mark.parametrize(
+    ("marks", "why"),
+    [
+        ({"logged_in": {"css": "body"}}, "both css body and link 登录 show"),
+        ({"logged_out": {"css": ".none"}}, "neither link 退出 nor css .none shows"),
+        ({"logged_out": {"css": "css["}}, "it does not open: "),
+        ({"url": "${national}/login/none"}, None),
+    ],
+)  # fmt: skip
+def test_ses_2_what_shows_on_the_page_alone_tells_the_state(
+    trial: Trial, marks: dict[str, Any], why: str | None
+) -> None:
+    ran = trial.run(Case.NOBODY, hasty(**marks, timeout_s=0.5))
+    if why is None:
+        assert (ran.error, ran.looks) == (None, ENTERED)
+        return
+    assert ran.blocked.startswith(f"SA2260 national: whether somebody is logged in at PORTAL/ is not known: {why}")
+    assert ran.looks == ["national unknown stop"]
+
+
+def test_ses_3_it_is_logged_out_loaded_anew_and_looked_at_again_at_most_twice(case: Callable[[Case], Ran]) -> None:
+    once, twice = case(Case.NATIONAL).asked("national"), case(Case.LOGOUT_FAILS).asked("national")
+    round_ = ["GET /logout", "GET /", "GET /"]  # where the logout leads, and the page loaded anew
+    assert (once, twice) == (["GET /", *round_], ["GET /", *round_, *round_])
+
+
+@pytest.mark.parametrize("failing", [Case.LOGOUT_FAILS, Case.UNREACHABLE])
+def test_ses_4_nothing_is_done_with_the_national_session_and_a_person_is_told(
+    case: Callable[[Case], Ran], failing: Case
+) -> None:
+    ran = case(failing)
+    assert (ran.asked("shanghai"), ran.read) == ([], [])
+    assert isinstance(ran.error, NeedsPerson)
+    assert ran.error.hint
+
+
+def test_ses_5_the_account_is_typed_only_once_the_national_one_is_logged_out_and_no_password_is_kept(
+    case: Callable[[Case], Ran],
+) -> None:
+    ran = case(Case.NATIONAL)
+    typed = ran.portals.asked.index(("shanghai", "POST", "/login"))
+    assert max(n for n, (portal, _, _) in enumerate(ran.portals.asked) if portal == "national") < typed
+    assert PASSWORD not in repr(ran.seen)
+    assert PASSWORD not in PATH.read_text(encoding="utf-8")
+
+
+class ComesWithTheLogin(Portals):
+    """The national account comes in while the Shanghai one logs in, once."""
+
+    def log_in(self, portal: Any, visitor: Visitor, form: Any) -> bool:
+        known = super().log_in(portal, visitor, form)
+        if not visitor.disturbed:
+            visitor.national, visitor.disturbed = NATIONAL_USER, True
+        return known
+
+
+def test_ses_6_where_the_role_cannot_be_entered_all_is_checked_once_more(trial: Trial) -> None:
+    recipe = hasty()
+    assert recipe.login is not None
+    without = recipe.model_copy(update={"login": recipe.login.model_copy(update={"account": None})})
+    ran = trial.run(ComesWithTheLogin(PASSWORD), without)
+    entered = [look for look in ENTERED if not look.startswith("account")]
+    again = ["ready inoperable check_again", "national logged_in log_out", *entered]
+    assert (ran.error, ran.looks) == (None, [*entered[:2], *again])
+    assert len(ran.read) == len(RECEIPTS)
+
+
+class Ends(Portals):
+    """Shanghai's session ends after some receipts: once, or every time."""
+
+    every_time = False
+    to_national = False
+
+    def read(self, visitor: Visitor) -> None:
+        super().read(visitor)
+        if visitor.receipts % LATER == 0 and (self.every_time or not visitor.disturbed):
+            self.sent_to = f"{self.url('national')}/login" if self.to_national else "/login"
+            visitor.shanghai, visitor.disturbed, visitor.role = "", True, False
+
+
+def test_ses_7_a_redirect_to_the_login_is_a_lost_session_and_all_is_checked_anew(trial: Trial) -> None:
+    ran = trial.run(Ends(PASSWORD), hasty())
+    assert (ran.error, ran.looks) == (None, [*ENTERED, "session lost check_again", *ENTERED])
+    assert ran.read[-3:] == RECEIPTS
+
+
+def test_ses_7_a_session_that_is_lost_again_is_left_to_a_person(trial: Trial) -> None:
+    portals = Ends(PASSWORD)
+    portals.every_time = True
+    ran = trial.run(portals, hasty())
+    assert isinstance(ran.error, NeedsPerson)
+    assert re.sub(r"http://[\d.:]+", "PORTAL", str(ran.error).splitlines()[0]) == (
+        "SA2265 steps: the session was lost a second time: the session is lost: PORTAL/login shows label 密码"
+    )
+    assert ran.looks == [*ENTERED, "session lost check_again", *ENTERED, "session lost stop"]
