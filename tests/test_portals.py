@@ -9,27 +9,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 from playwright.sync_api import Page as Tab
 
-from scraper_agent import canonical, mapping
+from scraper_agent import canonical
 from scraper_agent.authoring import load
-from scraper_agent.capture import browser, discovery
+from scraper_agent.authoring.explain import explain
+from scraper_agent.capture import browser
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
 from scraper_agent.errors import AgentError, NeedsPerson, SourceErrors, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.pipeline import Plan
 from scraper_agent.ports import Look, Page, Sighting
-from scraper_agent.recipe import Recipe
+from scraper_agent.recipe import Open, Recipe
 from scraper_agent.sandbox.portals import LATER, NATIONAL_USER, OTHER_USER, USER, Case, Portals, Visitor
 from scraper_agent.sending import https
 from scraper_agent.values import Fault, Refused, RunEnded, SessionChecked, Snapshot
-from tests.world import PLAN, World
+from tests import chromium as running
+from tests.gauntlet import listing
+from tests.world import NOW, PLAN, RUN, World
 
 PASSWORD = "query-only-7"  # noqa: S105 - of the portals this file starts
 PATH = Path(__file__).parents[1] / "recipes" / "portal" / "receipt.yaml"
@@ -69,10 +72,8 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = discovery.launch(playwright, None, headless=True, tell=print)
-        yield browser
-        browser.close()
+    with running.chromium() as found:
+        yield found
 
 
 @dataclass
@@ -226,18 +227,28 @@ def test_ses_1_before_anything_else_the_check_runs_in_the_browser_context_that_i
         ({"logged_in": {"css": "body"}}, "both css body and link 登录 show"),
         ({"logged_out": {"css": ".none"}}, "neither link 退出 nor css .none shows"),
         ({"logged_out": {"css": "css["}}, "it does not open: "),
-        ({"url": "${national}/login/none"}, None),
     ],
-)  # fmt: skip
-def test_ses_2_what_shows_on_the_page_alone_tells_the_state(
-    trial: Trial, marks: dict[str, Any], why: str | None
+)
+def test_ses_2_a_page_that_does_not_tell_exactly_one_state_is_unknown(
+    trial: Trial, marks: dict[str, Any], why: str
 ) -> None:
-    ran = trial.run(Case.NOBODY, hasty(**marks, timeout_s=0.5))
-    if why is None:
-        assert (ran.error, ran.looks) == (None, ENTERED)
-        return
+    ran = trial.run(Case.NOBODY, hasty(**marks, timeout_s=3))
     assert ran.blocked.startswith(f"SA2260 national: whether somebody is logged in at PORTAL/ is not known: {why}")
     assert ran.looks == ["national unknown stop"]
+
+
+def test_ses_2_a_page_of_another_site_tells_no_state(trial: Trial) -> None:
+    """As a hotel's or a proxy's login page does, which shows 登录 as well."""
+    with listing.served({"/": "<a href=/>登录</a>"}) as elsewhere, Portals(PASSWORD, sent_to=elsewhere) as leading:
+        ran = trial.run(Case.NOBODY, hasty(), national=leading.url("shanghai"))
+    assert ran.blocked.endswith("is not known: it led to PORTAL/, which is no address of the recipe")
+    assert ran.looks == ["national unknown stop"]
+
+
+def test_ses_2_an_error_page_tells_no_state(trial: Trial) -> None:
+    with listing.served({}) as empty:
+        ran = trial.run(Case.NOBODY, hasty(), national=empty)
+    assert ran.blocked.endswith("is not known: the answer is 404")
 
 
 def test_ses_3_it_is_logged_out_loaded_anew_and_looked_at_again_at_most_twice(case: Callable[[Case], Ran]) -> None:
@@ -315,3 +326,208 @@ def test_ses_7_a_session_that_is_lost_again_is_left_to_a_person(trial: Trial) ->
         "SA2265 steps: the session was lost a second time: the session is lost: PORTAL/login shows label 密码"
     )
     assert ran.looks == [*ENTERED, "session lost check_again", *ENTERED, "session lost stop"]
+
+
+def test_ses_7_a_redirect_to_the_national_login_is_a_lost_session_too(trial: Trial) -> None:
+    portals = Ends(PASSWORD)
+    portals.to_national = True
+    ran = trial.run(portals, hasty())
+    assert "session lost check_again" in ran.looks
+
+
+def test_ses_8_outside_of_the_check_the_national_portal_is_not_asked(trial: Trial) -> None:
+    def ask(tab: Tab, sighting: Sighting) -> None:
+        if isinstance(sighting, Page) and sighting.url.endswith("3001"):
+            national = portals.url("national") + "/news"
+            tab.evaluate("url => fetch(url, {mode: 'no-cors'}).catch(() => undefined)", national)
+
+    portals = Portals(PASSWORD)
+    ran = trial.run(portals, meanwhile=ask)
+    assert (ran.error, ran.asked("national")) == (None, ["GET /"])
+    (refused,) = (s for s in ran.seen if isinstance(s, Refused))
+    assert (refused.url, refused.reason) == (f"{ran.urls['national']}/news", "not the ERP's own address")
+
+
+def test_ses_8_and_9_a_browser_of_a_person_keeps_its_logins_and_lends_the_robot_none(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    """The person's browser has a profile in a folder, the robot's none; one logs out, the other stays logged in."""
+    portals = Portals(PASSWORD, case=Case.NATIONAL)
+    with portals:
+        person = chromium.browser_type.launch_persistent_context(
+            tmp_path, executable_path=chromium.browser_type.executable_path, args=["--no-sandbox"]
+        )
+        page = person.new_page()
+        page.goto(portals.url("national"))
+        before = person.cookies()
+        parameters = {"base": portals.url("shanghai"), "national": portals.url("national"), "user": USER}
+        agent = PlaywrightBrowser(settings=Settings(images=False), secret=lambda _name: PASSWORD)
+        with ThreadPoolExecutor(1) as own:  # Playwright runs once in a thread
+            seen = own.submit(lambda: list(agent.harvest(LOADED.recipe, parameters))).result()
+        page.reload()
+        assert page.locator(".user").inner_text() == NATIONAL_USER
+        assert person.cookies() == before
+        person.close()
+    assert sum(isinstance(s, Page) for s in seen) == len(RECEIPTS)
+    assert [v.account for v in portals.visitors.values()] == [NATIONAL_USER, USER]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A browser for the pipeline: a context of the one that is running."""
+
+    trial: Trial
+    case: Case
+
+    def harvest(self, recipe: Recipe, parameters: Any) -> Iterator[Sighting]:
+        ran = self.trial.run(self.case, recipe, images=True)
+        yield from ran.seen
+        if ran.error is not None:
+            raise ran.error
+
+
+@pytest.mark.parametrize("of", [Case.NATIONAL, Case.LOGOUT_FAILS])
+def test_ses_10_every_step_is_in_the_log_with_its_time_and_its_page_and_no_password(
+    trial: Trial, tmp_path: Path, of: Case
+) -> None:
+    plan = Plan(
+        **{f.name: getattr(PLAN, f.name) for f in fields(PLAN)} | {"recipe": hasty(), "lookups": LOADED.lookups}
+    )
+    transport = https.HttpsTransport(https.Config(kind="https", url="http://127.0.0.1:9/"))
+    world = World(tmp_path, tmp_path, transport, {})
+    with transport, world.pipeline() as pipeline:
+        stopped = None
+        try:
+            pipeline.harvest(RUN, plan, Shared(trial, of))
+        except NeedsPerson as error:
+            stopped = error.code
+        entries = [e for e in pipeline.archive.entries() if e.job == RUN]  # type: ignore[attr-defined]
+        bodies = [
+            pipeline.archive.get(d)
+            for e in entries
+            if isinstance(e.fact, Snapshot)
+            for d in (e.fact.page, e.fact.image)
+            if d
+        ]
+    facts = [e.fact for e in entries]
+    checks = [(n, f) for n, f in enumerate(facts) if isinstance(f, SessionChecked)]
+    assert [(f.name, f.state, f.action, f.result) for _, f in checks] == {
+        Case.NATIONAL: [
+            ("national", "logged_in", "log_out", "done"),
+            ("national", "logged_out", "go_on", "done"),
+            ("login", "logged_in", "go_on", "done"),
+            ("account", "right_account", "go_on", "done"),
+            ("ready", "operable", "go_on", "done"),
+        ],
+        Case.LOGOUT_FAILS: [
+            ("national", "logged_in", "log_out", "done"),
+            ("national", "logged_in", "log_out", "done"),
+            ("national", "logged_in", "stop", "done"),
+        ],
+    }[of]
+    for number, check in checks:
+        shown = facts[number - 1]
+        assert isinstance(shown, Snapshot)
+        assert (shown.page, shown.name, shown.image is not None) == (check.page, f"apart {check.name}", True)
+        assert entries[number].at == NOW
+        assert canonical.entry(canonical.entry_bytes(entries[number])) == entries[number]
+    assert all(PASSWORD.encode() not in body for body in bodies)
+    assert PASSWORD not in repr(facts)
+    ended = facts[-1]
+    assert isinstance(ended, RunEnded)
+    assert (ended.complete, stopped) == ((True, None) if of is Case.NATIONAL else (False, "SA2261"))
+    assert [f.code for f in facts if isinstance(f, Fault)] == ([] if of is Case.NATIONAL else ["SA2261"])
+
+
+# --- what else may be wrong -----------------------------------------------------------------------------------------
+
+
+def with_account(**account: Any) -> Recipe:
+    made = hasty().model_dump(by_alias=True, exclude_none=True)
+    made["login"] |= {"account": {**made["login"]["account"], **account}, "timeout_s": 2}
+    return Recipe.model_validate(made)
+
+
+def test_another_account_that_may_not_be_logged_out_stops_the_run_and_is_not_named(trial: Trial) -> None:
+    ran = trial.run(Case.OTHER_ACCOUNT, with_account(log_out=[]))
+    assert (
+        ran.blocked == "SA2262 another account is logged in at PORTAL/roles: css .topbar .user does not read `${user}`"
+    )
+    assert ran.looks == [*ENTERED[:2], "account other_account stop"]
+    assert OTHER_USER not in f"{ran.error}{[s.fact for s in ran.seen if isinstance(s, Look)]}"
+
+
+def test_another_account_that_comes_back_stops_the_run(trial: Trial) -> None:
+    """Its logout does nothing, so that the login finds it again."""
+    ran = trial.run(Case.OTHER_ACCOUNT, with_account(log_out=[{"do": "open", "url": "${base}/roles"}]))
+    assert ran.blocked.startswith("SA2262 another account is logged in")
+    assert ran.looks == [*ENTERED[:2], "account other_account log_out", "account other_account stop"]
+
+
+def test_an_account_that_no_place_shows_stops_the_run(trial: Trial) -> None:
+    ran = trial.run(Case.RIGHT_ACCOUNT, with_account(at={"css": ".none"}))
+    assert ran.blocked.startswith("SA2263 PORTAL/roles does not tell which account is logged in: css .none")
+    assert ran.looks == [*ENTERED[:2], "account unknown stop"]
+
+
+def test_with_a_session_that_is_not_sure_nothing_is_done_at_the_end_either(trial: Trial) -> None:
+    recipe = hasty().model_copy(update={"finally_": (Open(do="open", url="${base}/goodbye"),)})
+    lost = Ends(PASSWORD)
+    lost.every_time = True
+    assert "GET /goodbye" not in trial.run(lost, recipe).asked("shanghai")
+    assert "GET /goodbye" in trial.run(Case.NOBODY, recipe).asked("shanghai")
+
+
+def test_a_logout_that_cannot_be_carried_out_is_told_and_tried_again(trial: Trial) -> None:
+    ran = trial.run(Case.NATIONAL, hasty(log_out=[{"do": "wait", "until": {"css": ".none"}, "timeout_s": 0.2}]))
+    assert ran.blocked.startswith("SA2261 ")
+    failed = [s.fact for s in ran.seen if isinstance(s, Look) and s.fact.action == "log_out"]
+    assert [(f.result, f.said is not None) for f in failed] == [("failed", True)] * 2
+
+
+def test_both_portals_at_one_address_are_a_mistake_in_the_config(trial: Trial) -> None:
+    ran = trial.run(Case.NOBODY, national="http://127.0.0.1:1", base="http://127.0.0.1:1/sh")
+    assert isinstance(ran.error, UsageError)
+    assert str(ran.error).startswith("SA2266 `national` is http://127.0.0.1:1, which is an address of the ERP itself")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ('url: "${base}/receipts"', 'url: "${national}/receipts"', "SA1250"),
+        ('url: "${national}/"', 'url: "${region}/"', "SA1210"),
+        ('url: "${national}/"', 'url: "https://www.example/"', "SA1211"),
+        ('reads: "${user}"', 'reads: "${usr}"', "SA1210"),
+        (
+            "do: click, on: {role: link, name: 退出}}]\nlogin",
+            'do: fill, into: {id: x}, text: "${secret:p}"}]\nlogin',
+            "SA1",
+        ),
+        ("    logged_out: {role: link, name: 登录}\n", "", "SA1"),
+    ],
+)
+def test_a_mistake_in_these_keys_is_told_with_its_line(tmp_path: Path, right: str, wrong: str, told: str) -> None:
+    text = PATH.read_text(encoding="utf-8")
+    assert right in text
+    (tmp_path / "lookups.yaml").write_bytes((PATH.parent / "lookups.yaml").read_bytes())
+    (tmp_path / "receipt.yaml").write_text(text.replace(right, wrong), encoding="utf-8")
+    with pytest.raises(SourceErrors) as caught:
+        load.load(tmp_path / "receipt.yaml", FORMATS)
+    assert caught.value.problems[0].code.startswith(told)
+
+
+def test_two_sessions_elsewhere_have_two_names(tmp_path: Path) -> None:
+    text = PATH.read_text(encoding="utf-8")
+    start, end = text.index("  - name: national"), text.index("login:\n")
+    (tmp_path / "lookups.yaml").write_bytes((PATH.parent / "lookups.yaml").read_bytes())
+    (tmp_path / "receipt.yaml").write_text(text[:end] + text[start:end] + text[end:], encoding="utf-8")
+    with pytest.raises(SourceErrors) as caught:
+        load.load(tmp_path / "receipt.yaml", FORMATS)
+    assert [p.code for p in caught.value.problems] == ["SA1251"]
+
+
+def test_the_recipe_in_words_tells_of_the_checks() -> None:
+    told = "\n".join(explain(LOADED))
+    assert "nobody may be logged in at national, ${national}/" in told
+    assert "[.topbar .user] must read ${user}" in told
+    assert "It clicks [button 企业关务查询], which must lead to [heading 工作台]." in told

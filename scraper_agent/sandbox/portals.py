@@ -80,9 +80,7 @@ class Portals:
 
     def __post_init__(self) -> None:
         books = erp.Erp("").expected()
-        self.receipts = {
-            key: books[key] for key in ("receipts/3001", "receipts/3002", "receipts/3003")
-        }
+        self.receipts = {key: books[key] for key in ("receipts/3001", "receipts/3002", "receipts/3003")}
         self._templates = erp.templates()
 
     def start(self) -> None:
