@@ -312,6 +312,22 @@ def keep(session: _Session) -> None:
         )
 
 
+def check_address(session: _Session) -> None:
+    """To be called before a secret is typed.
+
+    Raises:
+        NeedsPerson: the page is no address of the recipe's, or that of a session elsewhere: a redirect led there.
+    """
+    url = session.page.url
+    if url.startswith(("http:", "https:")) and session.origins and not _within(session, url):
+        raise NeedsPerson(
+            "SA2268",
+            N_("the page that asks for the password is {url}, which is no address of the ERP: nothing was typed"),
+            hint=N_("who led there? if it is right, give it a parameter of type url of its own"),
+            url=session._redact(guard.shown(url))[:200],
+        )
+
+
 def _is_another(session: _Session, account: Account) -> bool:
     """Whether the page shows an account and it is not the right one; not every page shows one."""
     return session._is_shown(account.at) and _reading(session, account.at, 1) != _wanted(session, account)

@@ -424,6 +424,7 @@ class _Session:
         value = self._fill_in(text)
         for kind, name in PLACEHOLDER.findall(text):
             if kind:
+                apart.check_address(self)
                 self.typed[self.secret(name)] = locator
         locator.fill(value)
 

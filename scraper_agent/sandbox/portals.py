@@ -38,6 +38,7 @@ class Case(StrEnum):
     NATIONAL = "national"
     LOGOUT_FAILS = "logout-fails"
     UNREACHABLE = "unreachable"
+    MAINTENANCE = "maintenance"
     RIGHT_ACCOUNT = "right-account"
     OTHER_ACCOUNT = "other-account"
     ROLE_DISABLED = "role-disabled"
@@ -181,6 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._redirect("/")
         elif path == "/login":
             self._page("login", refused=False)
+        elif portal == "national" and portals.case is Case.MAINTENANCE:
+            self._send("<p>系统维护中</p><a href=/login>登录</a>", HTTPStatus.SERVICE_UNAVAILABLE)
         elif portal == "national":
             self._page("national", account=visitor.national)
         else:
