@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import html
 from playwright.sync_api import Browser, BrowserContext, Error
 from playwright.sync_api import Page as Tab
 
-from scraper_agent import canonical
+from scraper_agent import canonical, report
 from scraper_agent.authoring import load
 from scraper_agent.authoring.explain import explain
 from scraper_agent.capture import browser, discovery
@@ -39,6 +40,7 @@ PASSWORD = "query-only-7"  # noqa: S105 - of the portals this file starts
 PATH = Path(__file__).parents[1] / "recipes" / "portal" / "receipt.yaml"
 LOADED = load.load(PATH, FORMATS)
 RECEIPTS = ["3001", "3002", "3003"]
+SHOWN = "2026-05-06 09:30:00"
 ENTERED = ["national logged_out go_on", "login logged_in go_on", "account right_account go_on", "ready operable go_on"]
 
 
@@ -413,6 +415,7 @@ def test_ses_10_every_step_is_in_the_log_with_its_time_and_its_page_and_no_passw
         except NeedsPerson as error:
             stopped = error.code
         entries = [e for e in pipeline.archive.entries() if e.job == RUN]  # type: ignore[attr-defined]
+        report.write(tmp_path / "report.html", pipeline.archive, [RUN], [], FORMATS, now=NOW, verified=None)
         bodies = [
             pipeline.archive.get(d)
             for e in entries
@@ -444,6 +447,11 @@ def test_ses_10_every_step_is_in_the_log_with_its_time_and_its_page_and_no_passw
         assert canonical.entry(canonical.entry_bytes(entries[number])) == entries[number]
     assert all(PASSWORD.encode() not in body for body in bodies)
     assert PASSWORD not in repr(facts)
+    rows = html.parse(tmp_path / "report.html").getroot().cssselect(".sessions tbody tr")
+    assert [" ".join(" ".join(row.itertext()).split()) for row in (rows[0], rows[-1])] == {
+        Case.NATIONAL: [f"national {SHOWN} logged in logged it out", f"ready {SHOWN} can be operated went on"],
+        Case.LOGOUT_FAILS: [f"national {SHOWN} logged in logged it out", f"national {SHOWN} logged in stopped"],
+    }[of]
     ended = facts[-1]
     assert isinstance(ended, RunEnded)
     assert (ended.complete, stopped) == ((True, None) if of is Case.NATIONAL else (False, "SA2261"))

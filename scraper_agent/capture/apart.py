@@ -147,7 +147,7 @@ def _blocked(session: _Session, apart: Apart, said: Reason | None) -> NeedsPerso
         return NeedsPerson(
             "SA2260",
             N_("{name}: whether somebody is logged in at {url} is not known: {reason}"),
-            hint=N_("nothing was read; see that the page is up and shows what `apart` names, then run again"),
+            hint=N_("nothing more is read; see that the page is up and shows what `apart` names, then run again"),
             name=apart.name,
             url=url,
             reason=render(said.text, said.values),
@@ -155,7 +155,7 @@ def _blocked(session: _Session, apart: Apart, said: Reason | None) -> NeedsPerso
     return NeedsPerson(
         "SA2261",
         N_("{name}: somebody is still logged in at {url} after logging out {count} time(s)"),
-        hint=N_("nothing was read with that session; the page's image may tell why; correct `log_out`, then run again"),
+        hint=N_("nothing is read with that session; the page's image may tell why; correct `log_out`, then run again"),
         name=apart.name,
         url=url,
         count=apart.attempts,
@@ -190,14 +190,14 @@ def _right_account(session: _Session, login: Login, account: Account) -> Iterato
         raise NeedsPerson(
             "SA2263",
             N_("{url} does not tell which account is logged in: {target} does not show, or more than once"),
-            hint=N_("nothing was read; look at the page's image, correct `login.account`"),
+            hint=N_("nothing more is read; look at the page's image, correct `login.account`"),
             url=url,
             target=session._named(account.at),
         )
     raise NeedsPerson(  # which account: the page's image tells; accounts do not stand in the log
         "SA2262",
         N_("another account is logged in at {url}: {target} does not read `{expected}`"),
-        hint=N_("nothing was read; log that account out, or correct the account in the config; then run again"),
+        hint=N_("nothing more is read; log that account out, or correct the account in the config; then run again"),
         url=url,
         target=session._named(account.at),
         expected=account.reads,
@@ -247,7 +247,9 @@ def _operable(session: _Session, ready: Ready, *, last: bool) -> Generator[Sight
         raise NeedsPerson(
             "SA2264",
             N_("the page {url} cannot be operated: {reason}"),
-            hint=N_("nothing was read; does the account have this role, and is nobody else logged in? then run again"),
+            hint=N_(
+                "nothing more is read; does the account have this role, and is nobody else logged in? then run again"
+            ),
             url=session._redact(guard.shown(session.page.url))[:200],
             reason=render(said.text, said.values),
         )
