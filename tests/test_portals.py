@@ -7,11 +7,13 @@ logged out; whatever is not known stops the run.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -267,6 +269,14 @@ def test_ses_4_nothing_is_done_with_the_national_session_and_a_person_is_told(
     assert (ran.asked("shanghai"), ran.read) == ([], [])
     assert isinstance(ran.error, NeedsPerson)
     assert ran.error.hint
+
+
+def test_ses_4_a_portal_that_never_answers_is_not_waited_for_without_end(trial: Trial) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = monotonic()
+        ran = trial.run(Case.NOBODY, hasty(timeout_s=0.5), national=f"http://127.0.0.1:{silent.getsockname()[1]}")
+    assert ran.blocked.endswith("is not known: it does not open: Page.goto: Timeout 500ms exceeded.")
+    assert monotonic() - began < 15  # the page under way would keep another from coming to rest for 20
 
 
 def test_ses_5_the_account_is_typed_only_once_the_national_one_is_logged_out_and_no_password_is_kept(

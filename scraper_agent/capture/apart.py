@@ -7,6 +7,7 @@ sure. Every look is handed over with its page.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
@@ -134,6 +135,8 @@ def _seen(session: _Session, apart: Apart) -> tuple[SessionState, Reason | None]
         else:
             return "logged_in" if both else "logged_out", None
     except (AgentError, Error) as error:
+        with contextlib.suppress(Error):
+            session.context.new_cdp_session(session.page).send("Page.stopLoading")  # else what loads is waited for
         return "unknown", Reason(text=N_("it does not open: {seen}"), values={"seen": _said(session, error)})
     values = {"logged_in": session._named(apart.logged_in), "logged_out": session._named(apart.logged_out)}
     if both:
