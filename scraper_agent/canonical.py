@@ -30,6 +30,7 @@ KINDS: dict[str, type[Fact]] = {
         values.Refused,
         values.ListRead,
         values.Fault,
+        values.SessionChecked,
         values.Reached,
         values.RunEnded,
         values.Draft,

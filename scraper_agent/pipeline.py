@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from typing import Literal, assert_never
@@ -14,7 +14,7 @@ from scraper_agent.convert import Unreadable
 from scraper_agent.errors import AgentError, BusinessError, PageError, SendFailed, SendUnknown
 from scraper_agent.format import Context, Document, Format, decode, encode
 from scraper_agent.messages import N_
-from scraper_agent.ports import Archive, Browser, Clock, File, Page, Sighting, Signer, Transport, Trouble, Verify
+from scraper_agent.ports import Archive, Browser, Clock, File, Look, Page, Sighting, Signer, Transport, Trouble, Verify
 from scraper_agent.recipe import Recipe
 from scraper_agent.values import (
     Approval,
@@ -38,6 +38,7 @@ from scraper_agent.values import (
     RunEnded,
     RunFact,
     RunStarted,
+    SessionChecked,
     Snapshot,
     Verdict,
 )
@@ -79,6 +80,8 @@ class Harvest:
     complete: bool = True
     newest: date | None = None
     """The newest day on a document, by the field that `since` names."""
+    again: set[JobId] = field(default_factory=set)
+    """Read before the session was lost: each may come once more."""
     told: AgentError | None = None
     """The last trouble that was logged."""
 
@@ -185,8 +188,21 @@ class Pipeline:
             case Trouble() as trouble:
                 reader.forget()
                 self._trouble(run, trouble, found)
+            case Look() as look:
+                reader.forget()
+                if look.fact.state == "lost":
+                    found.again = set(found.documents)
+                self._looked(run, look)
             case unknown:
                 assert_never(unknown)
+
+    def _looked(self, run: _Run, look: Look) -> None:
+        page: Digest | None = None
+        if look.page is not None:
+            snapshot = self._snapshot(look.page)
+            run.append(snapshot)
+            page = snapshot.page
+        run.append(replace(look.fact, page=page))
 
     def _started(self, plan: Plan) -> RunStarted:
         return RunStarted(
@@ -211,8 +227,9 @@ class Pipeline:
                 reader.lay_beside(page.name, page.frozen, snapshot.page)
             if page.name == plan.recipe.document.page:
                 id, draft = self._draft(run.id, reader, page, snapshot, plan)
-                if id in found.documents:
+                if id in found.documents and id not in found.again:
                     found.complete = False  # one record read twice: another may have been passed over
+                found.again.discard(id)
                 found.documents[id] = draft
                 self._read_by[id] = run.id
                 if plan.recipe.since is not None:
@@ -392,7 +409,16 @@ class Pipeline:
             case Attempt() as attempt:
                 return self._ask(job, attempt) if send else None
             case (
-                None | RunStarted() | Snapshot() | Fetched() | Refused() | ListRead() | Fault() | Reached() | RunEnded()
+                None
+                | RunStarted()
+                | Snapshot()
+                | Fetched()
+                | Refused()
+                | ListRead()
+                | Fault()
+                | SessionChecked()
+                | Reached()
+                | RunEnded()
             ):
                 raise ValueError(f"{job.id} is not a document")
             case Draft() | Verdict() | Approval() | Envelope() | Retry() as still_here:

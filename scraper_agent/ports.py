@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from scraper_agent.errors import AgentError
 from scraper_agent.recipe import Recipe
-from scraper_agent.values import Digest, Entry, Fact, Job, JobId, ListRead, Refused
+from scraper_agent.values import Digest, Entry, Fact, Job, JobId, ListRead, Refused, SessionChecked
 
 Clock: TypeAlias = Callable[[], datetime]
 """Returns the time now, aware, UTC."""
@@ -48,7 +48,16 @@ class Trouble:
     page: Page | None
 
 
-Sighting: TypeAlias = Page | File | Refused | ListRead | Trouble
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a check of a session found and did, with the page it was seen on."""
+
+    fact: SessionChecked
+    """Without its page."""
+    page: Page | None
+
+
+Sighting: TypeAlias = Page | File | Refused | ListRead | Trouble | Look
 """What a harvest yields, in the order it happened."""
 
 

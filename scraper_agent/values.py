@@ -142,6 +142,28 @@ class Fault:
     hint: str = ""
 
 
+SessionState: TypeAlias = Literal[
+    "logged_in", "logged_out", "unknown", "right_account", "other_account", "operable", "inoperable", "lost"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionChecked:
+    """A session was looked at before the ERP was used: one elsewhere, or the ERP's own."""
+
+    name: str
+    """Of one elsewhere as the recipe says; of the ERP's own `login`, `account`, `ready` or `session`."""
+    state: SessionState
+    action: Literal["go_on", "log_out", "check_again", "stop"]
+    """What was done about it."""
+    result: Literal["done", "failed"]
+    """Of the action."""
+    said: Reason | None
+    """Why the state is what it is, or the action failed, where that is not plain."""
+    page: Digest | None
+    """The page it was seen on; None if there was none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached:
     """A complete run has read everything up to a day: the next one may begin there (see `incremental.py`)."""
@@ -246,7 +268,7 @@ class Failure:
     message: str
 
 
-RunFact: TypeAlias = RunStarted | Snapshot | Fetched | Refused | ListRead | Fault | Reached | RunEnded
+RunFact: TypeAlias = RunStarted | Snapshot | Fetched | Refused | ListRead | Fault | SessionChecked | Reached | RunEnded
 DocumentFact: TypeAlias = Draft | Verdict | Approval | Envelope | Attempt | Retry | Receipt | Failure
 Fact: TypeAlias = RunFact | DocumentFact
 
@@ -312,7 +334,18 @@ def state(job: Job) -> State:
             return State.RECEIPTED if accepted else State.REJECTED
         case Failure():
             return State.STOPPED
-        case None | RunStarted() | Snapshot() | Fetched() | Refused() | ListRead() | Fault() | Reached() | RunEnded():
+        case (
+            None
+            | RunStarted()
+            | Snapshot()
+            | Fetched()
+            | Refused()
+            | ListRead()
+            | Fault()
+            | SessionChecked()
+            | Reached()
+            | RunEnded()
+        ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:
             assert_never(unknown)

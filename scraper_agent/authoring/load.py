@@ -18,6 +18,8 @@ from scraper_agent.format import Field, Format, Holds
 from scraper_agent.messages import N_
 from scraper_agent.recipe import (
     PLACEHOLDER,
+    Account,
+    Apart,
     Click,
     Fill,
     Key,
@@ -26,6 +28,7 @@ from scraper_agent.recipe import (
     Recipe,
     Select,
     Source,
+    apart_names,
     parts,
 )
 from scraper_agent.yamlfile import Loc, Positions
@@ -110,6 +113,7 @@ class _Checker:
         yield from self._reads()
         yield from self._sources()
         yield from self._since()
+        yield from self._apart()
         yield from flows.Checker(recipe=self.recipe, at=self.at).problems()
         yield from self._parameters()
         if convert.notation_fault(self.recipe.locale.date):
@@ -199,7 +203,7 @@ class _Checker:
                 yield from self._pattern(loc, value, groups=1)
             elif name == "path" and isinstance(value, str):
                 yield from self._pattern(loc, value, groups=None)
-            elif name != "do" and isinstance(value, str) and isinstance(owner, (Open, Fill, Select, Click)):
+            elif isinstance(value, str) and _is_filled_in(name, owner):
                 yield from self._placeholders(loc, value, owner)
         for number, permit in enumerate(self.recipe.permits):
             for key, pattern in permit.json_.items():
@@ -247,7 +251,7 @@ class _Checker:
                 )
             elif not kind and name not in (known := flows.names_at(self.recipe, loc)):
                 yield self._unknown("SA1210", N_("there is no parameter `{seen}`"), loc, name, known)
-        if isinstance(owner, Open):
+        if isinstance(owner, Open | Apart):
             first = PLACEHOLDER.match(text)
             type = flows.names_at(self.recipe, loc).get(first[2]) if first else None
             rest = text[first.end() :] if first else ""
@@ -304,6 +308,30 @@ class _Checker:
         if since.field not in dates:
             text = N_("the document reads no date `{seen}`")
             yield self._unknown("SA1228", text, ("since", "field"), since.field, dates)
+
+    def _apart(self) -> Iterator[Problem]:
+        """The address of a session elsewhere is for that check alone, and no part of reading."""
+        names = apart_names(self.recipe)
+        for loc, owner, name, value in _walk(self.recipe, ()):
+            if loc[0] == "apart" or not isinstance(owner, Open) or name != "url":
+                continue
+            for _, used in PLACEHOLDER.findall(value):
+                if used in names:
+                    yield Problem(
+                        at=self.at.of(loc),
+                        code="SA1250",
+                        text=N_("`{seen}` is the address of a session elsewhere, which only the check may open"),
+                        hint=N_("give `apart` a parameter of its own"),
+                        values={"seen": used},
+                    )
+        for number, one in enumerate(self.recipe.apart):
+            if one.name in {other.name for other in self.recipe.apart[:number]}:
+                yield Problem(
+                    at=self.at.of(("apart", number, "name")),
+                    code="SA1251",
+                    text=N_("two sessions elsewhere are called `{seen}`"),
+                    values={"seen": one.name},
+                )
 
     def _twin(self, format: Format | None) -> Iterator[Problem]:
         """A twin's reads are as the document's own, of whose fields they are."""
@@ -461,6 +489,19 @@ class _Checker:
             hint=N_("write such as YYYY-MM-DD, MM/DD/YYYY or YYYY年M月D日"),
             values={"seen": seen},
         )
+
+
+def _is_filled_in(name: str, owner: BaseModel) -> bool:
+    """Whether `${...}` in this key is filled in."""
+    match owner:
+        case Open() | Fill() | Select() | Click():
+            return name != "do"
+        case Apart():
+            return name == "url"
+        case Account():
+            return name == "reads"
+        case _:
+            return False
 
 
 def made_by_the_program(format: Format) -> frozenset[str]:

@@ -30,7 +30,7 @@ from playwright.sync_api import (
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scraper_agent.capture import discovery, fetched, files, flow, gathered, guard, lists, places
+from scraper_agent.capture import apart, discovery, fetched, files, flow, gathered, guard, lists, places
 from scraper_agent.capture.pace import Pace
 from scraper_agent.errors import AgentError, NeedsPerson, PageError
 from scraper_agent.messages import N_
@@ -150,42 +150,58 @@ class _Session:
     typed: dict[str, Locator] = field(default_factory=dict)
     """Secrets that were typed, and into what: kept out of pages and images."""
     logged_in: bool = False
+    origins: frozenset[str] = frozenset()
+    """What may be reached now; `elsewhere` as well while sessions elsewhere are checked."""
+    elsewhere: frozenset[str] = frozenset()
+    lost: bool = False
+    """The session was lost once in this run."""
+    leaving: bool = False
     gathered: tuple[gathered.Gathered, ...] = ()
     """Tables that come along with the next snaps, since the page itself keeps only what is in view."""
 
     def run(self) -> Iterator[Sighting]:
-        origins = frozenset(
-            guard.origin(self.parameters[name]) for name, p in self.recipe.parameters.items() if p.type == "url"
-        )
+        self.origins, self.elsewhere = apart.origins(self.recipe, self.parameters)
         self.context.add_init_script(_SETTLE)
         self.context.add_init_script(lists.SCRIPT)
         self.context.set_default_timeout(_ACT_S * 1000)
-        self.context.route("**/*", lambda route, request: self._judge(route, request, origins))
+        self.context.route("**/*", lambda route, request: self._judge(route, request, self.origins))
         self.context.route_web_socket("**/*", lambda socket: socket.close())
         self.context.on("dialog", self._dismiss)
-        self.inbox = fetched.Inbox(self.context, origins, self._not_let_in)
+        self.inbox = fetched.Inbox(self.context, self.origins, self._not_let_in)
         self.context.on("page", self.windows.watch)
         self.context.on("requestfinished", self._arrived)
         self.context.on("requestfailed", self._arrived)
         self.page = self.home = self.context.new_page()
-        if self.recipe.login is not None:
-            yield from self._login(self.recipe.login)
-        self.logged_in = True
+        yield from self.enter()
         ended = False
         try:
             for name, source in self.recipe.sources.items():
-                yield from self._careful(f"source {name}", source.steps)
-            yield from self._careful("steps", self.recipe.steps)
+                yield from self._kept(f"source {name}", source.steps)
+            yield from self._kept("steps", self.recipe.steps)
             ended = True
         except AgentError:
             ended = True
-            yield from self._careful("finally", self.recipe.finally_)
+            yield from self._leave()
             raise
         finally:
             if not ended:  # whoever listened has gone: nothing can be handed over any more
-                deque(self._careful("finally", self.recipe.finally_), maxlen=0)
-        yield from self._careful("finally", self.recipe.finally_)
+                deque(self._leave(), maxlen=0)
+        yield from self._leave()
         yield from self._drain()
+
+    def enter(self) -> Iterator[Sighting]:
+        """To where the recipe's steps may begin, whatever the browser is logged in to; again once a session is lost."""
+        self.logged_in = False
+        yield from apart.enter(self)
+        self.logged_in = True
+
+    def _kept(self, where: str, steps: tuple[Step, ...]) -> Iterator[Sighting]:
+        return apart.begun_again(self, where, lambda: self._careful(where, steps))
+
+    def _leave(self) -> Iterator[Sighting]:
+        if self.logged_in:  # else the session that is there may be another account's
+            self.leaving = True
+            yield from self._careful("finally", self.recipe.finally_)
 
     # --- what the page may do ---------------------------------------------------------------------------------------
 
@@ -291,9 +307,13 @@ class _Session:
 
     def _steps(self, steps: tuple[Step, ...], where: str) -> Iterator[Sighting]:
         for number, step in enumerate(steps, 1):
+            apart.keep(self)
             try:
                 yield from self._step(step, f"{where}, step {number}")
-            except PlaywrightTimeout as error:
+            except (PageError, Error) as error:
+                apart.keep(self)
+                if not isinstance(error, PlaywrightTimeout):
+                    raise
                 raise self._not_ready(step, f"{where}, step {number}", error) from error
             yield from self._drain()
 
@@ -359,13 +379,14 @@ class _Session:
         while (wait := self.pace.begin(monotonic())) > 0:
             self.page.wait_for_timeout(math.ceil(wait * 1000))  # events go on meanwhile
 
-    def _open(self, url: str) -> None:
+    def _open(self, url: str, timeout_s: float = 30) -> int:
+        """Returns the status of the answer."""
         self.gathered = ()
         self._paced()
         try:
             if urlsplit(url)._replace(fragment="") == urlsplit(self.page.url)._replace(fragment=""):
                 self.page.goto("about:blank")  # else only the fragment changes, and what was open stays open
-            self.page.goto(url, wait_until="load", timeout=30_000)
+            answer = self.page.goto(url, wait_until="load", timeout=timeout_s * 1000)
         except PlaywrightTimeout:
             raise
         except Error as error:
@@ -377,6 +398,7 @@ class _Session:
                 seen=self._redact(error.message.splitlines()[0][:200]),
             ) from error
         self._rest()
+        return answer.status if answer is not None else 0
 
     def _click(self, locator: Locator, named: str, *, double: bool, stays: bool = False) -> None:
         reads = locator.evaluate(_READS) if self.logged_in else ""  # a login button may read Submit
@@ -402,6 +424,7 @@ class _Session:
         value = self._fill_in(text)
         for kind, name in PLACEHOLDER.findall(text):
             if kind:
+                apart.check_address(self)
                 self.typed[self.secret(name)] = locator
         locator.fill(value)
 

@@ -34,6 +34,7 @@ from scraper_agent.values import (
     Refused,
     RunEnded,
     RunStarted,
+    SessionChecked,
     Snapshot,
     State,
     Verdict,
@@ -94,6 +95,8 @@ class Run:
     """Start and end, as far as known."""
     ended: RunEnded | None
     lists: tuple[ListRead, ...]
+    sessions: tuple[tuple[str, SessionChecked], ...]
+    """Each with its time, as far as known."""
     pages: int
 
 
@@ -234,6 +237,7 @@ class _Builder:
         if not starts:
             return None
         times = self.times.get(job.id) or [s.taken_at for s in snapshots]
+        each = [pages.moment(at) for at in times] if len(times) == len(job.facts) else [""] * len(job.facts)
         return Run(
             id=job.id,
             started=starts[-1],
@@ -241,6 +245,9 @@ class _Builder:
             times=(pages.moment(times[0]), pages.moment(times[-1])) if times else ("", ""),
             ended=job.last if isinstance(job.last, RunEnded) else None,
             lists=tuple(fact for fact in job.facts if isinstance(fact, ListRead)),
+            sessions=tuple(
+                (at, fact) for at, fact in zip(each, job.facts, strict=True) if isinstance(fact, SessionChecked)
+            ),
             pages=len(snapshots),
         )
 

@@ -407,7 +407,7 @@ def _shown(value: Value, how: str = "text") -> str:
             return str(value)
 
 
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
     loader = jinja2.PackageLoader("scraper_agent.sandbox")
     env = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     env.filters["shown"] = _shown
@@ -436,7 +436,7 @@ class Erp:
 
     def __post_init__(self) -> None:
         self._records = _records()
-        self._templates = _templates()
+        self._templates = templates()
         self._sessions: set[str] = set()
 
     def start(self) -> None:
