@@ -31,10 +31,12 @@ from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from scraper_agent.capture import discovery, fetched, files, flow, gathered, guard, lists, places
+from scraper_agent.capture.login import Keeper
 from scraper_agent.capture.pace import Pace
-from scraper_agent.errors import AgentError, NeedsPerson, PageError
+from scraper_agent.capture.progress import Lost, Progress
+from scraper_agent.errors import AgentError, PageError
 from scraper_agent.messages import N_
-from scraper_agent.ports import File, Page, Sighting, Trouble
+from scraper_agent.ports import File, Page, PersonNeeded, Sighting, Trouble
 from scraper_agent.recipe import (
     PLACEHOLDER,
     Click,
@@ -46,7 +48,6 @@ from scraper_agent.recipe import (
     Inside,
     Keep,
     List,
-    Login,
     Open,
     Optional,
     Part,
@@ -76,8 +77,7 @@ _LOOK_S = 0.25
 _GLANCE_MS = 20
 """How often a place that is not yet there is looked for again."""
 _TROUBLES = 5
-_PASSING = ("navigation", "context", "detached", "closed", "replaced")
-"""What Playwright says where a page or frame was replaced while it was asked."""
+_EVIDENCE = "trouble"
 _SHORTEST_SECRET = 4
 _MASK = "●●●●●●"
 
@@ -110,7 +110,9 @@ class PlaywrightBrowser:
     tell: Callable[[str], None] = print
     pace: Pace = field(default_factory=Pace)
 
-    def harvest(self, recipe: Recipe, parameters: Mapping[str, str]) -> Iterator[Sighting]:
+    def harvest(
+        self, recipe: Recipe, parameters: Mapping[str, str], done: frozenset[str] = frozenset()
+    ) -> Iterator[Sighting]:
         with sync_playwright() as playwright:
             browser = discovery.launch(
                 playwright, self.settings.executable, headless=self.settings.headless, tell=self.tell
@@ -122,7 +124,7 @@ class PlaywrightBrowser:
                 accept_downloads=fetched.downloads(recipe),
             )
             try:
-                yield from _Session(self.settings, recipe, parameters, self.secret, context, self.pace).run()
+                yield from _Session(self.settings, recipe, parameters, self.secret, context, self.pace).run(done)
             finally:
                 context.close()
                 browser.close()
@@ -137,6 +139,8 @@ class _Session:
     context: BrowserContext
     pace: Pace = field(default_factory=Pace)
     inbox: fetched.Inbox = field(init=False)
+    keeper: Keeper = field(init=False)
+    progress: Progress = field(init=False)
     page: Tab = field(init=False)
     inside: tuple[Part, ...] = ()
     """Frames and popups that stand for the page, within the steps of `inside`; not on pages that a list opened."""
@@ -153,7 +157,11 @@ class _Session:
     gathered: tuple[gathered.Gathered, ...] = ()
     """Tables that come along with the next snaps, since the page itself keeps only what is in view."""
 
-    def run(self) -> Iterator[Sighting]:
+    def __post_init__(self) -> None:
+        self.keeper = Keeper(self)
+        self.progress = Progress(self.recipe)
+
+    def run(self, done: frozenset[str] = frozenset()) -> Iterator[Sighting]:
         origins = frozenset(
             guard.origin(self.parameters[name]) for name, p in self.recipe.parameters.items() if p.type == "url"
         )
@@ -168,24 +176,50 @@ class _Session:
         self.context.on("requestfinished", self._arrived)
         self.context.on("requestfailed", self._arrived)
         self.page = self.home = self.context.new_page()
-        if self.recipe.login is not None:
-            yield from self._login(self.recipe.login)
-        self.logged_in = True
+        yield from self.keeper.enter()
         ended = False
         try:
             for name, source in self.recipe.sources.items():
-                yield from self._careful(f"source {name}", source.steps)
-            yield from self._careful("steps", self.recipe.steps)
+                yield from self._lasting(f"source {name}", source.steps)
+            yield from self._lasting("steps", self.recipe.steps, done)
             ended = True
         except AgentError:
             ended = True
-            yield from self._careful("finally", self.recipe.finally_)
+            yield from self._finally()
             raise
         finally:
             if not ended:  # whoever listened has gone: nothing can be handed over any more
-                deque(self._careful("finally", self.recipe.finally_), maxlen=0)
-        yield from self._careful("finally", self.recipe.finally_)
+                deque(self._finally(), maxlen=0)
+        yield from self._finally()
         yield from self._drain()
+
+    def _lasting(self, where: str, steps: tuple[Step, ...], done: frozenset[str] = frozenset()) -> Iterator[Sighting]:
+        """Run steps, and once more from their start after a session has ended; what was read is passed over.
+
+        Raises:
+            PersonNeeded: the account was logged in elsewhere, or the session cannot be had again.
+        """
+        self.progress.begin(done)
+        while True:
+            try:
+                for sighting in self._careful(where, steps):
+                    self.progress.note(sighting)
+                    yield sighting
+                return
+            except Lost as lost:
+                yield from self._drain()
+                yield from self.keeper.again(where, str(lost))
+            except PersonNeeded as error:
+                yield from self._drain()
+                yield Trouble(where=where, error=error, page=self.keeper.seen)
+                self.logged_in = False
+                raise
+
+    def _finally(self) -> Iterator[Sighting]:
+        """Nothing is clicked any more where the session is not ours."""
+        if self.logged_in:
+            with contextlib.suppress(Lost, PersonNeeded):
+                yield from self._careful("finally", self.recipe.finally_)
 
     # --- what the page may do ---------------------------------------------------------------------------------------
 
@@ -241,44 +275,6 @@ class _Session:
         while self.seen:
             yield self.seen.popleft()
 
-    # --- login ------------------------------------------------------------------------------------------------------
-
-    def _login(self, login: Login) -> Iterator[Sighting]:
-        """Raises NeedsPerson where the ERP refuses the account: it is never tried twice."""
-        try:
-            yield from self._steps(login.steps, "login")
-            self._await_login(login)
-        except (AgentError, Error) as error:
-            told = self._told(error, "login")
-            yield Trouble(where="login", error=told, page=self._evidence())
-            raise told from error
-        self._rest()
-        yield from self._drain()
-
-    def _await_login(self, login: Login) -> None:
-        end = monotonic() + login.timeout_s
-        while not (done := self._is_shown(login.done)):
-            if login.refused is not None and self._is_shown(login.refused):
-                break
-            if monotonic() > end:
-                raise PageError(
-                    "SA2204",
-                    N_("login at {url} did not end within {seconds} s: {expected} never showed"),
-                    hint=N_("look at the page's image; correct `login` in the recipe, or the page wants something new"),
-                    url=guard.shown(self.page.url),
-                    seconds=login.timeout_s,
-                    expected=_named(login.done),
-                )
-            self.page.wait_for_timeout(_GLANCE_MS)
-        if login.refused is not None and not done:
-            said = " ".join(self._locate(login.refused).first.inner_text().split())
-            raise NeedsPerson(
-                "SA2203",
-                N_("the ERP refused the login; it says: {seen}"),
-                hint=N_("correct the account or password; nothing was tried a second time, so nothing is locked"),
-                seen=self._redact(said)[:200],
-            )
-
     # --- steps ------------------------------------------------------------------------------------------------------
 
     def _careful(self, where: str, steps: tuple[Step, ...]) -> Iterator[Sighting]:
@@ -286,15 +282,21 @@ class _Session:
         try:
             yield from self._steps(steps, where)
         except (PageError, Error) as error:
+            self.keeper.probe()
             yield from self._drain()
             yield Trouble(where=where, error=self._told(error, where), page=self._evidence())
 
     def _steps(self, steps: tuple[Step, ...], where: str) -> Iterator[Sighting]:
         for number, step in enumerate(steps, 1):
+            self.keeper.look()
             try:
                 yield from self._step(step, f"{where}, step {number}")
             except PlaywrightTimeout as error:
+                self.keeper.probe()
                 raise self._not_ready(step, f"{where}, step {number}", error) from error
+            except (PageError, Error):
+                self.keeper.probe()
+                raise
             yield from self._drain()
 
     def _step(self, step: Step, where: str) -> Iterator[Sighting]:  # noqa: C901, PLR0912 - one case for each step
@@ -313,6 +315,33 @@ class _Session:
                 self._rest()
             case Unfold():
                 self._unfold(step)
+            case Snap() | Download() | Receive() | Keep():
+                place = self.progress.place(where)
+                passed = self.progress.passed(place)
+                with self.progress.within(where):
+                    for sighting in self._kept(step, passed=passed):
+                        if not passed or isinstance(sighting, Refused):
+                            yield sighting
+                if not passed:
+                    yield from self.progress.snapped(place, step.name)
+            case List():
+                with self.progress.within(where):
+                    yield from lists.ListReader(self).read(step)
+            case Close():
+                self._surface(("popup",))
+                self.windows.of(self.page)[-1].close()
+            case Inside(in_=within, steps=steps):
+                yield from self._inside(chain(within), steps, where)
+            case Use() | When() | ForEach() | Optional() | Retry():
+                yield from flow.flowing(step, self, where)
+            case unknown:
+                assert_never(unknown)
+
+    def _kept(self, step: Snap | Download | Receive | Keep, *, passed: bool) -> Iterator[Sighting]:
+        """What the log keeps. `passed`: only what leads on is done, since an earlier pass has handed it over."""
+        match step:
+            case Snap() | Download() if passed:
+                return
             case Snap(name=name, in_=window):
                 yield self._snap(name, window)
             case Download():
@@ -324,15 +353,6 @@ class _Session:
                     yield from self._steps(step.steps, f"keep {step.name}")
                     printed = self.inbox.pdf(self.page, step.timeout_s)
                 yield self._file(step.name, "pdf", printed)
-            case List():
-                yield from lists.ListReader(self).read(step)
-            case Close():
-                self._surface(("popup",))
-                self.windows.of(self.page)[-1].close()
-            case Inside(in_=within, steps=steps):
-                yield from self._inside(chain(within), steps, where)
-            case Use() | When() | ForEach() | Optional() | Retry():
-                yield from flow.flowing(step, self, where)
             case unknown:
                 assert_never(unknown)
 
@@ -448,6 +468,8 @@ class _Session:
         self._rest()
         url = self._redact(guard.shown(page.url))
         frozen = places.freeze(page, _FREEZE, url, guard.shown)
+        if name != _EVIDENCE:
+            self.keeper.probe(page)  # after it was frozen: what was the login's page then is so still
         whole = gathered.written(frozen, self.gathered)
         clean = self._redact(whole)
         image = None
@@ -460,6 +482,7 @@ class _Session:
         found = self.inbox.download(
             self.page, lambda: self._click(target, _named(step.on), double=False, stays=True), step.timeout_s
         )
+        self.keeper.probe()
         url = self._redact(guard.shown(self.page.url))
         yield self._file(step.name, " ".join(step.media), found)
         yield Page(name=step.name, url=url, frozen=files.page(found.body, fetched.wanted(step), url), image=None)
@@ -468,6 +491,7 @@ class _Session:
         with self.inbox.listening(step) as heard:
             yield from self._steps(step.steps, f"receive {step.name}")
             answers = heard.wait(self.page)
+        self.keeper.probe()
         for found in answers:
             yield self._file(step.name, "json", found)
             url = self._redact(found.url)
@@ -511,7 +535,7 @@ class _Session:
                 raise
             except Error as error:
                 troubles += 1
-                if troubles > _TROUBLES or not any(word in error.message for word in _PASSING):
+                if troubles > _TROUBLES or not any(word in error.message for word in places.PASSING):
                     raise
                 self.page.wait_for_load_state("load")
                 continue
@@ -597,7 +621,7 @@ class _Session:
     def _locate(self, target: Target) -> Locator:
         if target.any_of:
             return self._first_shown(target.any_of)
-        return _within(self._surface(chain(target.in_)), target)
+        return places.within(self._surface(chain(target.in_)), target)
 
     def _first_shown(self, targets: tuple[Target, ...]) -> Locator:
         """Of alternatives the first that shows, waited for; the last one if none ever does."""
@@ -615,12 +639,12 @@ class _Session:
             return any(map(self._is_shown, target.any_of))
         where = (*(self.inside if self.page is self.home else ()), *chain(target.in_))
         try:
-            found = _within(places.resolve(self.page, where, self.windows), target)
+            found = places.within(places.resolve(self.page, where, self.windows), target)
             return found.filter(visible=True).count() > 0
         except places.Missing:
             return False
         except Error as error:
-            if any(word in error.message for word in _PASSING):
+            if any(word in error.message for word in places.PASSING):
                 return False
             raise
 
@@ -640,7 +664,7 @@ class _Session:
         """The page as it is now, for the log; None if even that fails."""
         inside, self.inside = self.inside, ()
         try:
-            return self._snap("trouble")
+            return self._snap(_EVIDENCE)
         except (AgentError, Error):
             return None
         finally:
@@ -680,25 +704,6 @@ class _Session:
             where=where,
             seen=self._redact(error.message.splitlines()[0][:300]),
         )
-
-
-def _within(surface: places.Surface, target: Target) -> Locator:
-    match target:
-        case Target(label=str(label)):
-            return surface.get_by_label(label, exact=True)
-        case Target(role=str(role), name=str(name)):
-            return surface.get_by_role(role, name=name, exact=True)  # type: ignore[arg-type] # checked by Playwright
-        case Target(text=str(text)):
-            return surface.get_by_text(text, exact=True)
-        case Target(id=str(id)):
-            return surface.locator(f'css=[id="{_quoted(id)}"]')
-        case _:
-            return surface.locator(f"css={target.css}")
-
-
-def _quoted(text: str) -> str:
-    """`text` within quotation marks of CSS."""
-    return "".join(f"\\{ord(c):x} " if c in '"\\\n\r\f' else c for c in text)
 
 
 def _named(target: Target) -> str:

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
 
-from scraper_agent import messages, values
+from scraper_agent import completeness, messages, values
 from scraper_agent.errors import AgentError
 from scraper_agent.format import Format
 from scraper_agent.mapping import Origin
@@ -240,7 +240,7 @@ class _Builder:
             resumed=len(starts) - 1,
             times=(pages.moment(times[0]), pages.moment(times[-1])) if times else ("", ""),
             ended=job.last if isinstance(job.last, RunEnded) else None,
-            lists=tuple(fact for fact in job.facts if isinstance(fact, ListRead)),
+            lists=completeness.counting(job.facts),
             pages=len(snapshots),
         )
 

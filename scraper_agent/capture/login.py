@@ -1,0 +1,217 @@
+"""Logging in, and staying so: what shows instead of a session is told apart, and nothing is tried twice.
+
+A session that has ended is known by the recipe's `session`; the login is then made once more, unless the account was
+logged in elsewhere: whoever did that is not fought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import Error
+from playwright.sync_api import Page as Tab
+
+from scraper_agent.capture import guard, places
+from scraper_agent.capture.progress import Lost
+from scraper_agent.errors import AgentError, NeedsPerson, PageError
+from scraper_agent.messages import N_
+from scraper_agent.ports import Page, PersonNeeded, Sighting, Trouble
+from scraper_agent.recipe import Login, Target, chain
+from scraper_agent.values import Outcome, Relogin
+
+if TYPE_CHECKING:
+    from scraper_agent.capture.browser import _Session
+
+MOST_LOGINS = 3
+"""New logins in one run: a session that ends more often has a cause that a person should know."""
+_GLANCE_MS = 20
+
+_SAYS = {
+    Outcome.WRONG_PASSWORD: ("SA2203", N_("the ERP refused the login; it says: {seen}")),
+    Outcome.PASSWORD_EXPIRED: ("SA2213", N_("the ERP wants a new password first; it says: {seen}")),
+    Outcome.LOCKED_OUT: ("SA2214", N_("the ERP has locked the account; it says: {seen}")),
+    Outcome.SECOND_FACTOR: ("SA2215", N_("the ERP asks for a second proof of who logs in; it says: {seen}")),
+    Outcome.CAPTCHA: ("SA2216", N_("the ERP asks whether a person logs in; it says: {seen}")),
+    Outcome.KICKED_OUT: ("SA2217", N_("the account was logged in elsewhere, which ended this session: {seen}")),
+}
+_HINTS = {
+    Outcome.WRONG_PASSWORD: N_("correct the account or password, then `scraper-agent session clear {erp}`; "
+                               "nothing was tried a second time, so nothing is locked"),
+    Outcome.PASSWORD_EXPIRED: N_("change the password in the ERP and where the config says it is, then run again"),
+    Outcome.LOCKED_OUT: N_("have the account unlocked in the ERP, then `scraper-agent session clear {erp}`"),
+    Outcome.SECOND_FACTOR: N_("log in by `scraper-agent login {recipe}`, then run again: the session is kept"),
+    Outcome.CAPTCHA: N_("log in by `scraper-agent login {recipe}`, then run again: the session is kept"),
+    Outcome.KICKED_OUT: N_("find out who uses the robot's account, then run again; the robot did not log in again"),
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Keeper:
+    """The login half of one session."""
+
+    session: _Session
+    logins: int = 0
+    """New logins in this run, after the first."""
+    done_before: int = -1
+    """How much had been handed over when the session ended last."""
+    seen: Page | None = None
+    """What showed instead of a session: the tab that showed it is closed before anybody is told."""
+
+    # --- logging in -------------------------------------------------------------------------------------------------
+
+    def enter(self) -> Iterator[Sighting]:
+        """Log in by the recipe's steps.
+
+        Raises:
+            PersonNeeded: the ERP wants a person.
+            AgentError: the login did not end.
+        """
+        session, login = self.session, self.session.recipe.login
+        session.logged_in = login is None
+        if login is None:
+            return
+        try:
+            yield from session._steps(login.steps, "login")
+            self._arrive(login)
+        except (AgentError, Error) as error:
+            told = error if isinstance(error, NeedsPerson) else self._shown() or session._told(error, "login")
+            yield Trouble(where="login", error=told, page=session._evidence())
+            raise told from error
+        yield from session._drain()
+        session.logged_in = True
+
+    def look(self) -> None:
+        """While logging in, before each step: what is typed after a captcha came up would count against the account.
+
+        Raises:
+            PersonNeeded: the ERP wants a person.
+        """
+        if not self.session.logged_in and (told := self._shown()) is not None:
+            raise told
+
+    def _arrive(self, login: Login) -> None:
+        session = self.session
+        end = monotonic() + login.timeout_s
+        while not session._is_shown(login.done):
+            self.look()
+            if monotonic() > end:
+                raise PageError(
+                    "SA2204",
+                    N_("login at {url} did not end within {seconds} s: {expected} never showed"),
+                    hint=N_("look at the page's image; correct `login` in the recipe, or the page wants something new"),
+                    url=guard.shown(session.page.url),
+                    seconds=login.timeout_s,
+                    expected=session._named(login.done),
+                )
+            session.page.wait_for_timeout(_GLANCE_MS)
+        session._rest()
+        self.look()
+
+    def _shown(self) -> PersonNeeded | None:
+        """The outcome that the page shows now, if it shows one."""
+        recipe = self.session.recipe
+        login, rule = recipe.login, recipe.session
+        if login is None:
+            return None
+        targets = (
+            (Outcome.LOCKED_OUT, login.locked_out),  # an ERP that locks may say "wrong password" beside it
+            (Outcome.WRONG_PASSWORD, login.wrong_password),
+            (Outcome.PASSWORD_EXPIRED, login.password_expired),
+            (Outcome.KICKED_OUT, rule.kicked_out if rule is not None else None),
+            (Outcome.SECOND_FACTOR, login.second_factor),
+            (Outcome.CAPTCHA, login.captcha),
+        )
+        for outcome, target in targets:
+            if target is not None and self._shows(self.session.page, target):
+                return self._needed(outcome, target)
+        return None
+
+    def _needed(self, outcome: Outcome, target: Target) -> PersonNeeded:
+        code, text = _SAYS[outcome]
+        recipe = self.session.recipe.recipe
+        return PersonNeeded(
+            outcome,
+            code,
+            text,
+            hint=_HINTS[outcome],
+            seen=self._said(target),
+            erp=recipe.split("/")[0],
+            recipe=recipe,
+        )
+
+    def _said(self, target: Target) -> str:
+        session = self.session
+        try:
+            said = session._locate(target).filter(visible=True).first.inner_text(timeout=1000)
+        except (AgentError, Error):
+            said = ""
+        return session._redact(" ".join(said.split()))[:200] or session._named(target)
+
+    # --- staying so -------------------------------------------------------------------------------------------------
+
+    def probe(self, page: Tab | None = None) -> None:
+        """Whether the session is still there, by what the page shows.
+
+        Raises:
+            Lost: it has ended.
+            PersonNeeded: the account was logged in elsewhere.
+        """
+        session, rule = self.session, self.session.recipe.session
+        if rule is None or not session.logged_in or session.recipe.login is None:
+            return
+        here = session.page if page is None else page
+        if rule.kicked_out is not None and self._shows(here, rule.kicked_out):
+            self.seen = session._evidence()
+            raise self._needed(Outcome.KICKED_OUT, rule.kicked_out)
+        ended = rule.expired is not None and self._shows(here, rule.expired)
+        if ended or (rule.alive is not None and here is session.page and not self._shows(here, rule.alive)):
+            self.seen = session._evidence()
+            raise Lost(session._redact(guard.shown(here.url)))
+
+    def again(self, where: str, url: str) -> Iterator[Sighting]:
+        """The session has ended, as the page at `url` showed: log in once more.
+
+        Raises:
+            PersonNeeded: it ends again and again, or the ERP wants a person.
+        """
+        session = self.session
+        done = len(session.progress.before | session.progress.done)
+        if self.logins == MOST_LOGINS or done == self.done_before:
+            told = PersonNeeded(
+                Outcome.EXPIRED,
+                "SA2218",
+                N_("the session ended at {url} though the agent had logged in again; logins after the first: {count}"),
+                hint=N_("is the account used elsewhere, or does the recipe's `session` mistake a page?"),
+                url=url,
+                count=self.logins,
+            )
+            yield Trouble(where=where, error=told, page=self.seen)
+            session.logged_in = False
+            raise told
+        self.done_before = done
+        self.logins += 1
+        void = session.progress.lists
+        for popup in session.windows.all_of(session.home)[1:]:
+            popup.close()
+        session.page, session.inside, session.gathered = session.home, (), ()
+        yield from self.enter()
+        session.progress.again()
+        yield Relogin(where=where, url=url, number=self.logins, void_lists=void)
+
+    def _shows(self, page: Tab, target: Target) -> bool:
+        """Whether it shows anywhere on the page, in whichever frame: an ERP in frames loses them one by one."""
+        session = self.session
+        if target.any_of:
+            return any(self._shows(page, each) for each in target.any_of)
+        try:
+            surfaces = [places.resolve(page, chain(target.in_), session.windows)] if target.in_ else page.frames
+            return any(places.within(here, target).filter(visible=True).count() > 0 for here in surfaces)
+        except places.Missing:
+            return False
+        except Error as error:
+            if any(word in error.message for word in places.PASSING):
+                return False
+            raise
