@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 import scraper_agent
-from scraper_agent import approval, canonical, incremental, sending, signing, yamlfile
+from scraper_agent import approval, canonical, incremental, sending, signing, vault, yamlfile
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
@@ -156,6 +156,8 @@ class App:
             value = os.environ.get(place.env, "")
         elif place.file is not None:
             value = _first_line(self.home / place.file)
+        elif place.keyring is not None:
+            value = vault.get(*place.keyring.split("/"))
         else:
             value = self._answers.get(name) or self.prompt(name)
             self._answers[name] = value
@@ -165,7 +167,7 @@ class App:
                 N_("the secret `{name}` is empty or missing at {place}"),
                 hint=N_("set it there; never write it into the config itself"),
                 name=name,
-                place=place.env or place.file or render(N_("the terminal")),
+                place=place.env or place.file or place.keyring or render(N_("the terminal")),
             )
         self.known_secrets.add(value)
         return value

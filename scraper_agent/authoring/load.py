@@ -25,6 +25,7 @@ from scraper_agent.recipe import (
     Read,
     Recipe,
     Select,
+    Session,
     Source,
     parts,
 )
@@ -112,6 +113,12 @@ class _Checker:
         yield from self._since()
         yield from flows.Checker(recipe=self.recipe, at=self.at).problems()
         yield from self._parameters()
+        if self.recipe.session is not None and self.recipe.login is None:
+            yield Problem(
+                at=self.at.key(("session",)),
+                code="SA1240",
+                text=N_("`session` goes with `login`: without one there is no session that could end"),
+            )
         if convert.notation_fault(self.recipe.locale.date):
             yield self._date(("locale", "date"), self.recipe.locale.date)
 
@@ -199,7 +206,7 @@ class _Checker:
                 yield from self._pattern(loc, value, groups=1)
             elif name == "path" and isinstance(value, str):
                 yield from self._pattern(loc, value, groups=None)
-            elif name != "do" and isinstance(value, str) and isinstance(owner, (Open, Fill, Select, Click)):
+            elif name != "do" and isinstance(value, str) and isinstance(owner, (Open, Fill, Select, Click, Session)):
                 yield from self._placeholders(loc, value, owner)
         for number, permit in enumerate(self.recipe.permits):
             for key, pattern in permit.json_.items():
@@ -247,7 +254,7 @@ class _Checker:
                 )
             elif not kind and name not in (known := flows.names_at(self.recipe, loc)):
                 yield self._unknown("SA1210", N_("there is no parameter `{seen}`"), loc, name, known)
-        if isinstance(owner, Open):
+        if isinstance(owner, Open | Session):
             first = PLACEHOLDER.match(text)
             type = flows.names_at(self.recipe, loc).get(first[2]) if first else None
             rest = text[first.end() :] if first else ""

@@ -54,9 +54,10 @@ def _interrupted(error: BaseException | None) -> bool:
 @cache
 def build() -> typer.Typer:
     """All commands, in the language chosen before."""
-    from scraper_agent.cli import commands, demo, recipe, report, sandbox  # noqa: PLC0415 - after the language
+    from scraper_agent.cli import commands, demo, recipe, report, sandbox, session  # noqa: PLC0415 - after the language
 
     commands.cli.add_typer(recipe.commands, name="recipe")
+    commands.cli.add_typer(session.commands, name="session")
     commands.cli.add_typer(sandbox.commands, name="sandbox")
     commands.cli.add_typer(report.commands)
     commands.cli.add_typer(demo.commands)
