@@ -17,6 +17,7 @@ from typing import Literal, assert_never, cast
 from urllib.parse import urlsplit
 
 from playwright.sync_api import (
+    Browser,
     BrowserContext,
     CDPSession,
     Dialog,
@@ -25,12 +26,13 @@ from playwright.sync_api import (
     Locator,
     Request,
     Route,
+    StorageState,
     sync_playwright,
 )
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scraper_agent.capture import discovery, fetched, files, flow, gathered, guard, lists, places
+from scraper_agent.capture import discovery, fetched, files, flow, gathered, guard, kept, lists, places
 from scraper_agent.capture.login import Keeper
 from scraper_agent.capture.pace import Pace
 from scraper_agent.capture.progress import Lost, Progress
@@ -96,6 +98,8 @@ class Settings:
     height: int = 1200
     tabs: int = 3
     """Pages of records that load at a time."""
+    visible_login: bool = True
+    """Where a person logs in; False where a program plays the person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,26 @@ class PlaywrightBrowser:
     secret: Callable[[str], str]
     tell: Callable[[str], None] = print
     pace: Pace = field(default_factory=Pace)
+    kept_session: Callable[[Recipe, Mapping[str, str]], kept.Kept | None] = lambda _recipe, _parameters: None
+    """The session that a person has logged in to, if one is kept."""
+
+    def attend(self, recipe: Recipe, parameters: Mapping[str, str]) -> kept.Kept:
+        """Show the login's page, and wait until a person has logged in.
+
+        Raises:
+            NeedsPerson: nobody did, or the window was closed before.
+            AgentError: no browser, or the ERP cannot be reached.
+        """
+        with sync_playwright() as playwright:
+            visible = self.settings.visible_login
+            browser = discovery.launch(playwright, self.settings.executable, headless=not visible, tell=self.tell)
+            try:
+                context = browser.new_context(no_viewport=visible, locale=recipe.language, service_workers="block")
+                session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace)
+                session.begin()
+                return session.keeper.attend()
+            finally:
+                browser.close()
 
     def harvest(
         self, recipe: Recipe, parameters: Mapping[str, str], done: frozenset[str] = frozenset()
@@ -117,17 +141,40 @@ class PlaywrightBrowser:
             browser = discovery.launch(
                 playwright, self.settings.executable, headless=self.settings.headless, tell=self.tell
             )
-            context = browser.new_context(
-                viewport={"width": self.settings.width, "height": self.settings.height},
-                locale=recipe.language,
-                service_workers="block",
-                accept_downloads=fetched.downloads(recipe),
-            )
+            state = self.kept_session(recipe, parameters)
             try:
-                yield from _Session(self.settings, recipe, parameters, self.secret, context, self.pace).run(done)
+                if state is not None:
+                    with contextlib.suppress(Lost):
+                        yield from self._harvest(browser, recipe, parameters, done, state)
+                        return
+                yield from self._harvest(browser, recipe, parameters, done, None, stale=state is not None)
             finally:
-                context.close()
                 browser.close()
+
+    def _harvest(
+        self,
+        browser: Browser,
+        recipe: Recipe,
+        parameters: Mapping[str, str],
+        done: frozenset[str],
+        state: kept.Kept | None,
+        *,
+        stale: bool = False,
+    ) -> Iterator[Sighting]:
+        """Raises Lost if the kept session has ended; nothing of it must be left where the next login is made."""
+        context = browser.new_context(
+            viewport={"width": self.settings.width, "height": self.settings.height},
+            locale=recipe.language,
+            service_workers="block",
+            accept_downloads=fetched.downloads(recipe),
+            storage_state=None if state is None else cast("StorageState", state.state),
+        )
+        session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace)
+        session.keeper.stale = stale
+        try:
+            yield from session.run(done, state)
+        finally:
+            context.close()
 
 
 @dataclass  # without slots: Playwright keeps its wrappers of our handlers on the object
@@ -153,6 +200,8 @@ class _Session:
     seen: deque[Sighting] = field(default_factory=deque)
     typed: dict[str, Locator] = field(default_factory=dict)
     """Secrets that were typed, and into what: kept out of pages and images."""
+    tabs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What a kept session has in sessionStorage, which every tab has of its own."""
     logged_in: bool = False
     gathered: tuple[gathered.Gathered, ...] = ()
     """Tables that come along with the next snaps, since the page itself keeps only what is in view."""
@@ -161,7 +210,7 @@ class _Session:
         self.keeper = Keeper(self)
         self.progress = Progress(self.recipe)
 
-    def run(self, done: frozenset[str] = frozenset()) -> Iterator[Sighting]:
+    def begin(self) -> None:
         origins = frozenset(
             guard.origin(self.parameters[name]) for name, p in self.recipe.parameters.items() if p.type == "url"
         )
@@ -175,8 +224,23 @@ class _Session:
         self.context.on("page", self.windows.watch)
         self.context.on("requestfinished", self._arrived)
         self.context.on("requestfailed", self._arrived)
-        self.page = self.home = self.context.new_page()
-        yield from self.keeper.enter()
+        self.page = self.home = self.fresh_tab()
+
+    def fresh_tab(self, beside: Tab | None = None) -> Tab:
+        """A tab that has in sessionStorage what the one beside it has there, or a kept session had."""
+        tabs = self.tabs if beside is None else kept.tabs(beside)
+        page = self.context.new_page()
+        if tabs:
+            page.add_init_script(kept.restoring(tabs))
+        return page
+
+    def run(self, done: frozenset[str] = frozenset(), state: kept.Kept | None = None) -> Iterator[Sighting]:
+        self.tabs = {} if state is None else state.tabs
+        self.begin()
+        if state is None:
+            yield from self.keeper.enter()
+        else:
+            yield from self.keeper.enter_kept()
         ended = False
         try:
             for name, source in self.recipe.sources.items():

@@ -432,7 +432,7 @@ class ListReader:
         try:
             for number, _, place in links:
                 while coming and len(loading) < most and not (loading and self.session.pace.wait_s(monotonic())):
-                    tab, link = spare.popleft() if spare else self._new_tab(home.url), coming.popleft()
+                    tab, link = spare.popleft() if spare else self._new_tab(home), coming.popleft()
                     if link is not None:
                         self.session._paced()
                         tab.evaluate(_GO, link)
@@ -445,11 +445,11 @@ class ListReader:
                 tab.close()
             self.session.tab = home
 
-    def _new_tab(self, url: str) -> Tab:
+    def _new_tab(self, home: Tab) -> Tab:
         """A tab on a page of the ERP's own, so that what it opens is opened from there."""
         self.session._paced()
-        tab = self.session.context.new_page()
-        tab.goto(url, wait_until="commit")
+        tab = self.session.fresh_tab(home)
+        tab.goto(home.url, wait_until="commit")
         return tab
 
     def _follow(self, step: List, link: str | None, number: int, place: str) -> Iterator[Sighting]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from playwright.sync_api import Error
 from playwright.sync_api import Page as Tab
 
-from scraper_agent.capture import guard, places
+from scraper_agent.capture import guard, kept, places
 from scraper_agent.capture.progress import Lost
-from scraper_agent.errors import AgentError, NeedsPerson, PageError
+from scraper_agent.errors import AgentError, NeedsPerson, PageError, UsageError
 from scraper_agent.messages import N_
 from scraper_agent.ports import Page, PersonNeeded, Sighting, Trouble
-from scraper_agent.recipe import Login, Target, chain
+from scraper_agent.recipe import Login, Open, Recipe, Target, chain
 from scraper_agent.values import Outcome, Relogin
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 MOST_LOGINS = 3
 """New logins in one run: a session that ends more often has a cause that a person should know."""
+ATTEND_S = 900.0
+"""How long a person may take."""
 _GLANCE_MS = 20
+_LOOK_MS = 250
 
 _SAYS = {
     Outcome.WRONG_PASSWORD: ("SA2203", N_("the ERP refused the login; it says: {seen}")),
@@ -57,6 +60,8 @@ class Keeper:
     """New logins in this run, after the first."""
     done_before: int = -1
     """How much had been handed over when the session ended last."""
+    stale: bool = False
+    """A session was kept, and has ended."""
     seen: Page | None = None
     """What showed instead of a session: the tab that showed it is closed before anybody is told."""
 
@@ -78,10 +83,22 @@ class Keeper:
             self._arrive(login)
         except (AgentError, Error) as error:
             told = error if isinstance(error, NeedsPerson) else self._shown() or session._told(error, "login")
+            if self.stale and isinstance(told, NeedsPerson) and not isinstance(told, PersonNeeded):
+                told = self._expired(told)
             yield Trouble(where="login", error=told, page=session._evidence())
             raise told from error
         yield from session._drain()
         session.logged_in = True
+
+    def _expired(self, missing: NeedsPerson) -> PersonNeeded:
+        return PersonNeeded(
+            Outcome.EXPIRED,
+            "SA2221",
+            N_("the kept session has expired, and no login can be made unattended: {reason}"),
+            hint=N_("log in by `scraper-agent login {recipe}`, then run again"),
+            reason=missing.sentence,
+            recipe=self.session.recipe.recipe,
+        )
 
     def look(self) -> None:
         """While logging in, before each step: what is typed after a captcha came up would count against the account.
@@ -150,6 +167,66 @@ class Keeper:
             said = ""
         return session._redact(" ".join(said.split()))[:200] or session._named(target)
 
+    # --- a session that a person logged in to -----------------------------------------------------------------------
+
+    def attend(self) -> kept.Kept:
+        """Wait until a person has logged in; nothing is typed and nothing that they type is looked at.
+
+        Raises:
+            NeedsPerson: nobody did, or the window was closed.
+        """
+        session, recipe = self.session, self.session.recipe
+        login = _login_of(recipe)
+        session.logged_in = False
+        for step in login.steps:
+            if not isinstance(step, Open):
+                break
+            session._open(session._fill_in(step.url))
+        end = monotonic() + ATTEND_S
+        while not session._is_shown(login.done):
+            try:
+                session.page.wait_for_timeout(_LOOK_MS)
+            except Error as error:
+                raise NeedsPerson("SA2226", N_("the window was closed before the login was done")) from error
+            if monotonic() > end:
+                raise NeedsPerson(
+                    "SA2225",
+                    N_("nobody logged in within {minutes} minutes: {expected} never showed"),
+                    hint=N_("log in in the window; or correct `login.done` in the recipe"),
+                    minutes=int(ATTEND_S / 60),
+                    expected=session._named(login.done),
+                )
+        session._rest()
+        state = session.context.storage_state(indexed_db=True)
+        return kept.Kept(state=cast("dict[str, Any]", state), tabs=kept.tabs(session.page))
+
+    def enter_kept(self) -> Iterator[Sighting]:
+        """Go on in a kept session.
+
+        Raises:
+            Lost: it has ended.
+            PersonNeeded: the account was logged in elsewhere.
+        """
+        session, rule = self.session, self.session.recipe.session
+        login = _login_of(session.recipe)
+        address = rule.page if rule is not None else None
+        alive = rule.alive if rule is not None else None
+        if address is None:
+            address = next((step.url for step in login.steps if isinstance(step, Open)), None)
+            alive = alive or login.done
+        session.logged_in = True
+        if address is None:
+            raise Lost
+        session._open(session._fill_in(address))
+        try:
+            self.probe()
+        except PersonNeeded as error:
+            yield Trouble(where="login", error=error, page=self.seen)
+            raise
+        yield from session._drain()
+        if alive is not None and not self._shows(session.page, alive):
+            raise Lost(session._redact(guard.shown(session.page.url)))
+
     # --- staying so -------------------------------------------------------------------------------------------------
 
     def probe(self, page: Tab | None = None) -> None:
@@ -196,6 +273,9 @@ class Keeper:
         void = session.progress.lists
         for popup in session.windows.all_of(session.home)[1:]:
             popup.close()
+        if session.tabs:  # what the ended session had there would be given to new tabs, and its own tab still has it
+            session.tabs, old, session.home = {}, session.home, session.context.new_page()
+            old.close()
         session.page, session.inside, session.gathered = session.home, (), ()
         yield from self.enter()
         session.progress.again()
@@ -215,3 +295,9 @@ class Keeper:
             if any(word in error.message for word in places.PASSING):
                 return False
             raise
+
+
+def _login_of(recipe: Recipe) -> Login:
+    if recipe.login is None:
+        raise UsageError("SA2224", N_("the recipe {recipe} has no login"), recipe=recipe.recipe)
+    return recipe.login

@@ -228,7 +228,7 @@ def run(
     app: App = context.obj.app()
     names, options = parameters.split(recipes)
     loaded = [app.recipe(name) for name in names]
-    given = parameters.given(loaded, options, dict(_assignment(text) for text in set_ or []))
+    given = parameters.given(loaded, options, dict(assignment(text) for text in set_ or []))
     planned = [(each, app.parameters(each, given)) for each in loaded]
     failed: AgentError | None = None
     stopped: list[AgentError] = []
@@ -262,7 +262,7 @@ def run(
         raise typer.Exit(stopped[0].exit_code if stopped else BusinessError.exit_code)
 
 
-def _assignment(text: str) -> tuple[str, str]:
+def assignment(text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not sign:
         raise UsageError("SA7102", N_("`{seen}` is not name=value"), seen=text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import secrets
 import threading
 from collections import Counter
@@ -45,6 +46,10 @@ class Erp:
     """It ends after the record was shown, and not before."""
     kicks: bool = False
     """Whoever comes without a session is told that the account is logged in elsewhere."""
+    person: bool = False
+    """Somebody sits at the login's page, types and presses the button."""
+    stores: bool = False
+    """The session stands in localStorage, sessionStorage and IndexedDB, too; without all three the login shows."""
     forever: bool = False
     """The records of `drops` end every session."""
     logins: int = 0
@@ -61,6 +66,36 @@ LOGIN = """<form id="login" method="post" action="/login"><label>账号<input na
 <label>密码<input name="password" type="password"></label><button>登录</button></form>"""
 
 
+PERSON = """<script>onload = () => { const f = document.forms[0]; f.user.value = "operator";
+f.password.value = "%s"; setTimeout(() => f.requestSubmit(), 50); }</script>"""
+
+STORES = """<script>
+const opened = () => new Promise((done, failed) => {
+  const asked = indexedDB.open("erp", 1);
+  asked.onupgradeneeded = () => asked.result.createObjectStore("kept");
+  asked.onsuccess = () => done(asked.result); asked.onerror = failed;
+});
+const once = (request) => new Promise((done, failed) => {
+  request.onsuccess = () => done(request.result); request.onerror = failed;
+});
+(async () => {
+  const store = async (mode) => (await opened()).transaction("kept", mode).objectStore("kept");
+  if (%s) {
+    localStorage.setItem("erp", "1"); sessionStorage.setItem("erp", "2");
+    await once((await store("readwrite")).put("3", "erp"));
+  }
+  const third = await once((await store("readonly")).get("erp"));
+  const whole = localStorage.getItem("erp") === "1" && sessionStorage.getItem("erp") === "2" && third === "3";
+  document.body.innerHTML = document.getElementById(whole ? "page" : "none").innerHTML;
+})();
+</script>"""
+
+
+def _stored(text: str, *, first: bool) -> str:
+    """The page, shown only in a tab that has all that the ERP stored there at the login."""
+    return f'<template id="page">{text}</template><template id="none">{LOGIN}</template>' + STORES % json.dumps(first)
+
+
 def _rows(number: int) -> str:
     first = (number - 1) * PER_PAGE + 1
     rows = "".join(
@@ -69,12 +104,12 @@ def _rows(number: int) -> str:
     )
     last = number * PER_PAGE >= ROWS
     more = "" if last else f'<a class="next" href="/orders?page={number + 1}">下一页</a>'
-    return _page(f'<b class="user">operator</b><p class="total">共 {ROWS} 条</p><table>{rows}</table>{more}')
+    return f'<b class="user">operator</b><p class="total">共 {ROWS} 条</p><table>{rows}</table>{more}'
 
 
 def _record(n: int) -> str:
     page, place = (n - 1) // PER_PAGE + 1, (n - 1) % PER_PAGE + 1
-    return _page(
+    return (
         f'<b class="user">operator</b><h1 class="no">PO-{n}</h1><i class="place">{place}/{PER_PAGE}</i>'
         f'<a class="forth" href="/orders/{n + 1}">下一张</a><a class="back" href="/orders?page={page}">返回</a>'
     )
@@ -92,11 +127,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if address.path == "/login":
             says = SAYS["kicked_out"] if self.erp.kicks and "kicked" in address.query else ""
             before = f'<p class="captcha">{SAYS["captcha"]}</p>' if self.erp.goes == "captcha" else ""
-            self._send(_page(f'{before}<p class="kicked_out">{says}</p>{LOGIN}'))
+            person = PERSON % PASSWORD if self.erp.person else ""
+            self._send(_page(f'{before}<p class="kicked_out">{says}</p>{LOGIN}{person}'))
         elif not known:
             self._redirect("/login?kicked" if self.erp.kicks and self.erp.logins else "/login")
         elif address.path == "/orders":
-            self._send(_rows(int(parse_qs(address.query).get("page", ["1"])[0])))
+            self._shown(_rows(int(parse_qs(address.query).get("page", ["1"])[0])))
         else:
             self._order(int(address.path.rpartition("/")[2]))
 
@@ -110,7 +146,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._redirect("/login?kicked" if self.erp.kicks else "/login")
             return
         self.erp.opened[n] += 1
-        self._send(_record(n))
+        self._shown(_record(n))
+
+    def _shown(self, text: str) -> None:
+        """A page of the session; the one after the login stores what the later ones ask for."""
+        first = urlsplit(self.headers.get("Referer", "")).path == "/login"
+        self._send(_page(_stored(text, first=first)) if self.erp.stores else _page(text))
 
     def do_POST(self) -> None:
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
