@@ -62,7 +62,7 @@ Sighting: TypeAlias = Page | File | Refused | ListRead | Trouble | Done | Relogi
 class PersonNeeded(NeedsPerson):
     """The ERP wants what only a person can do; the run waits."""
 
-    def __init__(self, outcome: Outcome, code: str, text: str, /, *, hint: str = "", **values: object) -> None:
+    def __init__(self, code: str, text: str, /, *, outcome: Outcome, hint: str = "", **values: object) -> None:
         super().__init__(code, text, hint=hint, **values)
         self.outcome = outcome
 

@@ -648,7 +648,9 @@ def test_trouble_of_the_browser_is_logged_with_the_page_it_saw(world: World) -> 
 
 
 def needed(outcome: Outcome) -> PersonNeeded:
-    return PersonNeeded(outcome, "SA2203", "the ERP refused the login; it says: {seen}", hint="hm", seen="wrong")
+    return PersonNeeded(
+        "SA2203", "the ERP refused the login; it says: {seen}", outcome=outcome, hint="hm", seen="wrong"
+    )
 
 
 def test_a_login_that_needs_a_person_parks_the_run_and_what_was_read_stays(world: World) -> None:

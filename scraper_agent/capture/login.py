@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from playwright.sync_api import Error
 from playwright.sync_api import Page as Tab
@@ -31,24 +31,6 @@ ATTEND_S = 900.0
 """How long a person may take."""
 _GLANCE_MS = 20
 _LOOK_MS = 250
-
-_SAYS = {
-    Outcome.WRONG_PASSWORD: ("SA2203", N_("the ERP refused the login; it says: {seen}")),
-    Outcome.PASSWORD_EXPIRED: ("SA2213", N_("the ERP wants a new password first; it says: {seen}")),
-    Outcome.LOCKED_OUT: ("SA2214", N_("the ERP has locked the account; it says: {seen}")),
-    Outcome.SECOND_FACTOR: ("SA2215", N_("the ERP asks for a second proof of who logs in; it says: {seen}")),
-    Outcome.CAPTCHA: ("SA2216", N_("the ERP asks whether a person logs in; it says: {seen}")),
-    Outcome.KICKED_OUT: ("SA2217", N_("the account was logged in elsewhere, which ended this session: {seen}")),
-}
-_HINTS = {
-    Outcome.WRONG_PASSWORD: N_("correct the account or password, then `scraper-agent session clear {erp}`; "
-                               "nothing was tried a second time, so nothing is locked"),
-    Outcome.PASSWORD_EXPIRED: N_("change the password in the ERP and where the config says it is, then run again"),
-    Outcome.LOCKED_OUT: N_("have the account unlocked in the ERP, then `scraper-agent session clear {erp}`"),
-    Outcome.SECOND_FACTOR: N_("log in by `scraper-agent login {recipe}`, then run again: the session is kept"),
-    Outcome.CAPTCHA: N_("log in by `scraper-agent login {recipe}`, then run again: the session is kept"),
-    Outcome.KICKED_OUT: N_("find out who uses the robot's account, then run again; the robot did not log in again"),
-}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -92,9 +74,9 @@ class Keeper:
 
     def _expired(self, missing: NeedsPerson) -> PersonNeeded:
         return PersonNeeded(
-            Outcome.EXPIRED,
             "SA2221",
             N_("the kept session has expired, and no login can be made unattended: {reason}"),
+            outcome=Outcome.EXPIRED,
             hint=N_("log in by `scraper-agent login {recipe}`, then run again"),
             reason=missing.sentence,
             recipe=self.session.recipe.recipe,
@@ -147,17 +129,7 @@ class Keeper:
         return None
 
     def _needed(self, outcome: Outcome, target: Target) -> PersonNeeded:
-        code, text = _SAYS[outcome]
-        recipe = self.session.recipe.recipe
-        return PersonNeeded(
-            outcome,
-            code,
-            text,
-            hint=_HINTS[outcome],
-            seen=self._said(target),
-            erp=recipe.split("/")[0],
-            recipe=recipe,
-        )
+        return _needed(outcome, self._said(target), self.session.recipe.recipe)
 
     def _said(self, target: Target) -> str:
         session = self.session
@@ -258,9 +230,9 @@ class Keeper:
         done = len(session.progress.before | session.progress.done)
         if self.logins == MOST_LOGINS or done == self.done_before:
             told = PersonNeeded(
-                Outcome.EXPIRED,
                 "SA2218",
                 N_("the session ended at {url} though the agent had logged in again; logins after the first: {count}"),
+                outcome=Outcome.EXPIRED,
                 hint=N_("is the account used elsewhere, or does the recipe's `session` mistake a page?"),
                 url=url,
                 count=self.logins,
@@ -301,3 +273,69 @@ def _login_of(recipe: Recipe) -> Login:
     if recipe.login is None:
         raise UsageError("SA2224", N_("the recipe {recipe} has no login"), recipe=recipe.recipe)
     return recipe.login
+
+
+def _needed(outcome: Outcome, seen: str, recipe: str) -> PersonNeeded:
+    """What a person is told; `seen` is what the ERP says."""
+    erp = recipe.partition("/")[0]
+    attended = N_("log in by `scraper-agent login {recipe}`, then run again: the session is kept")
+    match outcome:
+        case Outcome.WRONG_PASSWORD:
+            return PersonNeeded(
+                "SA2203",
+                N_("the ERP refused the login; it says: {seen}"),
+                outcome=outcome,
+                hint=N_(
+                    "correct the account or password, then `scraper-agent session clear {erp}`; "
+                    "nothing was tried a second time, so nothing is locked"
+                ),
+                seen=seen,
+                erp=erp,
+            )
+        case Outcome.LOCKED_OUT:
+            return PersonNeeded(
+                "SA2214",
+                N_("the ERP has locked the account; it says: {seen}"),
+                outcome=outcome,
+                hint=N_("have the account unlocked in the ERP, then `scraper-agent session clear {erp}`"),
+                seen=seen,
+                erp=erp,
+            )
+        case Outcome.PASSWORD_EXPIRED:
+            return PersonNeeded(
+                "SA2213",
+                N_("the ERP wants a new password first; it says: {seen}"),
+                outcome=outcome,
+                hint=N_("change the password in the ERP and where the config says it is, then run again"),
+                seen=seen,
+            )
+        case Outcome.SECOND_FACTOR:
+            return PersonNeeded(
+                "SA2215",
+                N_("the ERP asks for a second proof of who logs in; it says: {seen}"),
+                outcome=outcome,
+                hint=attended,
+                seen=seen,
+                recipe=recipe,
+            )
+        case Outcome.CAPTCHA:
+            return PersonNeeded(
+                "SA2216",
+                N_("the ERP asks whether a person logs in; it says: {seen}"),
+                outcome=outcome,
+                hint=attended,
+                seen=seen,
+                recipe=recipe,
+            )
+        case Outcome.KICKED_OUT:
+            return PersonNeeded(
+                "SA2217",
+                N_("the account was logged in elsewhere, which ended this session: {seen}"),
+                outcome=outcome,
+                hint=N_("find out who uses the robot's account, then run again; the robot did not log in again"),
+                seen=seen,
+            )
+        case Outcome.EXPIRED | Outcome.NO_SECRET:
+            raise ValueError(f"{outcome} is not what a page shows")
+        case unknown:
+            assert_never(unknown)

@@ -15,7 +15,7 @@ from scraper_agent.cli import show
 from scraper_agent.cli.commands import assignment, example
 from scraper_agent.errors import UsageError
 from scraper_agent.messages import N_, render
-from scraper_agent.values import Cleared, Parked
+from scraper_agent.values import AccountStopped, Cleared, Parked
 
 commands = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help=render(N_("Logins and kept sessions.")))
 
@@ -27,9 +27,12 @@ commands = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help=render(
 )
 def list_(context: typer.Context) -> None:
     app: App = context.obj.app()
-    with app.archive(read_only=True) as archive:
-        runs = [(id, fact) for id in archive.runs() if isinstance(fact := archive.last(id), Parked)]
-        rests = {id: accounts.stopped(archive.job(id)) for id in archive.accounts()}
+    runs: list[tuple[str, Parked]] = []
+    rests: dict[str, dict[str, AccountStopped]] = {}
+    if (app.home / app.config.archive).is_file():
+        with app.archive(read_only=True) as archive:
+            runs = [(id, fact) for id in archive.runs() if isinstance(fact := archive.last(id), Parked)]
+            rests = {id: accounts.stopped(archive.job(id)) for id in archive.accounts()}
     for id, found in rests.items():
         for stopped in found.values():
             told = {"erp": id.removeprefix("session/"), "outcome": show.outcome(stopped.outcome), "run": stopped.run}
