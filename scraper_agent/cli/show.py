@@ -211,9 +211,9 @@ def parked(of: Parked) -> str:
     }
     lines = [render(N_("waits for a person since {since}: {outcome}, in {where}: {sentence}"), told)]
     if of.hint:
-        lines.append(f"  {render(N_('hint: '))}{render(of.hint, of.values)}")
+        lines.append("  " + render(N_("hint: ")) + render(of.hint, of.values))
     if of.page is not None:
-        lines.append(f"  {render(N_('page'))} {of.page}")
+        lines.append("  " + render(N_("the page: {page}"), {"page": of.page}))
     return visible("\n".join(lines))
 
 
