@@ -31,6 +31,7 @@ from scraper_agent.values import (
     Job,
     JobId,
     ListRead,
+    Parked,
     Refused,
     RunEnded,
     RunStarted,
@@ -93,6 +94,7 @@ class Run:
     times: tuple[str, str]
     """Start and end, as far as known."""
     ended: RunEnded | None
+    parked: Parked | None
     lists: tuple[ListRead, ...]
     pages: int
 
@@ -240,6 +242,7 @@ class _Builder:
             resumed=len(starts) - 1,
             times=(pages.moment(times[0]), pages.moment(times[-1])) if times else ("", ""),
             ended=job.last if isinstance(job.last, RunEnded) else None,
+            parked=job.last if isinstance(job.last, Parked) else None,
             lists=completeness.counting(job.facts),
             pages=len(snapshots),
         )
