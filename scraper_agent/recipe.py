@@ -716,9 +716,18 @@ class Ready(Strict):
 
 
 class Login(Strict):
+    """How one logs in, and what shows where that fails: whichever of these shows stops the run, and a person is told.
+
+    After `wrong_password` and `locked_out` nobody logs in with this account until a person has cleared it.
+    """
+
     steps: tuple[Step, ...]
     done: Target = Field(description="Visible only when logged in.")
-    refused: Target | None = Field(None, description="Visible when the ERP refused the account or password.")
+    wrong_password: Target | None = Field(None, description="Visible when the ERP refused the account or password.")
+    locked_out: Target | None = Field(None, description="Visible when the ERP has locked the account.")
+    password_expired: Target | None = Field(None, description="Visible when the ERP wants a new password first.")
+    second_factor: Target | None = Field(None, description="Visible when the ERP asks for a code by SMS, app or key.")
+    captcha: Target | None = Field(None, description="Visible when the ERP asks whether this is a person.")
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 20
     account: Account | None = None
     ready: Ready | None = None
@@ -732,6 +741,25 @@ def apart_names(recipe: Recipe) -> frozenset[str]:
         for url in (apart.url, *(step.url for step in apart.log_out if isinstance(step, Open)))
     ]
     return frozenset(name for url in urls for kind, name in PLACEHOLDER.findall(url) if not kind)
+
+
+class Session(Strict):
+    """How a session that has ended shows. The login is then made once more, and reading goes on at the same record."""
+
+    alive: Target | None = Field(None, description="Visible on every page while logged in.")
+    expired: Target | None = Field(None, description="Visible when no longer logged in, such as the login's form.")
+    kicked_out: Target | None = Field(
+        None, description="Visible when the account was logged in elsewhere: the run stops and does not log in again."
+    )
+    page: str | None = Field(
+        None, description="Address that only a session shows, to try a kept one; `${parameter}` is filled in."
+    )
+
+    @model_validator(mode="after")
+    def _probe(self) -> Session:
+        if self.alive is None and self.expired is None:
+            raise Wrong(N_("give `alive`, `expired` or both: else the end of a session is not seen"))
+        return self
 
 
 Version: TypeAlias = Annotated[str, Field(pattern=r"^\d{1,9}(\.\d{1,9}){0,5}$")]
@@ -803,6 +831,7 @@ class Recipe(Strict):
     )
     apart: tuple[Apart, ...] = Field((), description="Sessions elsewhere that must have ended before the login.")
     login: Login | None = None
+    session: Session | None = None
     since: Since | None = None
     flows: dict[str, Flow] = Field({}, description="Name -> steps that `use` carries out.")
     sources: dict[str, Source] = {}

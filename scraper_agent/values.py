@@ -17,7 +17,7 @@ Digest = NewType("Digest", str)
 """`sm3:` and 64 lower-case hex digits, of a blob in the archive."""
 
 JobId = NewType("JobId", str)
-"""`run/…` for a harvest, `doc/<format>/<64 hex>` for a document."""
+"""`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP."""
 
 
 class Severity(StrEnum):
@@ -182,6 +182,76 @@ class RunEnded:
     faults: int
 
 
+class Outcome(StrEnum):
+    """Why a run waits for a person: what became of its login or session."""
+
+    WRONG_PASSWORD = "wrong_password"  # noqa: S105 - a word, no password
+    PASSWORD_EXPIRED = "password_expired"  # noqa: S105
+    LOCKED_OUT = "locked_out"
+    SECOND_FACTOR = "second_factor"
+    CAPTCHA = "captcha"
+    KICKED_OUT = "kicked_out"  # the account was logged in elsewhere
+    EXPIRED = "expired"  # the session ended, and a new login did not help or cannot be made unattended
+    OTHER_SESSION = "other_session"  # somebody else is, or may be, logged in where it must not be
+    NO_SECRET = "no_secret"  # noqa: S105 - nobody gave it
+
+    @property
+    def stops_account(self) -> bool:
+        """Whether any further login may do harm, so that the account rests until a person clears it."""
+        return self in (Outcome.WRONG_PASSWORD, Outcome.LOCKED_OUT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relogin:
+    """The session ended in mid-run, the agent logged in once more, and `where` was begun anew.
+
+    Records that had been read are not opened again. Of the lists logged before, the last `void_lists` count no more.
+    """
+
+    where: str
+    url: str
+    number: int
+    """Which new login of this run it is, from 1."""
+    void_lists: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """The run waits for a person. Last fact of a run until it is taken up again, under the same number."""
+
+    outcome: Outcome
+    where: str
+    page: Digest | None
+    code: str
+    text: str
+    values: Mapping[str, str]
+    parked_at: datetime
+    done: Digest | None
+    """The records that were read and their documents; None where nothing was."""
+    hint: str = ""
+
+
+# --- facts of an ERP's accounts -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountStopped:
+    """No run logs in with this account until a person clears it."""
+
+    account: str
+    """Digests of the recipe's parameters of type account; empty if it has none."""
+    outcome: Outcome
+    run: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """A person says that what stopped the ERP's accounts is put right."""
+
+    by: str
+    """`person:` and the account name."""
+
+
 # --- facts of a document --------------------------------------------------------------------------------------------
 
 
@@ -268,9 +338,22 @@ class Failure:
     message: str
 
 
-RunFact: TypeAlias = RunStarted | Snapshot | Fetched | Refused | ListRead | Fault | SessionChecked | Reached | RunEnded
+RunFact: TypeAlias = (
+    RunStarted
+    | Snapshot
+    | Fetched
+    | Refused
+    | ListRead
+    | Fault
+    | SessionChecked
+    | Relogin
+    | Reached
+    | Parked
+    | RunEnded
+)
+AccountFact: TypeAlias = AccountStopped | Cleared
 DocumentFact: TypeAlias = Draft | Verdict | Approval | Envelope | Attempt | Retry | Receipt | Failure
-Fact: TypeAlias = RunFact | DocumentFact
+Fact: TypeAlias = RunFact | AccountFact | DocumentFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,9 +425,9 @@ def state(job: Job) -> State:
             | Refused()
             | ListRead()
             | Fault()
-            | SessionChecked()
+            | (SessionChecked() | Relogin())
             | Reached()
-            | RunEnded()
+            | (Parked() | RunEnded() | AccountStopped() | Cleared())
         ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:

@@ -55,6 +55,9 @@ from scraper_agent.values import (
     Finding,
     Job,
     JobId,
+    Outcome,
+    Parked,
+    Refused,
     RunEnded,
     RunStarted,
     Severity,
@@ -482,7 +485,49 @@ def test_a_wrong_password_needs_a_person_and_is_not_tried_twice(
     assert "SA2203 the ERP refused the login; it says: 用户名或密码错误\nhint: " in said.err
     assert logins == [USER]
     with site.archive() as archive:
-        assert archive.last(archive.runs()[-1]) == RunEnded(complete=False, documents=0, faults=1)
+        run = archive.runs()[-1]
+        parked = archive.last(run)
+    assert isinstance(parked, Parked)
+    assert (parked.outcome, parked.where) == (Outcome.WRONG_PASSWORD, "login")
+    assert "waits for a person" in at("jobs").out
+    shown = at("job", run).out
+    assert "wrong password, in login: the ERP refused the login; it says: 用户名或密码错误" in shown
+    assert str(parked.page) in shown
+
+
+def test_an_account_that_was_refused_rests_until_a_person_clears_it(
+    at: Agent, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logins: list[str] = []
+    with monkeypatch.context() as wrong:
+        wrong.setattr(Erp, "login", lambda _, user, password: logins.append(user))
+        assert at("run", "demo/few").code == 5
+        said = at("run", "demo/order", "--max-documents", "1")
+        assert (said.code, logins) == (5, [USER]), "another recipe of the same ERP does not try either"
+        assert "SA7030 nobody logs in to demo with this account: wrong_password" in said.err
+        with site.archive() as archive:
+            before = archive.runs()[-1]
+        assert "demo: the account rests" in at("session", "list").out
+    assert at("session", "clear", "demo").code == 0
+    assert at("session", "clear", "demo").code == 2
+    assert at("run", "demo/few").code in (0, 3)
+    with site.archive() as archive:
+        assert archive.runs()[-1] == before, "the run that waited was taken up"
+        assert isinstance(archive.last(before), RunEnded)
+
+
+def test_refused_requests_are_counted_by_run_and_listed_by_job(at: Agent, site: Site, harvested: Site) -> None:
+    count = int(re.search(r"(\d+) request\(s\) of the pages were refused", harvested.run.err)[1])  # type: ignore[index]
+    with site.archive() as archive:
+        run = archive.runs()[0]
+        refused = [fact for fact in archive.job(run).facts if isinstance(fact, Refused)]
+        (document, *_) = archive.documents(run=run)
+    assert count == len(refused) > 0
+    for name in (run, document):
+        out = at("job", name).out
+        assert f"refused requests of the run: {count}" in out
+        for each in refused:
+            assert f"× {each.method} {each.url}  {each.reason}" in out
 
 
 def test_an_erp_that_cannot_be_reached_is_told_of(at: Agent, site: Site) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -33,7 +33,7 @@ from scraper_agent.ports import Look, Page, Sighting
 from scraper_agent.recipe import Open, Recipe
 from scraper_agent.sandbox.portals import LATER, NATIONAL_USER, OTHER_USER, USER, Case, Portals, Visitor
 from scraper_agent.sending import https
-from scraper_agent.values import Fault, Refused, RunEnded, SessionChecked, Snapshot
+from scraper_agent.values import Parked, Refused, RunEnded, SessionChecked, Snapshot
 from tests import chromium as running
 from tests.gauntlet import listing
 from tests.world import NOW, PLAN, RUN, World
@@ -207,7 +207,7 @@ def test_case_8_the_national_account_logs_in_during_the_run(case: Callable[[Case
     ran = case(Case.NATIONAL_LATER)
     again = ["session lost check_again", "national logged_in log_out", *ENTERED]
     assert (ran.error, ran.looks) == (None, [*ENTERED, *again])
-    assert ran.read == [RECEIPTS[0], *RECEIPTS]
+    assert ran.read == RECEIPTS  # none twice, none left out
     assert all(NATIONAL_USER.encode() not in s.frozen for s in ran.seen if isinstance(s, Page))
 
 
@@ -318,7 +318,7 @@ class Ends(Portals):
 
     def read(self, visitor: Visitor) -> None:
         super().read(visitor)
-        if visitor.receipts % LATER == 0 and (self.every_time or not visitor.disturbed):
+        if self.every_time or (visitor.receipts % LATER == 0 and not visitor.disturbed):
             self.sent_to = f"{self.url('national')}/login" if self.to_national else "/login"
             visitor.shanghai, visitor.disturbed, visitor.role = "", True, False
 
@@ -326,7 +326,7 @@ class Ends(Portals):
 def test_ses_7_a_redirect_to_the_login_is_a_lost_session_and_all_is_checked_anew(trial: Trial) -> None:
     ran = trial.run(Ends(PASSWORD), hasty())
     assert (ran.error, ran.looks) == (None, [*ENTERED, "session lost check_again", *ENTERED])
-    assert ran.read[-3:] == RECEIPTS
+    assert ran.read == RECEIPTS
 
 
 def test_ses_7_a_session_that_is_lost_again_is_left_to_a_person(trial: Trial) -> None:
@@ -335,7 +335,8 @@ def test_ses_7_a_session_that_is_lost_again_is_left_to_a_person(trial: Trial) ->
     ran = trial.run(portals, hasty())
     assert isinstance(ran.error, NeedsPerson)
     assert re.sub(r"http://[\d.:]+", "PORTAL", str(ran.error).splitlines()[0]) == (
-        "SA2265 steps: the session was lost a second time: the session is lost: PORTAL/login shows label 密码"
+        "SA2218 the session ended at PORTAL/login label 密码 though the agent had logged in again; "
+        "logins after the first: 1"
     )
     assert ran.looks == [*ENTERED, "session lost check_again", *ENTERED, "session lost stop"]
 
@@ -402,7 +403,9 @@ class Shared:
     trial: Trial
     case: Case
 
-    def harvest(self, recipe: Recipe, parameters: Any) -> Iterator[Sighting]:
+    def harvest(
+        self, recipe: Recipe, parameters: Mapping[str, str], done: frozenset[str] = frozenset()
+    ) -> Iterator[Sighting]:
         ran = self.trial.run(self.case, recipe, images=True)
         yield from ran.seen
         if ran.error is not None:
@@ -463,9 +466,9 @@ def test_ses_10_every_step_is_in_the_log_with_its_time_and_its_page_and_no_passw
         Case.LOGOUT_FAILS: [f"national {SHOWN} logged in logged it out", f"national {SHOWN} logged in stopped"],
     }[of]
     ended = facts[-1]
-    assert isinstance(ended, RunEnded)
-    assert (ended.complete, stopped) == ((True, None) if of is Case.NATIONAL else (False, "SA2261"))
-    assert [f.code for f in facts if isinstance(f, Fault)] == ([] if of is Case.NATIONAL else ["SA2261"])
+    told = ended.code if isinstance(ended, Parked) else None
+    assert (told, stopped) == ((None, None) if of is Case.NATIONAL else ("SA2261", "SA2261"))
+    assert isinstance(ended, Parked) or (isinstance(ended, RunEnded) and ended.complete)
 
 
 # --- what else may be wrong -----------------------------------------------------------------------------------------

@@ -69,6 +69,8 @@ def explain(loaded: Loaded) -> Iterator[str]:  # noqa: C901 - one paragraph afte
         yield render(N_("It logs in:"))
         yield from _steps(recipe.login.steps)
         yield from _checked(recipe.login)
+    if recipe.session is not None:
+        yield render(N_("A session that ends is told by what shows; it then logs in once more and goes on."))
     for name, flow in recipe.flows.items():
         given = ", ".join(f"{p} ({parameter.type})" for p, parameter in flow.parameters.items()) or "-"
         yield render(N_("By `{name}`, given {parameters}, is meant:"), {"name": name, "parameters": given})

@@ -27,6 +27,7 @@ from scraper_agent.recipe import (
     Read,
     Recipe,
     Select,
+    Session,
     Source,
     apart_names,
     parts,
@@ -116,6 +117,12 @@ class _Checker:
         yield from self._apart()
         yield from flows.Checker(recipe=self.recipe, at=self.at).problems()
         yield from self._parameters()
+        if self.recipe.session is not None and self.recipe.login is None:
+            yield Problem(
+                at=self.at.key(("session",)),
+                code="SA1240",
+                text=N_("`session` goes with `login`: without one there is no session that could end"),
+            )
         if convert.notation_fault(self.recipe.locale.date):
             yield self._date(("locale", "date"), self.recipe.locale.date)
 
@@ -251,7 +258,7 @@ class _Checker:
                 )
             elif not kind and name not in (known := flows.names_at(self.recipe, loc)):
                 yield self._unknown("SA1210", N_("there is no parameter `{seen}`"), loc, name, known)
-        if isinstance(owner, Open | Apart):
+        if isinstance(owner, Open | Apart | Session):
             first = PLACEHOLDER.match(text)
             type = flows.names_at(self.recipe, loc).get(first[2]) if first else None
             rest = text[first.end() :] if first else ""

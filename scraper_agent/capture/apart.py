@@ -8,16 +8,17 @@ sure. Every look is handed over with its page.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from playwright.sync_api import Error
 
 from scraper_agent.capture import guard
-from scraper_agent.errors import AgentError, NeedsPerson, UsageError
+from scraper_agent.capture.progress import Lost
+from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.messages import N_, render
-from scraper_agent.ports import Look, Page, Sighting
+from scraper_agent.ports import Look, Page, PersonNeeded, Sighting
 from scraper_agent.recipe import (
     PLACEHOLDER,
     Account,
@@ -31,7 +32,7 @@ from scraper_agent.recipe import (
     apart_names,
     every,
 )
-from scraper_agent.values import Reason, SessionChecked, SessionState
+from scraper_agent.values import Outcome, Reason, SessionChecked, SessionState
 
 if TYPE_CHECKING:
     from scraper_agent.capture.browser import _Session
@@ -41,10 +42,6 @@ Action = Literal["go_on", "log_out", "check_again", "stop"]
 _GLANCE_MS = 20
 _ERROR = 400
 _TEXT = "e => [e.value, e.innerText].find((t) => t && String(t).trim()) || ''"
-
-
-class Lost(AgentError):
-    """The session is not, or no longer surely, the one that was logged in."""
 
 
 def origins(recipe: Recipe, parameters: Mapping[str, str]) -> tuple[frozenset[str], frozenset[str]]:
@@ -73,7 +70,7 @@ def enter(session: _Session) -> Iterator[Sighting]:
     """From whatever the browser is logged in to, to where the recipe's steps may begin. May be repeated.
 
     Raises:
-        NeedsPerson: it is not sure that the right session alone is there.
+        PersonNeeded: it is not sure that the right session alone is there.
         AgentError: the login did not succeed.
     """
     login = session.recipe.login
@@ -83,7 +80,7 @@ def enter(session: _Session) -> Iterator[Sighting]:
             yield from _ended(session, elsewhere)
         if login is None:
             return
-        yield from session._login(login)
+        yield from _logged_in(session)
         if session.recipe.apart:
             yield _look("login", "logged_in", "go_on", None, _page(session, "apart login"))
         if login.account is not None:
@@ -144,20 +141,22 @@ def _seen(session: _Session, apart: Apart) -> tuple[SessionState, Reason | None]
     return "unknown", Reason(text=N_("neither {logged_in} nor {logged_out} shows"), values=values)
 
 
-def _blocked(session: _Session, apart: Apart, said: Reason | None) -> NeedsPerson:
+def _blocked(session: _Session, apart: Apart, said: Reason | None) -> PersonNeeded:
     url = guard.shown(session._fill_in(apart.url))
     if said is not None:
-        return NeedsPerson(
+        return PersonNeeded(
             "SA2260",
             N_("{name}: whether somebody is logged in at {url} is not known: {reason}"),
+            outcome=Outcome.OTHER_SESSION,
             hint=N_("nothing more is read; see that the page is up and shows what `apart` names, then run again"),
             name=apart.name,
             url=url,
             reason=render(said.text, said.values),
         )
-    return NeedsPerson(
+    return PersonNeeded(
         "SA2261",
         N_("{name}: somebody is still logged in at {url} after logging out {count} time(s)"),
+        outcome=Outcome.OTHER_SESSION,
         hint=N_("nothing is read with that session; the page's image may tell why; correct `log_out`, then run again"),
         name=apart.name,
         url=url,
@@ -166,6 +165,12 @@ def _blocked(session: _Session, apart: Apart, said: Reason | None) -> NeedsPerso
 
 
 # --- the ERP's own --------------------------------------------------------------------------------------------------
+
+
+def _logged_in(session: _Session) -> Iterator[Sighting]:
+    """Whoever is logged in then: until all is checked, nothing is done in that name."""
+    yield from session.keeper.enter()
+    session.logged_in = session.recipe.login is None
 
 
 def _right_account(session: _Session, login: Login, account: Account) -> Iterator[Sighting]:
@@ -187,19 +192,21 @@ def _right_account(session: _Session, login: Login, account: Account) -> Iterato
             break
         failed = yield from _logged_out(session, account.log_out, "login, account, log_out")
         yield _look("account", "other_account", "log_out", failed, page)
-        yield from session._login(login)
+        yield from _logged_in(session)
     url = guard.shown(session.page.url)
     if reads is None:
-        raise NeedsPerson(
+        raise PersonNeeded(
             "SA2263",
             N_("{url} does not tell which account is logged in: {target} does not show, or more than once"),
+            outcome=Outcome.OTHER_SESSION,
             hint=N_("nothing more is read; look at the page's image, correct `login.account`"),
             url=url,
             target=session._named(account.at),
         )
-    raise NeedsPerson(  # which account: the page's image tells; accounts do not stand in the log
+    raise PersonNeeded(  # which account: the page's image tells; accounts do not stand in the log
         "SA2262",
         N_("another account is logged in at {url}: {target} does not read `{expected}`"),
+        outcome=Outcome.OTHER_SESSION,
         hint=N_("nothing more is read; log that account out, or correct the account in the config; then run again"),
         url=url,
         target=session._named(account.at),
@@ -225,7 +232,7 @@ def _operable(session: _Session, ready: Ready, *, last: bool) -> Generator[Sight
     """Whether a click leads on.
 
     Raises:
-        NeedsPerson: it does not, for the last time.
+        PersonNeeded: it does not, for the last time.
     """
     page: Page | None = None
     said: Reason | None = None
@@ -247,9 +254,10 @@ def _operable(session: _Session, ready: Ready, *, last: bool) -> Generator[Sight
         return True
     yield _look("ready", "inoperable", "stop" if last else "check_again", said, page)
     if last:
-        raise NeedsPerson(
+        raise PersonNeeded(
             "SA2264",
             N_("the page {url} cannot be operated: {reason}"),
+            outcome=Outcome.OTHER_SESSION,
             hint=N_(
                 "nothing more is read; does the account have this role, and is nobody else logged in? then run again"
             ),
@@ -262,31 +270,10 @@ def _operable(session: _Session, ready: Ready, *, last: bool) -> Generator[Sight
 # --- while the steps run --------------------------------------------------------------------------------------------
 
 
-def begun_again(session: _Session, where: str, begin: Callable[[], Iterator[Sighting]]) -> Iterator[Sighting]:
-    """What `begin` does. Where the session is lost on the way all is checked anew, and it begins again: once a run.
-
-    Raises:
-        NeedsPerson: it was lost a second time, or it is not sure that the right session alone is there.
-    """
-    while True:
-        try:
-            yield from begin()
-            return
-        except Lost as lost:
-            session.logged_in = False  # nothing more is done in its name, `finally` neither
-            yield from session._drain()
-            said, page = Reason(text=lost.text, values=_texts(lost)), _page(session, "apart session")
-            yield _look("session", "lost", "stop" if session.lost else "check_again", said, page)
-            if session.lost:
-                raise NeedsPerson(
-                    "SA2265",
-                    N_("{where}: the session was lost a second time: {reason}"),
-                    hint=N_("who else uses this account, or the other portal? what was read stays; run again later"),
-                    where=where,
-                    reason=lost.sentence,
-                ) from lost
-            session.lost = True
-        yield from session.enter()
+def lost(session: _Session, where: str, *, last: bool) -> Look:
+    """What is told of a session that was lost; `where`: what showed it."""
+    said = Reason(text=N_("the session has ended: {seen}"), values={"seen": where})
+    return _look("session", "lost", "stop" if last else "check_again", said, _page(session, "apart session"))
 
 
 def keep(session: _Session) -> None:
@@ -309,25 +296,21 @@ def keep(session: _Session) -> None:
     finally:
         session.inside = inside
     if away or sign is not None:
-        raise Lost(
-            "SA2267",
-            N_("the session is lost: {url} shows {target}"),
-            url=session._redact(guard.shown(url))[:200],
-            target=sign or "-",
-        )
+        raise Lost(" ".join((session._redact(guard.shown(url))[:200], sign or "")).strip())
 
 
 def check_address(session: _Session) -> None:
     """To be called before a secret is typed.
 
     Raises:
-        NeedsPerson: the page is no address of the recipe's, or that of a session elsewhere: a redirect led there.
+        PersonNeeded: the page is no address of the recipe's, or that of a session elsewhere: a redirect led there.
     """
     url = session.page.url
     if url.startswith(("http:", "https:")) and session.origins and not _within(session, url):
-        raise NeedsPerson(
+        raise PersonNeeded(
             "SA2268",
             N_("the page that asks for the password is {url}, which is no address of the ERP: nothing was typed"),
+            outcome=Outcome.OTHER_SESSION,
             hint=N_("who led there? if it is right, give it a parameter of type url of its own"),
             url=session._redact(guard.shown(url))[:200],
         )
@@ -383,7 +366,3 @@ def _look(name: str, state: SessionState, action: Action, said: Reason | None, p
 def _said(session: _Session, error: Exception) -> str:
     told = error.values.get("seen", error.sentence) if isinstance(error, AgentError) else str(error).splitlines()[0]
     return session._redact(str(told))[:200]
-
-
-def _texts(error: AgentError) -> dict[str, str]:
-    return {name: str(value) for name, value in error.values.items()}

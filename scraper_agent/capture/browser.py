@@ -17,6 +17,7 @@ from typing import Literal, assert_never, cast
 from urllib.parse import urlsplit
 
 from playwright.sync_api import (
+    Browser,
     BrowserContext,
     CDPSession,
     Dialog,
@@ -25,16 +26,19 @@ from playwright.sync_api import (
     Locator,
     Request,
     Route,
+    StorageState,
     sync_playwright,
 )
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scraper_agent.capture import apart, discovery, fetched, files, flow, gathered, guard, lists, places
+from scraper_agent.capture import apart, discovery, fetched, files, flow, gathered, guard, kept, lists, places
+from scraper_agent.capture.login import Keeper
 from scraper_agent.capture.pace import Pace
-from scraper_agent.errors import AgentError, NeedsPerson, PageError
+from scraper_agent.capture.progress import Lost, Progress
+from scraper_agent.errors import AgentError, PageError
 from scraper_agent.messages import N_
-from scraper_agent.ports import File, Page, Sighting, Trouble
+from scraper_agent.ports import File, Page, PersonNeeded, Sighting, Trouble
 from scraper_agent.recipe import (
     PLACEHOLDER,
     Click,
@@ -46,7 +50,6 @@ from scraper_agent.recipe import (
     Inside,
     Keep,
     List,
-    Login,
     Open,
     Optional,
     Part,
@@ -76,8 +79,7 @@ _LOOK_S = 0.25
 _GLANCE_MS = 20
 """How often a place that is not yet there is looked for again."""
 _TROUBLES = 5
-_PASSING = ("navigation", "context", "detached", "closed", "replaced")
-"""What Playwright says where a page or frame was replaced while it was asked."""
+_EVIDENCE = "trouble"
 _SHORTEST_SECRET = 4
 _MASK = "●●●●●●"
 
@@ -96,6 +98,8 @@ class Settings:
     height: int = 1200
     tabs: int = 3
     """Pages of records that load at a time."""
+    visible_login: bool = True
+    """Where a person logs in; False where a program plays the person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,23 +113,68 @@ class PlaywrightBrowser:
     secret: Callable[[str], str]
     tell: Callable[[str], None] = print
     pace: Pace = field(default_factory=Pace)
+    kept_session: Callable[[Recipe, Mapping[str, str]], kept.Kept | None] = lambda _recipe, _parameters: None
+    """The session that a person has logged in to, if one is kept."""
 
-    def harvest(self, recipe: Recipe, parameters: Mapping[str, str]) -> Iterator[Sighting]:
+    def attend(self, recipe: Recipe, parameters: Mapping[str, str]) -> kept.Kept:
+        """Show the login's page, and wait until a person has logged in.
+
+        Raises:
+            NeedsPerson: nobody did, or the window was closed before.
+            AgentError: no browser, or the ERP cannot be reached.
+        """
+        with sync_playwright() as playwright:
+            visible = self.settings.visible_login
+            browser = discovery.launch(playwright, self.settings.executable, headless=not visible, tell=self.tell)
+            try:
+                context = browser.new_context(no_viewport=visible, locale=recipe.language, service_workers="block")
+                session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace)
+                session.begin()
+                return session.keeper.attend()
+            finally:
+                browser.close()
+
+    def harvest(
+        self, recipe: Recipe, parameters: Mapping[str, str], done: frozenset[str] = frozenset()
+    ) -> Iterator[Sighting]:
         with sync_playwright() as playwright:
             browser = discovery.launch(
                 playwright, self.settings.executable, headless=self.settings.headless, tell=self.tell
             )
-            context = browser.new_context(
-                viewport={"width": self.settings.width, "height": self.settings.height},
-                locale=recipe.language,
-                service_workers="block",
-                accept_downloads=fetched.downloads(recipe),
-            )
+            state = self.kept_session(recipe, parameters)
             try:
-                yield from _Session(self.settings, recipe, parameters, self.secret, context, self.pace).run()
+                if state is not None:
+                    with contextlib.suppress(Lost):
+                        yield from self._harvest(browser, recipe, parameters, done, state)
+                        return
+                yield from self._harvest(browser, recipe, parameters, done, None, stale=state is not None)
             finally:
-                context.close()
                 browser.close()
+
+    def _harvest(
+        self,
+        browser: Browser,
+        recipe: Recipe,
+        parameters: Mapping[str, str],
+        done: frozenset[str],
+        state: kept.Kept | None,
+        *,
+        stale: bool = False,
+    ) -> Iterator[Sighting]:
+        """Raises Lost if the kept session has ended; nothing of it must be left where the next login is made."""
+        context = browser.new_context(
+            viewport={"width": self.settings.width, "height": self.settings.height},
+            locale=recipe.language,
+            service_workers="block",
+            accept_downloads=fetched.downloads(recipe),
+            storage_state=None if state is None else cast("StorageState", state.state),
+        )
+        session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace)
+        session.keeper.stale = stale
+        try:
+            yield from session.run(done, state)
+        finally:
+            context.close()
 
 
 @dataclass  # without slots: Playwright keeps its wrappers of our handlers on the object
@@ -137,6 +186,8 @@ class _Session:
     context: BrowserContext
     pace: Pace = field(default_factory=Pace)
     inbox: fetched.Inbox = field(init=False)
+    keeper: Keeper = field(init=False)
+    progress: Progress = field(init=False)
     page: Tab = field(init=False)
     inside: tuple[Part, ...] = ()
     """Frames and popups that stand for the page, within the steps of `inside`; not on pages that a list opened."""
@@ -149,17 +200,21 @@ class _Session:
     seen: deque[Sighting] = field(default_factory=deque)
     typed: dict[str, Locator] = field(default_factory=dict)
     """Secrets that were typed, and into what: kept out of pages and images."""
+    tabs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What a kept session has in sessionStorage, which every tab has of its own."""
     logged_in: bool = False
     origins: frozenset[str] = frozenset()
     """What may be reached now; `elsewhere` as well while sessions elsewhere are checked."""
     elsewhere: frozenset[str] = frozenset()
-    lost: bool = False
-    """The session was lost once in this run."""
     leaving: bool = False
     gathered: tuple[gathered.Gathered, ...] = ()
     """Tables that come along with the next snaps, since the page itself keeps only what is in view."""
 
-    def run(self) -> Iterator[Sighting]:
+    def __post_init__(self) -> None:
+        self.keeper = Keeper(self)
+        self.progress = Progress(self.recipe)
+
+    def begin(self) -> None:
         self.origins, self.elsewhere = apart.origins(self.recipe, self.parameters)
         self.context.add_init_script(_SETTLE)
         self.context.add_init_script(lists.SCRIPT)
@@ -171,22 +226,37 @@ class _Session:
         self.context.on("page", self.windows.watch)
         self.context.on("requestfinished", self._arrived)
         self.context.on("requestfailed", self._arrived)
-        self.page = self.home = self.context.new_page()
-        yield from self.enter()
+        self.page = self.home = self.fresh_tab()
+
+    def fresh_tab(self, beside: Tab | None = None) -> Tab:
+        """A tab that has in sessionStorage what the one beside it has there, or a kept session had."""
+        tabs = self.tabs if beside is None else kept.tabs(beside)
+        page = self.context.new_page()
+        if tabs:
+            page.add_init_script(kept.restoring(tabs))
+        return page
+
+    def run(self, done: frozenset[str] = frozenset(), state: kept.Kept | None = None) -> Iterator[Sighting]:
+        self.tabs = {} if state is None else state.tabs
+        self.begin()
+        if state is None or self.recipe.apart:
+            yield from self.enter()
+        else:
+            yield from self.keeper.enter_kept()
         ended = False
         try:
             for name, source in self.recipe.sources.items():
-                yield from self._kept(f"source {name}", source.steps)
-            yield from self._kept("steps", self.recipe.steps)
+                yield from self._lasting(f"source {name}", source.steps)
+            yield from self._lasting("steps", self.recipe.steps, done)
             ended = True
         except AgentError:
             ended = True
-            yield from self._leave()
+            yield from self._finally()
             raise
         finally:
             if not ended:  # whoever listened has gone: nothing can be handed over any more
-                deque(self._leave(), maxlen=0)
-        yield from self._leave()
+                deque(self._finally(), maxlen=0)
+        yield from self._finally()
         yield from self._drain()
 
     def enter(self) -> Iterator[Sighting]:
@@ -195,13 +265,34 @@ class _Session:
         yield from apart.enter(self)
         self.logged_in = True
 
-    def _kept(self, where: str, steps: tuple[Step, ...]) -> Iterator[Sighting]:
-        return apart.begun_again(self, where, lambda: self._careful(where, steps))
+    def _lasting(self, where: str, steps: tuple[Step, ...], done: frozenset[str] = frozenset()) -> Iterator[Sighting]:
+        """Run steps, and once more from their start after a session has ended; what was read is passed over.
 
-    def _leave(self) -> Iterator[Sighting]:
-        if self.logged_in:  # else the session that is there may be another account's
+        Raises:
+            PersonNeeded: the account was logged in elsewhere, or the session cannot be had again.
+        """
+        self.progress.begin(done)
+        while True:
+            try:
+                for sighting in self._careful(where, steps):
+                    self.progress.note(sighting)
+                    yield sighting
+                return
+            except Lost as lost:
+                yield from self._drain()
+                yield from self.keeper.again(where, str(lost))
+            except PersonNeeded as error:
+                yield from self._drain()
+                yield Trouble(where=where, error=error, page=self.keeper.seen)
+                self.logged_in = False
+                raise
+
+    def _finally(self) -> Iterator[Sighting]:
+        """Nothing is clicked any more where the session is not ours."""
+        if self.logged_in:
             self.leaving = True
-            yield from self._careful("finally", self.recipe.finally_)
+            with contextlib.suppress(Lost, PersonNeeded):
+                yield from self._careful("finally", self.recipe.finally_)
 
     # --- what the page may do ---------------------------------------------------------------------------------------
 
@@ -257,44 +348,6 @@ class _Session:
         while self.seen:
             yield self.seen.popleft()
 
-    # --- login ------------------------------------------------------------------------------------------------------
-
-    def _login(self, login: Login) -> Iterator[Sighting]:
-        """Raises NeedsPerson where the ERP refuses the account: it is never tried twice."""
-        try:
-            yield from self._steps(login.steps, "login")
-            self._await_login(login)
-        except (AgentError, Error) as error:
-            told = self._told(error, "login")
-            yield Trouble(where="login", error=told, page=self._evidence())
-            raise told from error
-        self._rest()
-        yield from self._drain()
-
-    def _await_login(self, login: Login) -> None:
-        end = monotonic() + login.timeout_s
-        while not (done := self._is_shown(login.done)):
-            if login.refused is not None and self._is_shown(login.refused):
-                break
-            if monotonic() > end:
-                raise PageError(
-                    "SA2204",
-                    N_("login at {url} did not end within {seconds} s: {expected} never showed"),
-                    hint=N_("look at the page's image; correct `login` in the recipe, or the page wants something new"),
-                    url=guard.shown(self.page.url),
-                    seconds=login.timeout_s,
-                    expected=_named(login.done),
-                )
-            self.page.wait_for_timeout(_GLANCE_MS)
-        if login.refused is not None and not done:
-            said = " ".join(self._locate(login.refused).first.inner_text().split())
-            raise NeedsPerson(
-                "SA2203",
-                N_("the ERP refused the login; it says: {seen}"),
-                hint=N_("correct the account or password; nothing was tried a second time, so nothing is locked"),
-                seen=self._redact(said)[:200],
-            )
-
     # --- steps ------------------------------------------------------------------------------------------------------
 
     def _careful(self, where: str, steps: tuple[Step, ...]) -> Iterator[Sighting]:
@@ -302,19 +355,22 @@ class _Session:
         try:
             yield from self._steps(steps, where)
         except (PageError, Error) as error:
+            self.keeper.probe()
             yield from self._drain()
             yield Trouble(where=where, error=self._told(error, where), page=self._evidence())
 
     def _steps(self, steps: tuple[Step, ...], where: str) -> Iterator[Sighting]:
         for number, step in enumerate(steps, 1):
+            self.keeper.look()
             apart.keep(self)
             try:
                 yield from self._step(step, f"{where}, step {number}")
-            except (PageError, Error) as error:
-                apart.keep(self)
-                if not isinstance(error, PlaywrightTimeout):
-                    raise
+            except PlaywrightTimeout as error:
+                self.keeper.probe()
                 raise self._not_ready(step, f"{where}, step {number}", error) from error
+            except (PageError, Error):
+                self.keeper.probe()
+                raise
             yield from self._drain()
 
     def _step(self, step: Step, where: str) -> Iterator[Sighting]:  # noqa: C901, PLR0912 - one case for each step
@@ -333,6 +389,33 @@ class _Session:
                 self._rest()
             case Unfold():
                 self._unfold(step)
+            case Snap() | Download() | Receive() | Keep():
+                place = self.progress.place(where)
+                passed = self.progress.passed(place)
+                with self.progress.within(where):
+                    for sighting in self._kept(step, passed=passed):
+                        if not passed or isinstance(sighting, Refused):
+                            yield sighting
+                if not passed:
+                    yield from self.progress.snapped(place, step.name)
+            case List():
+                with self.progress.within(where):
+                    yield from lists.ListReader(self).read(step)
+            case Close():
+                self._surface(("popup",))
+                self.windows.of(self.page)[-1].close()
+            case Inside(in_=within, steps=steps):
+                yield from self._inside(chain(within), steps, where)
+            case Use() | When() | ForEach() | Optional() | Retry():
+                yield from flow.flowing(step, self, where)
+            case unknown:
+                assert_never(unknown)
+
+    def _kept(self, step: Snap | Download | Receive | Keep, *, passed: bool) -> Iterator[Sighting]:
+        """What the log keeps. `passed`: only what leads on is done, since an earlier pass has handed it over."""
+        match step:
+            case Snap() | Download() if passed:
+                return
             case Snap(name=name, in_=window):
                 yield self._snap(name, window)
             case Download():
@@ -344,15 +427,6 @@ class _Session:
                     yield from self._steps(step.steps, f"keep {step.name}")
                     printed = self.inbox.pdf(self.page, step.timeout_s)
                 yield self._file(step.name, "pdf", printed)
-            case List():
-                yield from lists.ListReader(self).read(step)
-            case Close():
-                self._surface(("popup",))
-                self.windows.of(self.page)[-1].close()
-            case Inside(in_=within, steps=steps):
-                yield from self._inside(chain(within), steps, where)
-            case Use() | When() | ForEach() | Optional() | Retry():
-                yield from flow.flowing(step, self, where)
             case unknown:
                 assert_never(unknown)
 
@@ -471,6 +545,8 @@ class _Session:
         self._rest()
         url = self._redact(guard.shown(page.url))
         frozen = places.freeze(page, _FREEZE, url, guard.shown)
+        if name != _EVIDENCE:
+            self.keeper.probe(page)  # after it was frozen: what was the login's page then is so still
         whole = gathered.written(frozen, self.gathered)
         clean = self._redact(whole)
         image = None
@@ -483,6 +559,7 @@ class _Session:
         found = self.inbox.download(
             self.page, lambda: self._click(target, _named(step.on), double=False, stays=True), step.timeout_s
         )
+        self.keeper.probe()
         url = self._redact(guard.shown(self.page.url))
         yield self._file(step.name, " ".join(step.media), found)
         yield Page(name=step.name, url=url, frozen=files.page(found.body, fetched.wanted(step), url), image=None)
@@ -491,6 +568,7 @@ class _Session:
         with self.inbox.listening(step) as heard:
             yield from self._steps(step.steps, f"receive {step.name}")
             answers = heard.wait(self.page)
+        self.keeper.probe()
         for found in answers:
             yield self._file(step.name, "json", found)
             url = self._redact(found.url)
@@ -534,7 +612,7 @@ class _Session:
                 raise
             except Error as error:
                 troubles += 1
-                if troubles > _TROUBLES or not any(word in error.message for word in _PASSING):
+                if troubles > _TROUBLES or not any(word in error.message for word in places.PASSING):
                     raise
                 self.page.wait_for_load_state("load")
                 continue
@@ -620,7 +698,7 @@ class _Session:
     def _locate(self, target: Target) -> Locator:
         if target.any_of:
             return self._first_shown(target.any_of)
-        return _within(self._surface(chain(target.in_)), target)
+        return places.within(self._surface(chain(target.in_)), target)
 
     def _first_shown(self, targets: tuple[Target, ...]) -> Locator:
         """Of alternatives the first that shows, waited for; the last one if none ever does."""
@@ -638,12 +716,12 @@ class _Session:
             return any(map(self._is_shown, target.any_of))
         where = (*(self.inside if self.page is self.home else ()), *chain(target.in_))
         try:
-            found = _within(places.resolve(self.page, where, self.windows), target)
+            found = places.within(places.resolve(self.page, where, self.windows), target)
             return found.filter(visible=True).count() > 0
         except places.Missing:
             return False
         except Error as error:
-            if any(word in error.message for word in _PASSING):
+            if any(word in error.message for word in places.PASSING):
                 return False
             raise
 
@@ -663,7 +741,7 @@ class _Session:
         """The page as it is now, for the log; None if even that fails."""
         inside, self.inside = self.inside, ()
         try:
-            return self._snap("trouble")
+            return self._snap(_EVIDENCE)
         except (AgentError, Error):
             return None
         finally:
@@ -703,25 +781,6 @@ class _Session:
             where=where,
             seen=self._redact(error.message.splitlines()[0][:300]),
         )
-
-
-def _within(surface: places.Surface, target: Target) -> Locator:
-    match target:
-        case Target(label=str(label)):
-            return surface.get_by_label(label, exact=True)
-        case Target(role=str(role), name=str(name)):
-            return surface.get_by_role(role, name=name, exact=True)  # type: ignore[arg-type] # checked by Playwright
-        case Target(text=str(text)):
-            return surface.get_by_text(text, exact=True)
-        case Target(id=str(id)):
-            return surface.locator(f'css=[id="{_quoted(id)}"]')
-        case _:
-            return surface.locator(f"css={target.css}")
-
-
-def _quoted(text: str) -> str:
-    """`text` within quotation marks of CSS."""
-    return "".join(f"\\{ord(c):x} " if c in '"\\\n\r\f' else c for c in text)
 
 
 def _named(target: Target) -> str:

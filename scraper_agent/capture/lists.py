@@ -64,6 +64,8 @@ class _Tally:
     changed: int = 0
     returned: bool = True
     tables: list[gathered.Gathered] = field(default_factory=list)
+    met: Counter[str] = field(default_factory=Counter)
+    """How often each name of a row has come: two rows may be called alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class ListReader:
                 names = [Counter(row.name for row in rows) for rows in (second, tally.rows)]
                 evidence = replace(evidence, recounted=len(second), same=names[0] == names[1])
         except (PageError, Error) as error:
+            session.keeper.probe()
             broken = session._told(error, f"list {step.name}").code
             yield from session._drain()
             yield self._fact(step, tally, replace(self._counted(step, tally, evidence), broken=broken))
@@ -110,7 +113,9 @@ class ListReader:
         yield self._fact(step, tally, evidence)
         session.gathered = _joined(step.name, tally.tables)
         if isinstance(step.open, ByLink):
-            yield from self._follow_all(step, [row.link for row in tally.rows])
+            places = [self._place(step, row, tally) for row in tally.rows]
+            links = [(n, row.link, at) for n, (row, at) in enumerate(zip(tally.rows, places, strict=True), 1)]
+            yield from self._follow_all(step, [each for each in links if not session.progress.passed(each[2])])
 
     def _fact(self, step: List, tally: _Tally, evidence: Evidence) -> ListRead:
         return ListRead(
@@ -132,9 +137,9 @@ class ListReader:
             if not again:
                 match step.open:
                     case ByClick() as how:
-                        yield from self._each_by_click(step, how, texts)
+                        yield from self._each_by_click(step, how, rows, tally)
                     case ByWalk() as how:
-                        yield from self._walk(step, how, texts, tally)
+                        yield from self._walk(step, how, rows, tally)
                     case ByLink() | None:
                         pass
                     case unknown:
@@ -145,23 +150,42 @@ class ListReader:
     def _page(self, step: List, tally: _Tally, *, again: bool) -> Generator[Sighting, None, list[_Row]]:
         """The rows of the page of the list that is shown."""
         session = self.session
+        where = f"list {step.name}, page {tally.pages}"
         self._unroll(step, tally)
+        before: list[_Row] | None = None
         if step.grid is not None:
             rows, table = self._gather(step, step.grid, tally)
             tally.tables.append(table)
             if not again and step.page:
                 session.gathered = (table,)
-                yield from session._steps(step.page, f"list {step.name}, page {tally.pages}")
+                yield from session._steps(step.page, where)
                 session.gathered = ()
-            return rows
-        if again:
-            return self._look(step, tally)
-        before = self._look(step, _Tally()) if step.page and not _folds(step.page) else None
-        yield from session._steps(step.page, f"list {step.name}, page {tally.pages}")
-        rows = self._look(step, tally)
-        if before is not None and [row.name for row in before] != [row.name for row in rows]:
+        elif again:
+            rows = self._look(step, tally)
+        else:
+            before = self._look(step, _Tally()) if step.page and not _folds(step.page) else None
+            yield from session._steps(step.page, where)
+            rows = self._look(step, tally)
+        session.keeper.probe()  # the login's page is no list without rows
+        names = tuple(row.name for row in rows)
+        if before is not None and tuple(row.name for row in before) != names:
             tally.changed += 1  # what `page` froze may be what was there before, or after
+        if step.page and not again and session.progress.moved(session.progress.place(where), names):
+            tally.changed += 1  # what `page` froze was handed over before the session ended
         return rows
+
+    def _place(self, step: List, row: _Row, tally: _Tally) -> str:
+        """What tells this record in another pass over the same list."""
+        name = row.link or row.name
+        tally.met[name] += 1
+        return self.session.progress.place(f"list {step.name}", name, str(tally.met[name]))
+
+    def _record(self, step: List, number: int, place: str, *, careful: bool = True) -> Iterator[Sighting]:
+        """The steps on a record that is shown."""
+        session, where = self.session, f"list {step.name}, record {number}"
+        with session.progress.within(place):
+            sightings = session._careful(where, step.steps) if careful else session._steps(step.steps, where)
+            yield from session.progress.record(place, step.steps, sightings)
 
     def _look(self, step: List, tally: _Tally) -> list[_Row]:
         link = step.open.target if isinstance(step.open, ByLink) else None
@@ -398,37 +422,37 @@ class ListReader:
 
     # --- records ----------------------------------------------------------------------------------------------------
 
-    def _follow_all(self, step: List, links: list[str | None]) -> Iterator[Sighting]:
+    def _follow_all(self, step: List, links: list[tuple[int, str | None, str]]) -> Iterator[Sighting]:
         """Open every link; while one page is read, the next ones load in tabs of their own."""
         home = self.session.tab
         most = self.session.settings.tabs
         spare: deque[Tab] = deque()
         loading: deque[tuple[Tab, str | None]] = deque()
-        coming = deque(links)
+        coming = deque(link for _, link, _ in links)
         try:
-            for number in range(1, len(links) + 1):
+            for number, _, place in links:
                 while coming and len(loading) < most and not (loading and self.session.pace.wait_s(monotonic())):
-                    tab, link = spare.popleft() if spare else self._new_tab(home.url), coming.popleft()
+                    tab, link = spare.popleft() if spare else self._new_tab(home), coming.popleft()
                     if link is not None:
                         self.session._paced()
                         tab.evaluate(_GO, link)
                     loading.append((tab, link))
                 self.session.tab, link = loading.popleft()
-                yield from self._follow(step, link, number)
+                yield from self._follow(step, link, number, place)
                 spare.append(self.session.tab)
         finally:
             for tab in (*spare, *(tab for tab, _ in loading)):
                 tab.close()
             self.session.tab = home
 
-    def _new_tab(self, url: str) -> Tab:
+    def _new_tab(self, home: Tab) -> Tab:
         """A tab on a page of the ERP's own, so that what it opens is opened from there."""
         self.session._paced()
-        tab = self.session.context.new_page()
-        tab.goto(url, wait_until="commit")
+        tab = self.session.fresh_tab(home)
+        tab.goto(home.url, wait_until="commit")
         return tab
 
-    def _follow(self, step: List, link: str | None, number: int) -> Iterator[Sighting]:
+    def _follow(self, step: List, link: str | None, number: int, place: str) -> Iterator[Sighting]:
         where = f"list {step.name}, record {number}"
         try:
             if link is None:
@@ -440,8 +464,9 @@ class ListReader:
                     number=number,
                 )
             self._arrive(link)
-            yield from self.session._steps(step.steps, where)
+            yield from self._record(step, number, place, careful=False)
         except (PageError, Error) as error:
+            self.session.keeper.probe()
             yield from self.session._drain()
             yield Trouble(where=where, error=self.session._told(error, where), page=self.session._evidence())
 
@@ -452,14 +477,18 @@ class ListReader:
         else:
             self.session._rest()
 
-    def _each_by_click(self, step: List, how: ByClick, rows: list[str]) -> Iterator[Sighting]:
-        for number in range(1, len(rows) + 1):
+    def _each_by_click(self, step: List, how: ByClick, rows: list[_Row], tally: _Tally) -> Iterator[Sighting]:
+        texts = [row.text for row in rows]
+        for number, each in enumerate(rows, 1):
+            place = self._place(step, each, tally)
+            if self.session.progress.passed(place):
+                continue
             self.session._paced()
             row = self.session.tab.locator(step.rows).filter(visible=True).nth(number - 1)
             self.session._click(row.locator(how.target), f"css {how.target}", double=how.double)
-            yield from self.session._careful(f"list {step.name}, record {number}", step.steps)
+            yield from self._record(step, number, place)
             yield from self.session._steps(how.back, f"list {step.name}, back from record {number}")
-            self._came_back(step, rows)
+            self._came_back(step, texts)
 
     def _came_back(self, step: List, rows: list[str]) -> None:
         if self.session._wait_for(_SAME_ROWS, [step.rows, ",".join(rows)], _BACK_S):
@@ -474,20 +503,26 @@ class ListReader:
             expected=len(rows),
         )
 
-    def _walk(self, step: List, how: ByWalk, rows: list[str], tally: _Tally) -> Iterator[Sighting]:
-        if not rows:
+    def _walk(self, step: List, how: ByWalk, rows: list[_Row], tally: _Tally) -> Iterator[Sighting]:
+        places = [self._place(step, row, tally) for row in rows]
+        passed = [self.session.progress.passed(place) for place in places]
+        if all(passed):
             return
+        begin = passed.index(False)
         self.session._paced()
-        first = self.session.tab.locator(step.rows).filter(visible=True).first
+        first = self.session.tab.locator(step.rows).filter(visible=True).nth(begin)
         self.session._click(first.locator(how.target).first, f"css {how.target}", double=how.double)
         start = self.session._number(how.position)
-        for number in range(len(rows)):
-            if number:
-                self._advance(step, how, (start or 1) + number)
-            yield from self.session._careful(f"list {step.name}, record {number + 1}", step.steps)
+        for number in range(begin, len(rows)):
+            if number > begin:
+                self._advance(step, how, (start or begin + 1) + number - begin)
+            if not passed[number]:
+                yield from self._record(step, number + 1, places[number])
         yield from self.session._steps(how.back, f"list {step.name}, back")
         # An ERP may show the list folded again: that is no fault, but no proof either.
-        tally.returned = tally.returned and self.session._wait_for(_SAME_ROWS, [step.rows, ",".join(rows)], _STEP_S)
+        tally.returned = tally.returned and self.session._wait_for(
+            _SAME_ROWS, [step.rows, ",".join(row.text for row in rows)], _STEP_S
+        )
 
     def _advance(self, step: List, how: ByWalk, wanted: int) -> None:
         """Press `next` until the page itself says that record `wanted` is shown."""

@@ -18,7 +18,12 @@ class ReplayBrowser:
 
     folder: Path
 
-    def harvest(self, recipe: Recipe, parameters: Mapping[str, str]) -> Iterator[Sighting]:  # noqa: ARG002 - nothing to fill in
+    def harvest(
+        self,
+        recipe: Recipe,
+        parameters: Mapping[str, str],  # noqa: ARG002 - nothing to fill in
+        done: frozenset[str] = frozenset(),  # noqa: ARG002 - it never waits for a person
+    ) -> Iterator[Sighting]:
         sources = [s.page for s in recipe.sources.values()]
         for name in dict.fromkeys((*sources, recipe.document.page)):
             for path in self._pages(name):

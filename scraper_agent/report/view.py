@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
 
-from scraper_agent import messages, values
+from scraper_agent import completeness, messages, values
 from scraper_agent.errors import AgentError
 from scraper_agent.format import Format
 from scraper_agent.mapping import Origin
@@ -31,6 +31,7 @@ from scraper_agent.values import (
     Job,
     JobId,
     ListRead,
+    Parked,
     Refused,
     RunEnded,
     RunStarted,
@@ -94,6 +95,7 @@ class Run:
     times: tuple[str, str]
     """Start and end, as far as known."""
     ended: RunEnded | None
+    parked: Parked | None
     lists: tuple[ListRead, ...]
     sessions: tuple[tuple[str, SessionChecked], ...]
     """Each with its time, as far as known."""
@@ -244,7 +246,8 @@ class _Builder:
             resumed=len(starts) - 1,
             times=(pages.moment(times[0]), pages.moment(times[-1])) if times else ("", ""),
             ended=job.last if isinstance(job.last, RunEnded) else None,
-            lists=tuple(fact for fact in job.facts if isinstance(fact, ListRead)),
+            parked=job.last if isinstance(job.last, Parked) else None,
+            lists=completeness.counting(job.facts),
             sessions=tuple(
                 (at, fact) for at, fact in zip(each, job.facts, strict=True) if isinstance(fact, SessionChecked)
             ),

@@ -34,6 +34,7 @@ WORDS: Mapping[str, str] = {
     "complete": N_("complete"),
     "incomplete": N_("incomplete"),
     "not_ended": N_("did not end: it was killed, or is still running"),
+    "waits": N_("waits for a person"),
     "resumed": N_("taken up again {count} time(s) after a kill"),
     "run_found": N_("{documents} documents, {faults} pages refused, {pages} pages kept"),
     "real_run": N_("real run"),
