@@ -30,9 +30,23 @@ STUB = Permit.model_validate(
 PING = Permit(purpose="query", path="/ping")
 
 
-def judged(body: object = None, *, url: str = f"{BASE}/rpc/db", method: str = "POST") -> Pass | Stub | Refusal:
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+
+def judged(
+    body: object = None,
+    *,
+    url: str = f"{BASE}/rpc/db",
+    method: str = "POST",
+    refuses: tuple[str, ...] = (),
+    **headers: str,
+) -> Pass | Stub | Refusal:
     data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-    return guard.judge(method, url, data, permits=(LOGIN, QUERY, STUB, PING), origins=ORIGINS)
+    given = {"content-type": FORM_TYPE if "/login" in url else "application/json"}
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    return guard.judge(
+        method, url, data, headers=given, permits=(LOGIN, QUERY, STUB, PING), origins=ORIGINS, refuses=refuses
+    )
 
 
 # --- addresses ------------------------------------------------------------------------------------------------------
@@ -107,8 +121,8 @@ def test_a_permit_is_for_the_whole_path_and_query(path: str) -> None:
 def test_a_permit_may_name_a_query() -> None:
     permit = Permit(purpose="query", path=r"/ping\?n=\d+")
     url = f"{BASE}/ping?n=7"
-    assert guard.judge("POST", url, None, permits=(permit,), origins=ORIGINS) == Pass()
-    assert guard.judge("POST", f"{url}x", None, permits=(permit,), origins=ORIGINS) == UNKNOWN
+    assert guard.judge("POST", url, None, headers={}, permits=(permit,), origins=ORIGINS) == Pass()
+    assert guard.judge("POST", f"{url}x", None, headers={}, permits=(permit,), origins=ORIGINS) == UNKNOWN
 
 
 # --- bodies ---------------------------------------------------------------------------------------------------------

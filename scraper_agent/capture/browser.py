@@ -9,7 +9,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from time import monotonic
@@ -30,7 +30,7 @@ from playwright.sync_api import (
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scraper_agent.capture import discovery, fetched, files, flow, gathered, guard, lists, places
+from scraper_agent.capture import authority, discovery, fetched, files, flow, gathered, guard, lists, places, proxy
 from scraper_agent.capture.pace import Pace
 from scraper_agent.errors import AgentError, NeedsPerson, PageError
 from scraper_agent.messages import N_
@@ -50,6 +50,7 @@ from scraper_agent.recipe import (
     Open,
     Optional,
     Part,
+    Permit,
     Receive,
     Recipe,
     Retry,
@@ -96,6 +97,13 @@ class Settings:
     height: int = 1200
     tabs: int = 3
     """Pages of records that load at a time."""
+    ca_file: Path | None = None
+    """The ERP's own authority; else those of the system."""
+    refuses: tuple[str, ...] = ()
+    """Paths that the enterprise's policy never asks for, beside those of the recipe."""
+    largest_answer: int = 64 * 1024 * 1024
+    proxied: bool = True
+    """Whether all of it goes through the read-only proxy; without it only tests run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +119,11 @@ class PlaywrightBrowser:
     pace: Pace = field(default_factory=Pace)
 
     def harvest(self, recipe: Recipe, parameters: Mapping[str, str]) -> Iterator[Sighting]:
-        with sync_playwright() as playwright:
+        with contextlib.ExitStack() as stack:
+            door = stack.enter_context(self._door(recipe, parameters)) if self.settings.proxied else None
+            playwright = stack.enter_context(sync_playwright())
             browser = discovery.launch(
-                playwright, self.settings.executable, headless=self.settings.headless, tell=self.tell
+                playwright, self.settings.executable, headless=self.settings.headless, tell=self.tell, door=door
             )
             context = browser.new_context(
                 viewport={"width": self.settings.width, "height": self.settings.height},
@@ -121,11 +131,24 @@ class PlaywrightBrowser:
                 service_workers="block",
                 accept_downloads=fetched.downloads(recipe),
             )
+            session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace, door)
             try:
-                yield from _Session(self.settings, recipe, parameters, self.secret, context, self.pace).run()
+                yield from session.run()
+                context.close()
+                yield from session._drain()  # noqa: SLF001 - what pages sent while they were closed
             finally:
                 context.close()
                 browser.close()
+
+    def _door(self, recipe: Recipe, parameters: Mapping[str, str]) -> proxy.Proxy:
+        origins = _origins(recipe, parameters)
+        secure = any(origin.startswith("https:") for origin in origins)
+        return proxy.Proxy(
+            origins=origins,
+            refuses=(*recipe.refuses, *self.settings.refuses),
+            trust=authority.asked(self.settings.ca_file) if secure else None,
+            largest_answer=self.settings.largest_answer,
+        )
 
 
 @dataclass  # without slots: Playwright keeps its wrappers of our handlers on the object
@@ -136,6 +159,7 @@ class _Session:
     secret: Callable[[str], str]
     context: BrowserContext
     pace: Pace = field(default_factory=Pace)
+    door: proxy.Proxy | None = None
     inbox: fetched.Inbox = field(init=False)
     page: Tab = field(init=False)
     inside: tuple[Part, ...] = ()
@@ -154,9 +178,9 @@ class _Session:
     """Tables that come along with the next snaps, since the page itself keeps only what is in view."""
 
     def run(self) -> Iterator[Sighting]:
-        origins = frozenset(
-            guard.origin(self.parameters[name]) for name, p in self.recipe.parameters.items() if p.type == "url"
-        )
+        origins = _origins(self.recipe, self.parameters)
+        if self.door is not None:
+            self.door.permits = self._permits
         self.context.add_init_script(_SETTLE)
         self.context.add_init_script(lists.SCRIPT)
         self.context.set_default_timeout(_ACT_S * 1000)
@@ -200,8 +224,10 @@ class _Session:
                 request.method,
                 request.url,
                 request.post_data_buffer,
-                permits=[p for p in self.recipe.permits if p.purpose != "login" or not self.logged_in],
+                headers=request.headers,
+                permits=self._permits(),
                 origins=origins,
+                refuses=(*self.recipe.refuses, *self.settings.refuses),
             )
         except ValueError as error:  # an address that does not parse
             verdict = guard.Refusal(str(error))
@@ -217,6 +243,10 @@ class _Session:
                 route.abort("blockedbyclient")
             case unknown:
                 assert_never(unknown)
+
+    def _permits(self) -> list[Permit]:
+        """What may leave beside GET, now. The proxy asks from its own thread."""
+        return [p for p in self.recipe.permits if p.purpose != "login" or not self.logged_in]
 
     def _arrived(self, request: Request) -> None:
         self.moving.pop(request, None)
@@ -238,6 +268,9 @@ class _Session:
         dialog.dismiss()
 
     def _drain(self) -> Iterator[Sighting]:
+        while self.door is not None and self.door.refused:
+            refused = self.door.refused.popleft()
+            self.seen.append(replace(refused, url=self._redact(refused.url)))
         while self.seen:
             yield self.seen.popleft()
 
@@ -374,9 +407,13 @@ class _Session:
                 N_("the ERP cannot be reached at {url}: {seen}"),
                 hint=N_("is the address right, the network up, and may this machine reach it?"),
                 url=guard.shown(url),
-                seen=self._redact(error.message.splitlines()[0][:200]),
+                seen=self._redact(f"{error.message.splitlines()[0][:200]}{self._why()}"),
             ) from error
         self._rest()
+
+    def _why(self) -> str:
+        """What the proxy knows of an ERP that does not answer; the browser only knows that the proxy did not."""
+        return f" ({self.door.trouble[:200]})" if self.door is not None and self.door.trouble else ""
 
     def _click(self, locator: Locator, named: str, *, double: bool, stays: bool = False) -> None:
         reads = locator.evaluate(_READS) if self.logged_in else ""  # a login button may read Submit
@@ -680,6 +717,10 @@ class _Session:
             where=where,
             seen=self._redact(error.message.splitlines()[0][:300]),
         )
+
+
+def _origins(recipe: Recipe, parameters: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(guard.origin(parameters[name]) for name, p in recipe.parameters.items() if p.type == "url")
 
 
 def _within(surface: places.Surface, target: Target) -> Locator:
