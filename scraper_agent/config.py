@@ -70,6 +70,7 @@ class BrowserSettings(Strict):
     executable: Path | None = Field(None, description="Default: Edge, Chrome, Chromium, Playwright's own, as found.")
     headless: bool = True
     images: bool = Field(default=True, description="Keep an image of every page that is read.")
+    answer_mb: int = Field(64, ge=1, description="Largest answer of an ERP; one that is larger breaks off.")
 
 
 class PaceSettings(Strict):
@@ -87,6 +88,7 @@ class Erp(Strict):
     parameters: dict[str, str] = {}
     secrets: dict[str, SecretPlace] = {}
     pace: PaceSettings = PaceSettings()
+    ca_file: Path | None = Field(None, description="PEM of its own authority; default: those of the operating system.")
 
 
 class ReceiverSettings(Strict):

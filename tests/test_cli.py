@@ -69,6 +69,7 @@ PASSWORD = "c4nary&Erp<77>"  # noqa: S105 - of the ERP this file starts
 PASSPHRASE = "c4nary pass phrase"  # noqa: S105 - of the key this file makes
 AK = "310001"
 POLICY = {"automatic": {"purchaseOrder": {"amounts": {"USD": "1000000"}}}}
+LOGIN_PERMIT = {"purpose": "login", "path": "/login", "form": ["user", "password"]}
 EVIL = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202egnp.exe\r[bold]"
 
 
@@ -141,7 +142,10 @@ def configuration(base: str, url: str = "http://127.0.0.1:9/receive", **change: 
 def write(folder: Path, config: Mapping[str, Any]) -> Path:
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(dict(config), allow_unicode=True), encoding="utf-8")
-    (folder / "policy.yaml").write_text(yaml.safe_dump(POLICY), encoding="utf-8")
+    address = config["erps"]["demo"]["parameters"]["base"]
+    requests = {"demo": {"addresses": [address], "permits": [LOGIN_PERMIT]}}
+    policy = yaml.safe_dump(POLICY | {"requests": requests})
+    (folder / "policy.yaml").write_text(policy, encoding="utf-8")
     return path
 
 

@@ -87,6 +87,9 @@ def explain(loaded: Loaded) -> Iterator[str]:  # noqa: C901 - one paragraph afte
         yield f"  {_permit(permit)}"
     if not recipe.permits:
         yield render(N_("  nothing"))
+    if recipe.refuses:
+        yield render(N_("never asked for:"))
+        yield from (f"  {pattern}" for pattern in recipe.refuses)
 
 
 def _steps(steps: tuple[Step, ...], depth: int = 1) -> Iterator[str]:

@@ -32,6 +32,7 @@ _ONLY_BY_PROXY = (
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # whatever goes past the proxy finds nobody
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--disable-shared-workers",
+    "--autofill-server-url=about:blank",  # else each form asks Google what its fields are
 )
 
 
