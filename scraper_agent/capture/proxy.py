@@ -77,11 +77,11 @@ class Head:
     length: int
 
     def first(self, name: bytes) -> str:
-        return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
+        return next((value.decode("latin-1") for key, value in self.headers if key.lower() == name), "")
 
     @property
     def texts(self) -> Mapping[str, str]:
-        return {key.decode(): value.decode("latin-1") for key, value in self.headers}
+        return {key.decode().lower(): value.decode("latin-1") for key, value in self.headers}
 
 
 def parse(raw: bytes) -> Head:
@@ -102,8 +102,8 @@ def parse(raw: bytes) -> Head:
         raise Malformed(400, N_("not a request of HTTP"))
     if event.http_version != b"1.1":
         raise Malformed(505, N_("another version of HTTP"))
-    headers = [(bytes(name), bytes(value)) for name, value in event.headers]
-    names = [line.partition(b":")[0].lower() for line in raw[:-4].split(b"\r\n")[1:]]  # h11 makes one of two equal ones
+    lines = [line.partition(b":") for line in raw[:-4].split(b"\r\n")[1:]]
+    names = [name.lower() for name, _, _ in lines]  # h11 makes one of two equal lengths
     if any(names.count(name) > 1 for name in _ONCE):
         raise Malformed(400, N_("a header stands twice"))
     if b"transfer-encoding" in names:
@@ -114,13 +114,16 @@ def parse(raw: bytes) -> Head:
         raise Malformed(403, N_("an upgrade to another protocol"))
     if event.method in (b"TRACE", b"TRACK"):
         raise Malformed(405, N_("a method that shows what others sent"))
+    lengths = [value.strip(b" \t") for name, _, value in lines if name.lower() == b"content-length"]
     return Head(
-        method=event.method.decode(), target=event.target.decode("latin-1"), headers=headers, length=_length(headers)
+        method=event.method.decode(),
+        target=event.target.decode("latin-1"),
+        headers=[(bytes(name), bytes(value)) for name, value in event.headers.raw_items()],
+        length=_length(lengths[0]) if lengths else 0,
     )
 
 
-def _length(headers: Headers) -> int:
-    value = next((value for name, value in headers if name == b"content-length"), b"0")
+def _length(value: bytes) -> int:
     if not _LENGTH.fullmatch(value):
         raise Malformed(400, N_("a length that is no number"))
     if int(value) > BODY_BYTES:
@@ -402,7 +405,7 @@ class Proxy:
         parts = urlsplit(url)
         target = f"{parts.path or '/'}?{parts.query}" if "?" in url else parts.path or "/"
         dropped = _BY_HOP | {name.strip().lower() for name in head.first(b"connection").encode("latin-1").split(b",")}
-        headers = [(name, value) for name, value in head.headers if name not in dropped]
+        headers = [(name, value) for name, value in head.headers if name.lower() not in dropped]
         request = h11.Request(method=head.method, target=target, headers=headers)
         again = head.method in ("GET", "HEAD")
         try:
