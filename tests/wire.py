@@ -41,20 +41,21 @@ class Recorder:
         return [lines[0] for lines, _ in self.seen]
 
     def attend(self, plain: socket.socket, context: ssl.SSLContext | None) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            with context.wrap_socket(plain, server_side=True) if context is not None else plain as line:
-                data = b""
-                while True:
-                    lines, body, data = self._request(line, data)
-                    self.seen.append((lines, body))
-                    answer = self.answer(lines)
-                    line.sendall(answer or b"")
-                    ends = b"Content-Length" not in (OK if answer is None else answer) and b"chunked" not in (
-                        OK if answer is None else answer
-                    )
-                    if ends or (answer or b"").startswith(b"HTTP/1.1 200 CUT"):
-                        line.shutdown(socket.SHUT_RDWR)
-                        return
+        with contextlib.suppress(OSError, ValueError), contextlib.ExitStack() as stack:
+            secure = context.wrap_socket(plain, server_side=True) if context is not None else plain
+            line = stack.enter_context(secure)
+            data = b""
+            while True:
+                lines, body, data = self._request(line, data)
+                self.seen.append((lines, body))
+                answer = self.answer(lines)
+                if answer is None:
+                    continue
+                line.sendall(answer)
+                framed = b"Content-Length" in answer or b"chunked" in answer
+                if not framed or answer.startswith(b"HTTP/1.1 200 CUT"):
+                    line.shutdown(socket.SHUT_RDWR)
+                    return
 
     def _request(self, line: socket.socket, data: bytes) -> tuple[list[bytes], bytes, bytes]:
         while b"\r\n\r\n" not in data:

@@ -187,7 +187,7 @@ class _Session:
         self.context.route("**/*", lambda route, request: self._judge(route, request, origins))
         self.context.route_web_socket("**/*", lambda socket: socket.close())
         self.context.on("dialog", self._dismiss)
-        self.inbox = fetched.Inbox(self.context, origins, self._not_let_in)
+        self.inbox = fetched.Inbox(self.context, origins, self._not_let_in, proxied=self.door is not None)
         self.context.on("page", self.windows.watch)
         self.context.on("requestfinished", self._arrived)
         self.context.on("requestfailed", self._arrived)

@@ -511,7 +511,7 @@ class Proxy:
         return hmac.compare_digest(head.first(b"proxy-authorization").encode(), self._allowed.encode())
 
     def _refuse(self, method: str, url: str, reason: str) -> None:
-        self.refused.append(Refused(method=method[:40], url=guard.shown(url)[:500], reason=reason))
+        self.refused.append(Refused(method=method[:40], url=guard.shown(url)[:500] if url else "", reason=reason))
 
 
 def _framed(response: h11.Response, *, stays: bool) -> h11.Response:
