@@ -15,6 +15,7 @@ from scraper_agent.capture import authority, guard
 from scraper_agent.capture.proxy import BODY_BYTES, HEAD_BYTES, Proxy
 from scraper_agent.errors import UsageError
 from scraper_agent.recipe import Permit
+from tests.faults import proxy_fuzz
 from tests.wire import Caller, Recorder, certificate, recording
 
 LOGIN = Permit(purpose="login", path="/login", form=("user", "password"))
@@ -248,6 +249,8 @@ def malformed(port: int) -> dict[str, bytes]:
         "NUL": get + host + b"X-A: a\0b\r\n\r\n" + behind,
         "Host twice": get + host + b"Host: evil.example\r\n\r\n" + behind,
         "no Host": get + b"{auth}\r\n" + behind,
+        "Host that ends here": get + host + b"Connection: close\r\nConnection: x, HOST\r\n\r\n" + behind,
+        "length that ends here": post + length + b"Connection: content-length\r\n\r\n" + body + behind,
         "other Host": get + b"Host: evil.example\r\n{auth}\r\n" + behind,
         "Host with another port": get + b"Host: 127.0.0.1:1\r\n{auth}\r\n" + behind,
         "Host with a path": get + b"Host: " + here + b"/x\r\n{auth}\r\n" + behind,
@@ -294,6 +297,15 @@ def test_pipelined_requests_are_judged_one_by_one(proxy: Proxy, erp: Recorder, b
         statuses.append(caller.read().status)
     assert statuses == [200, 403, 200]
     assert erp.lines == [b"GET /1 HTTP/1.1"] * 2
+
+
+def test_mutated_requests_smuggle_nothing() -> None:
+    """A share of `python -m tests.faults.proxy_fuzz`, of a seed of its own."""
+    outcome = proxy_fuzz.fuzz(2_000, 7, at_most_s=15)
+    assert outcome.requests >= 300
+    assert outcome.reached > 10, "some mutations change nothing that matters"
+    assert (outcome.smuggled, outcome.defects) == ([], [])
+    assert outcome.statuses.keys() >= {200, 400, 403}
 
 
 # --- answers that are none ------------------------------------------------------------------------------------------

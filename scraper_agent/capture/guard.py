@@ -17,8 +17,9 @@ from scraper_agent.messages import N_
 from scraper_agent.recipe import Permit
 
 _SECRET_KEYS = re.compile(r"token|session|passw|pwd|secret|sid|auth|ticket|key", re.IGNORECASE)
-_KEY_VALUE = re.compile(r"([^&;=?#/]+)=([^&;]*)")
-_PATH_VALUE = re.compile(r"([^;=/]+)=([^;/]*)")
+# Each begins only where a key can: tried at every letter, one long word would take a time of its length squared.
+_KEY_VALUE = re.compile(r"(?<![^&;=?#/])([^&;=?#/]+)=([^&;]*)")
+_PATH_VALUE = re.compile(r"(?<![^;=/])([^;=/]+)=([^;/]*)")
 _STRANGE = re.compile(r"[\\\s\x00-\x20\x7f]")
 """What no browser leaves in an address, and what two readers of it could understand in two ways."""
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}

@@ -47,6 +47,9 @@ _AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 _LENGTH = re.compile(rb"\d{1,12}")
 _BAD_LINE = re.compile(rb"[\r\n\0]|^[ \t]")
 _ONCE = frozenset({b"content-type", b"content-encoding", b"content-length", b"host", b"proxy-authorization"})
+_NEEDED = frozenset(
+    {b"host", b"content-length", b"content-type", b"content-encoding", b"cookie", b"set-cookie", b"authorization"}
+)
 _BY_HOP = frozenset(
     {b"connection", b"proxy-connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
      b"proxy-authentication-info", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"alt-svc"}
@@ -75,6 +78,8 @@ class Head:
     target: str
     headers: Headers
     length: int
+    by_hop: frozenset[bytes]
+    """What the header Connection names: it ends here."""
 
     def first(self, name: bytes) -> str:
         return next((value.decode("latin-1") for key, value in self.headers if key.lower() == name), "")
@@ -114,13 +119,23 @@ def parse(raw: bytes) -> Head:
         raise Malformed(403, N_("an upgrade to another protocol"))
     if event.method in (b"TRACE", b"TRACK"):
         raise Malformed(405, N_("a method that shows what others sent"))
+    by_hop = _named(event.headers)
+    if by_hop & _NEEDED:
+        raise Malformed(400, N_("a header that the request needs is said to end here"))
     lengths = [value.strip(b" \t") for name, _, value in lines if name.lower() == b"content-length"]
     return Head(
         method=event.method.decode(),
         target=event.target.decode("latin-1"),
         headers=[(bytes(name), bytes(value)) for name, value in event.headers.raw_items()],
         length=_length(lengths[0]) if lengths else 0,
+        by_hop=by_hop,
     )
+
+
+def _named(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    """Of headers with names in lower case, what Connection names."""
+    given = (bytes(value) for name, value in headers if name == b"connection")
+    return frozenset(part.strip().lower() for value in given for part in value.split(b","))
 
 
 def _length(value: bytes) -> int:
@@ -239,6 +254,7 @@ class Proxy:
     refused: deque[Refused] = field(default_factory=deque)
     trouble: str = ""
     """Why the ERP could not be reached the last time."""
+    defects: list[Exception] = field(default_factory=list)
     port: int = 0
     user: str = "agent"
     password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
@@ -316,6 +332,9 @@ class Proxy:
             await client.writer.drain()
             client.writer.close()
         except (asyncio.CancelledError, _Cut, OSError, EOFError, TimeoutError):
+            client.writer.transport.abort()
+        except Exception as error:  # noqa: BLE001 - a defect of ours ends this connection, and lets nothing through
+            self.defects.append(error)
             client.writer.transport.abort()
         finally:
             client.close()
@@ -404,7 +423,7 @@ class Proxy:
     async def _forward(self, client: _Client, head: Head, url: str, body: bytes) -> bool:
         parts = urlsplit(url)
         target = f"{parts.path or '/'}?{parts.query}" if "?" in url else parts.path or "/"
-        dropped = _BY_HOP | {name.strip().lower() for name in head.first(b"connection").encode("latin-1").split(b",")}
+        dropped = _BY_HOP | head.by_hop
         headers = [(name, value) for name, value in head.headers if name.lower() not in dropped]
         request = h11.Request(method=head.method, target=target, headers=headers)
         again = head.method in ("GET", "HEAD")
@@ -518,7 +537,7 @@ def _framed(response: h11.Response, *, stays: bool) -> h11.Response:
     """The answer as it goes to the browser: framed anew, and without what is between us and the ERP only."""
     pairs = [(bytes(name), bytes(value)) for name, value in response.headers]
     chunked = any(name == b"transfer-encoding" for name, _ in pairs)
-    named = {n.strip().lower() for name, value in pairs if name == b"connection" for n in value.split(b",")}
+    named = _named(pairs) - _NEEDED
     dropped = _BY_HOP | named | ({b"content-length"} if chunked else frozenset())
     headers = [(name, value) for name, value in pairs if name not in dropped]
     headers += [] if stays else [(b"connection", b"close")]
