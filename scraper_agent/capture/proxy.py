@@ -105,20 +105,9 @@ def parse(raw: bytes) -> Head:
         raise Malformed(400, N_("not a request of HTTP")) from error
     if not isinstance(event, h11.Request):
         raise Malformed(400, N_("not a request of HTTP"))
-    if event.http_version != b"1.1":
-        raise Malformed(505, N_("another version of HTTP"))
     lines = [line.partition(b":") for line in raw[:-4].split(b"\r\n")[1:]]
     names = [name.lower() for name, _, _ in lines]  # h11 makes one of two equal lengths
-    if any(names.count(name) > 1 for name in _ONCE):
-        raise Malformed(400, N_("a header stands twice"))
-    if b"transfer-encoding" in names:
-        raise Malformed(501, N_("a request in chunks"))
-    if b"expect" in names:
-        raise Malformed(417, N_("a request that waits for leave"))
-    if b"upgrade" in names or b"http2-settings" in names:
-        raise Malformed(403, N_("an upgrade to another protocol"))
-    if event.method in (b"TRACE", b"TRACK"):
-        raise Malformed(405, N_("a method that shows what others sent"))
+    _only_plain(event, names)
     by_hop = _named(event.headers)
     if by_hop & _NEEDED:
         raise Malformed(400, N_("a header that the request needs is said to end here"))
@@ -130,6 +119,22 @@ def parse(raw: bytes) -> Head:
         length=_length(lengths[0]) if lengths else 0,
         by_hop=by_hop,
     )
+
+
+def _only_plain(event: h11.Request, names: list[bytes]) -> None:
+    """Raise for what no page needs."""
+    if event.http_version != b"1.1":
+        raise Malformed(505, N_("another version of HTTP"))
+    if any(names.count(name) > 1 for name in _ONCE):
+        raise Malformed(400, N_("a header stands twice"))
+    if b"transfer-encoding" in names:
+        raise Malformed(501, N_("a request in chunks"))
+    if b"expect" in names:
+        raise Malformed(417, N_("a request that waits for leave"))
+    if b"upgrade" in names or b"http2-settings" in names:
+        raise Malformed(403, N_("an upgrade to another protocol"))
+    if event.method in (b"TRACE", b"TRACK"):
+        raise Malformed(405, N_("a method that shows what others sent"))
 
 
 def _named(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
