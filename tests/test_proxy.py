@@ -254,6 +254,8 @@ def malformed(port: int) -> dict[str, bytes]:
         "other Host": get + b"Host: evil.example\r\n{auth}\r\n" + behind,
         "Host with another port": get + b"Host: 127.0.0.1:1\r\n{auth}\r\n" + behind,
         "Host with a path": get + b"Host: " + here + b"/x\r\n{auth}\r\n" + behind,
+        "Host with a query": get + b"Host: " + here + b"?\r\n{auth}\r\n" + behind,
+        "Host with a fragment": get + b"Host: " + here + b"#\r\n{auth}\r\n" + behind,
         "Host with a user": get + b"Host: x@" + here + b"\r\n{auth}\r\n" + behind,
         "user in the address": get.replace(b"//", b"//u:p@") + host + b"\r\n" + behind,
         "fragment": get.replace(b"/ HTTP", b"/#x HTTP") + host + b"\r\n" + behind,

@@ -44,6 +44,7 @@ _ASKS_PASSWORD = 407
 _PORTS = 65535
 
 _AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _LENGTH = re.compile(rb"\d{1,12}")
 _BAD_LINE = re.compile(rb"[\r\n\0]|^[ \t]")
 _ONCE = frozenset({b"content-type", b"content-encoding", b"content-length", b"host", b"proxy-authorization"})
@@ -166,7 +167,7 @@ def place(head: Head, within: str | None) -> str:
         raise Malformed(400, N_("an address that does not parse")) from error
     if (within is not None and not head.target.startswith("/")) or not parts.scheme or not parts.netloc:
         raise Malformed(400, N_("an address that does not parse"))
-    if "#" in url or "@" in parts.netloc or "@" in head.first(b"host") or "/" in head.first(b"host"):
+    if "#" in url or "@" in parts.netloc or not _HOST.fullmatch(head.first(b"host")):
         raise Malformed(400, N_("an address that does not parse"))
     if not same:
         raise Malformed(400, N_("the header Host names another place"))
