@@ -14,13 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import yaml
 from pydantic import SecretStr
 
 import scraper_agent
 from scraper_agent import approval, canonical, incremental, sending, signing, vault, yamlfile
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
-from scraper_agent.capture import kept
+from scraper_agent.capture import guard, kept
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
 from scraper_agent.capture.pace import Pace
 from scraper_agent.config import Config, Erp, SecretPlace
@@ -140,10 +141,17 @@ class App:
 
     def browser(self, erp: str) -> PlaywrightBrowser:
         settings = self.config.browser
-        limits = self.config.erps.get(erp, Erp()).pace
+        known = self.config.erps.get(erp, Erp())
+        limits = known.pace
         return PlaywrightBrowser(
             settings=Settings(
-                executable=settings.executable, headless=settings.headless, images=settings.images, tabs=limits.tabs
+                executable=settings.executable,
+                headless=settings.headless,
+                images=settings.images,
+                tabs=limits.tabs,
+                ca_file=None if known.ca_file is None else self.home / known.ca_file,
+                refuses=self.policy.requests.get(erp, approval.Requests()).refuses,
+                largest_answer=settings.answer_mb * 1024 * 1024,
             ),
             secret=lambda name: self._erp_secret(erp, name),
             tell=self.tell,
@@ -312,6 +320,25 @@ class App:
             begin = incremental.start(archive, loaded.recipe, parameters)
         return {**parameters, rule.parameter: date.fromisoformat(begin).isoformat()}
 
+    def _allowed(self, loaded: recipes.Loaded, parameters: Mapping[str, str]) -> None:
+        """Whether the policy allows what the recipe may ask for: told before anything is opened."""
+        erp = erp_of(loaded)
+        addresses = [parameters[name] for name, p in loaded.recipe.parameters.items() if p.type == "url"]
+        needed = needs(loaded, [guard.origin(address) for address in addresses])
+        known = self.policy.requests.get(erp, approval.Requests())
+        known = known.model_copy(update={"addresses": tuple(guard.origin(a) for a in known.addresses)})
+        policy = self.policy.model_copy(update={"requests": {erp: known}})
+        if lacking := approval.lacking(policy, erp, needed):
+            raise UsageError(
+                "SA7020",
+                N_("the policy does not allow the recipe {recipe} to ask the ERP for: {seen}"),
+                hint=N_("if the enterprise wants it read so, this belongs into {path}:\n{yaml}"),
+                recipe=loaded.recipe.recipe,
+                seen="; ".join(lacking),
+                path=self.home / self.config.policy,
+                yaml=section({erp: approval.together(known, needed)}),
+            )
+
     # --- doing ------------------------------------------------------------------------------------------------------
 
     def harvest(
@@ -324,7 +351,12 @@ class App:
         dry_run: bool = False,
         most_documents: int | None = None,
     ) -> tuple[JobId, Harvest]:
-        """Read the ERP once; a run that was killed goes on under its own number."""
+        """Read the ERP once; a run that was killed goes on under its own number.
+
+        Raises:
+            UsageError: the policy does not allow what the recipe asks of the ERP.
+        """
+        self._allowed(loaded, parameters)
         plan = Plan(
             recipe=loaded.recipe,
             recipe_source=loaded.source,
@@ -409,8 +441,20 @@ def load_recipe(name: str, folder: Path) -> recipes.Loaded:
     )
 
 
+def needs(loaded: recipes.Loaded, addresses: Iterable[str]) -> approval.Requests:
+    """What a policy has to allow for a recipe to read an ERP at these addresses."""
+    return approval.Requests(addresses=tuple(addresses), permits=loaded.recipe.permits)
+
+
+def section(requests: Mapping[str, approval.Requests]) -> str:
+    """What of the policy file is about these ERPs, as YAML."""
+    data = {erp: r.model_dump(mode="json", by_alias=True, exclude_defaults=True) for erp, r in requests.items()}
+    return yaml.safe_dump({"requests": data}, allow_unicode=True, sort_keys=False, width=1000).rstrip()
+
+
 def _policy_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
     """Names that no document has: their limits would never be found, and nobody would know why all of it waits."""
+    yield from _request_problems(policy, at)
     for format, limit in policy.automatic.items():
         if format not in FORMATS:
             yield Problem(
@@ -427,6 +471,33 @@ def _policy_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterato
                     text=N_("`{seen}` is no currency of the code list"),
                     hint=N_("three capital letters, such as CNY"),
                     values={"seen": currency},
+                )
+
+
+def _request_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
+    """Addresses that none is, and patterns that do not parse: nothing would ever be like them."""
+    for erp, requests in policy.requests.items():
+        for number, address in enumerate(requests.addresses):
+            if not _fits(Parameter(type="url"), address) or urlsplit(address).path not in ("", "/"):
+                yield Problem(
+                    at=at.of(("requests", erp, "addresses", number)),
+                    code="SA7021",
+                    text=N_("`{seen}` is no address; expected http or https, host, and port if it is not the usual"),
+                    values={"seen": address},
+                )
+        patterns: list[tuple[yamlfile.Loc, str]] = [(("refuses", n), p) for n, p in enumerate(requests.refuses)]
+        for number, permit in enumerate(requests.permits):
+            patterns.append((("permits", number, "path"), permit.path))
+            patterns += [(("permits", number, "json", key), p) for key, p in permit.json_.items()]
+        for place, pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                yield Problem(
+                    at=at.of(("requests", erp, *place)),
+                    code="SA7022",
+                    text=N_("`{seen}` is not a regular expression: {why}"),
+                    values={"seen": pattern, "why": str(error)},
                 )
 
 

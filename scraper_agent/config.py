@@ -79,6 +79,7 @@ class BrowserSettings(Strict):
     executable: Path | None = Field(None, description="Default: Edge, Chrome, Chromium, Playwright's own, as found.")
     headless: bool = True
     images: bool = Field(default=True, description="Keep an image of every page that is read.")
+    answer_mb: int = Field(64, ge=1, description="Largest answer of an ERP; one that is larger breaks off.")
 
 
 class PaceSettings(Strict):
@@ -99,6 +100,7 @@ class Erp(Strict):
         SecretPlace(), description="What a kept session is encrypted with; default: made and kept in the keyring."
     )
     pace: PaceSettings = PaceSettings()
+    ca_file: Path | None = Field(None, description="PEM of its own authority; default: those of the operating system.")
 
 
 class ReceiverSettings(Strict):

@@ -826,6 +826,9 @@ class Recipe(Strict):
         None, description="The page's own framework is asked, too, whether it has come to rest."
     )
     permits: tuple[Permit, ...] = ()
+    refuses: tuple[str, ...] = Field(
+        (), description="Regular expressions of paths with their queries that are never asked for, however permitted."
+    )
     lookups: dict[str, str | dict[str, str]] = Field(
         {}, description="Name -> a YAML file beside the recipe, or the table itself: the page's word -> the code."
     )

@@ -40,7 +40,7 @@ from scraper_agent.recipe import (
 )
 
 
-def explain(loaded: Loaded) -> Iterator[str]:  # noqa: C901 - one paragraph after the other
+def explain(loaded: Loaded) -> Iterator[str]:  # noqa: C901, PLR0912 - one paragraph after the other
     """Lines of text in the chosen language; two spaces a level."""
     recipe = loaded.recipe
     yield render(
@@ -97,6 +97,9 @@ def explain(loaded: Loaded) -> Iterator[str]:  # noqa: C901 - one paragraph afte
         yield f"  {_permit(permit)}"
     if not recipe.permits:
         yield render(N_("  nothing"))
+    if recipe.refuses:
+        yield render(N_("never asked for:"))
+        yield from (f"  {pattern}" for pattern in recipe.refuses)
 
 
 def _checked(login: Login) -> Iterator[str]:

@@ -212,6 +212,8 @@ class _Checker:
                 yield from self._pattern(loc, value, groups=None)
             elif isinstance(value, str) and _is_filled_in(name, owner):
                 yield from self._placeholders(loc, value, owner)
+        for number, pattern in enumerate(self.recipe.refuses):
+            yield from self._pattern(("refuses", number), pattern, groups=None)
         for number, permit in enumerate(self.recipe.permits):
             for key, pattern in permit.json_.items():
                 yield from self._pattern(("permits", number, "json", key), pattern, groups=None)

@@ -94,7 +94,8 @@ def enter(session: _Session) -> Iterator[Sighting]:
 
 def _ended(session: _Session, apart: Apart) -> Iterator[Sighting]:
     """Log out until logged out. Outside of this, requests to that address are refused."""
-    own, session.origins = session.origins, session.origins | session.elsewhere
+    own = session.origins
+    session.reach(own | session.elsewhere)
     try:
         for left in reversed(range(apart.attempts + 1)):
             state, said = _seen(session, apart)
@@ -109,7 +110,7 @@ def _ended(session: _Session, apart: Apart) -> Iterator[Sighting]:
             yield _look(apart.name, state, "log_out", failed, page)
         session.page.goto("about:blank")  # nothing of that page goes on asking
     finally:
-        session.origins = own
+        session.reach(own)
 
 
 def _seen(session: _Session, apart: Apart) -> tuple[SessionState, Reason | None]:

@@ -9,7 +9,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from time import monotonic
@@ -32,7 +32,20 @@ from playwright.sync_api import (
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scraper_agent.capture import apart, discovery, fetched, files, flow, gathered, guard, kept, lists, places
+from scraper_agent.capture import (
+    apart,
+    authority,
+    discovery,
+    fetched,
+    files,
+    flow,
+    gathered,
+    guard,
+    kept,
+    lists,
+    places,
+    proxy,
+)
 from scraper_agent.capture.login import Keeper
 from scraper_agent.capture.pace import Pace
 from scraper_agent.capture.progress import Lost, Progress
@@ -53,6 +66,7 @@ from scraper_agent.recipe import (
     Open,
     Optional,
     Part,
+    Permit,
     Receive,
     Recipe,
     Retry,
@@ -100,6 +114,13 @@ class Settings:
     """Pages of records that load at a time."""
     visible_login: bool = True
     """Where a person logs in; False where a program plays the person."""
+    ca_file: Path | None = None
+    """The ERP's own authority; else those of the system."""
+    refuses: tuple[str, ...] = ()
+    """Paths that the enterprise's policy never asks for, beside those of the recipe."""
+    largest_answer: int = 64 * 1024 * 1024
+    proxied: bool = True
+    """Whether all of it goes through the read-only proxy; without it only tests run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,37 +144,44 @@ class PlaywrightBrowser:
             NeedsPerson: nobody did, or the window was closed before.
             AgentError: no browser, or the ERP cannot be reached.
         """
-        with sync_playwright() as playwright:
-            visible = self.settings.visible_login
-            browser = discovery.launch(playwright, self.settings.executable, headless=not visible, tell=self.tell)
-            try:
-                context = browser.new_context(no_viewport=visible, locale=recipe.language, service_workers="block")
-                session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace)
-                session.begin()
-                return session.keeper.attend()
-            finally:
-                browser.close()
+        visible = self.settings.visible_login
+        with self._launched(recipe, parameters, headless=not visible) as (browser, door):
+            context = browser.new_context(no_viewport=visible, locale=recipe.language, service_workers="block")
+            session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace, door)
+            session.begin()
+            return session.keeper.attend()
 
     def harvest(
         self, recipe: Recipe, parameters: Mapping[str, str], done: frozenset[str] = frozenset()
     ) -> Iterator[Sighting]:
-        with sync_playwright() as playwright:
-            browser = discovery.launch(
-                playwright, self.settings.executable, headless=self.settings.headless, tell=self.tell
-            )
+        with self._launched(recipe, parameters, headless=self.settings.headless) as (browser, door):
             state = self.kept_session(recipe, parameters)
+            if state is not None:
+                with contextlib.suppress(Lost):
+                    yield from self._harvest(browser, door, recipe, parameters, done, state)
+                    return
+            yield from self._harvest(browser, door, recipe, parameters, done, None, stale=state is not None)
+
+    @contextlib.contextmanager
+    def _launched(
+        self, recipe: Recipe, parameters: Mapping[str, str], *, headless: bool
+    ) -> Iterator[tuple[Browser, proxy.Proxy | None]]:
+        """A browser whose only way out is the read-only proxy."""
+        with contextlib.ExitStack() as stack:
+            door = stack.enter_context(self._door(recipe, parameters)) if self.settings.proxied else None
+            playwright = stack.enter_context(sync_playwright())
+            browser = discovery.launch(
+                playwright, self.settings.executable, headless=headless, tell=self.tell, door=door
+            )
             try:
-                if state is not None:
-                    with contextlib.suppress(Lost):
-                        yield from self._harvest(browser, recipe, parameters, done, state)
-                        return
-                yield from self._harvest(browser, recipe, parameters, done, None, stale=state is not None)
+                yield browser, door
             finally:
                 browser.close()
 
     def _harvest(
         self,
         browser: Browser,
+        door: proxy.Proxy | None,
         recipe: Recipe,
         parameters: Mapping[str, str],
         done: frozenset[str],
@@ -169,12 +197,24 @@ class PlaywrightBrowser:
             accept_downloads=fetched.downloads(recipe),
             storage_state=None if state is None else cast("StorageState", state.state),
         )
-        session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace)
+        session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace, door)
         session.keeper.stale = stale
         try:
             yield from session.run(done, state)
+            context.close()
+            yield from session._drain()  # noqa: SLF001 - what pages sent while they were closed
         finally:
             context.close()
+
+    def _door(self, recipe: Recipe, parameters: Mapping[str, str]) -> proxy.Proxy:
+        origins = frozenset[str]().union(*apart.origins(recipe, parameters))
+        secure = any(origin.startswith("https:") for origin in origins)
+        return proxy.Proxy(
+            origins=origins,
+            refuses=(*recipe.refuses, *self.settings.refuses),
+            trust=authority.asked(self.settings.ca_file) if secure else None,
+            largest_answer=self.settings.largest_answer,
+        )
 
 
 @dataclass  # without slots: Playwright keeps its wrappers of our handlers on the object
@@ -185,6 +225,7 @@ class _Session:
     secret: Callable[[str], str]
     context: BrowserContext
     pace: Pace = field(default_factory=Pace)
+    door: proxy.Proxy | None = None
     inbox: fetched.Inbox = field(init=False)
     keeper: Keeper = field(init=False)
     progress: Progress = field(init=False)
@@ -215,14 +256,17 @@ class _Session:
         self.progress = Progress(self.recipe)
 
     def begin(self) -> None:
-        self.origins, self.elsewhere = apart.origins(self.recipe, self.parameters)
+        own, self.elsewhere = apart.origins(self.recipe, self.parameters)
+        if self.door is not None:
+            self.door.permits = self._permits
+        self.reach(own)
         self.context.add_init_script(_SETTLE)
         self.context.add_init_script(lists.SCRIPT)
         self.context.set_default_timeout(_ACT_S * 1000)
         self.context.route("**/*", lambda route, request: self._judge(route, request, self.origins))
         self.context.route_web_socket("**/*", lambda socket: socket.close())
         self.context.on("dialog", self._dismiss)
-        self.inbox = fetched.Inbox(self.context, self.origins, self._not_let_in)
+        self.inbox = fetched.Inbox(self.context, self.origins, self._not_let_in, proxied=self.door is not None)
         self.context.on("page", self.windows.watch)
         self.context.on("requestfinished", self._arrived)
         self.context.on("requestfailed", self._arrived)
@@ -235,6 +279,12 @@ class _Session:
         if tabs:
             page.add_init_script(kept.restoring(tabs))
         return page
+
+    def reach(self, origins: frozenset[str]) -> None:
+        """What may be reached from now on."""
+        self.origins = origins
+        if self.door is not None:
+            self.door.origins = origins
 
     def run(self, done: frozenset[str] = frozenset(), state: kept.Kept | None = None) -> Iterator[Sighting]:
         self.tabs = {} if state is None else state.tabs
@@ -307,8 +357,10 @@ class _Session:
                 request.method,
                 request.url,
                 request.post_data_buffer,
-                permits=[p for p in self.recipe.permits if p.purpose != "login" or not self.logged_in],
+                headers=request.headers,
+                permits=self._permits(),
                 origins=origins,
+                refuses=(*self.recipe.refuses, *self.settings.refuses),
             )
         except ValueError as error:  # an address that does not parse
             verdict = guard.Refusal(str(error))
@@ -324,6 +376,10 @@ class _Session:
                 route.abort("blockedbyclient")
             case unknown:
                 assert_never(unknown)
+
+    def _permits(self) -> list[Permit]:
+        """What may leave beside GET, now. The proxy asks from its own thread."""
+        return [p for p in self.recipe.permits if p.purpose != "login" or not self.logged_in]
 
     def _arrived(self, request: Request) -> None:
         self.moving.pop(request, None)
@@ -345,6 +401,9 @@ class _Session:
         dialog.dismiss()
 
     def _drain(self) -> Iterator[Sighting]:
+        while self.door is not None and self.door.refused:
+            refused = self.door.refused.popleft()
+            self.seen.append(replace(refused, url=self._redact(refused.url)))
         while self.seen:
             yield self.seen.popleft()
 
@@ -469,10 +528,14 @@ class _Session:
                 N_("the ERP cannot be reached at {url}: {seen}"),
                 hint=N_("is the address right, the network up, and may this machine reach it?"),
                 url=guard.shown(url),
-                seen=self._redact(error.message.splitlines()[0][:200]),
+                seen=self._redact(f"{error.message.splitlines()[0][:200]}{self._why()}"),
             ) from error
         self._rest()
         return answer.status if answer is not None else 0
+
+    def _why(self) -> str:
+        """What the proxy knows of an ERP that does not answer; the browser only knows that the proxy did not."""
+        return f" ({self.door.trouble[:200]})" if self.door is not None and self.door.trouble else ""
 
     def _click(self, locator: Locator, named: str, *, double: bool, stays: bool = False) -> None:
         reads = locator.evaluate(_READS) if self.logged_in else ""  # a login button may read Submit

@@ -50,7 +50,12 @@ def promises(*, share: bool) -> list[Promise]:
         Promise("of 50 sessions killed in mid-list, gone on at the same row", session["resumed"], 50, at_least=True)
     )
     tryton = _told("tryton", bench_tryton.measure())
-    return [*quick, *slow, Promise("60 Tryton orders cell by cell / frozen", tryton["faster"], 3, at_least=True)]
+    return [
+        *quick,
+        *slow,
+        Promise("60 Tryton orders cell by cell / frozen", tryton["faster"], 3, at_least=True),
+        Promise("60 Tryton orders through the read-only proxy / without it", tryton["proxy_ratio"], 1.1),
+    ]
 
 
 def _told(name: str, numbers: dict[str, float]) -> dict[str, float]:
