@@ -469,6 +469,7 @@ class ListReader:
             self.session.keeper.probe()
             yield from self.session._drain()
             yield Trouble(where=where, error=self.session._told(error, where), page=self.session._evidence())
+            yield from self.session.progress.told(place)
 
     def _arrive(self, link: str) -> None:
         """Wait for a page that `_GO` has set out for; a redirect may lead elsewhere."""

@@ -120,6 +120,11 @@ class Progress:
         yield from seen
         yield Done(place)
 
+    def told(self, place: str) -> Iterator[Sighting]:
+        """After a record's trouble was told: once is enough."""
+        if self.recipe.session is not None and not self._whole:
+            yield Done(place)
+
     def _lists(self, steps: tuple[Step, ...], used: frozenset[str]) -> bool:
         for step in steps:
             if isinstance(step, List):

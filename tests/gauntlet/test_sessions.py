@@ -154,3 +154,17 @@ def test_a_run_that_waited_for_a_person_goes_on_at_the_same_row(chromium: Browse
     assert erp.opened == Counter(range(1, ROWS + 1))
     (whole,) = (each for each in later if isinstance(each, ListRead))
     assert (whole.harvested, completeness.of(whole)) == (ROWS, Completeness.PROVED)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_record_that_cannot_be_read_is_told_of_once(chromium: Browser, erp: Erp, way: str) -> None:
+    """The second record lacks what is waited for; the session ends at the third."""
+    erp.drops = {3}
+    data = recipe_data(way)
+    lacking = {"do": "wait", "until": {"css": "h1:not(:has-text('PO-2'))"}, "timeout_s": 0.3}
+    data["steps"][1]["steps"] = [lacking, {"do": "snap", "name": "order"}]
+    seen = list(sessions.read(chromium, erp, Recipe.model_validate(data)))
+    (told,) = troubles(seen)
+    assert told.startswith("SA2202 list orders, record 2")
+    assert orders(seen) == ["1", "3", "4"]
+    assert erp.opened == Counter(range(1, ROWS + 1))
