@@ -331,7 +331,7 @@ def test_a_missing_config_is_usage(agent: Agent, tmp_path: Path) -> None:
         ("public_keys: {}", f"public_keys: {{'01': {sm2.G}0}}", "is not an SM2 public key"),
         ("public_keys: {}", f"public_keys: {{'01': {'1' * 128}}}", "is not an SM2 public key"),
         ("url: http://127.0.0.1:9/receive", "url: ftp://x", "is not an address to send to"),
-        ("env: CANARY_KEY", "env: CANARY_KEY\n  file: x", "give `env` or `file`, not both"),
+        ("env: CANARY_KEY", "env: CANARY_KEY\n  file: x", "give only one of env, file"),
     ],
 )
 def test_a_wrong_config_is_told_of_by_line_and_column(

@@ -311,16 +311,26 @@ def test_ses_6_where_the_role_cannot_be_entered_all_is_checked_once_more(trial: 
 
 
 class Ends(Portals):
-    """Shanghai's session ends after some receipts: once, or every time."""
+    """Shanghai's session ends once, after some receipts."""
 
-    every_time = False
     to_national = False
 
     def read(self, visitor: Visitor) -> None:
         super().read(visitor)
-        if self.every_time or (visitor.receipts % LATER == 0 and not visitor.disturbed):
+        if visitor.receipts % LATER == 0 and not visitor.disturbed:
             self.sent_to = f"{self.url('national')}/login" if self.to_national else "/login"
             visitor.shanghai, visitor.disturbed, visitor.role = "", True, False
+
+
+class EndsAtTheList(Portals):
+    """Shanghai's session ends each time the list is shown: no receipt is ever reached."""
+
+    def render(self, template: str, **values: object) -> str:
+        if template == "list":
+            self.sent_to = "/login"
+            for visitor in self.visitors.values():
+                visitor.shanghai, visitor.role = "", False
+        return super().render(template, **values)
 
 
 def test_ses_7_a_redirect_to_the_login_is_a_lost_session_and_all_is_checked_anew(trial: Trial) -> None:
@@ -330,9 +340,7 @@ def test_ses_7_a_redirect_to_the_login_is_a_lost_session_and_all_is_checked_anew
 
 
 def test_ses_7_a_session_that_is_lost_again_is_left_to_a_person(trial: Trial) -> None:
-    portals = Ends(PASSWORD)
-    portals.every_time = True
-    ran = trial.run(portals, hasty())
+    ran = trial.run(EndsAtTheList(PASSWORD), hasty())
     assert isinstance(ran.error, NeedsPerson)
     assert re.sub(r"http://[\d.:]+", "PORTAL", str(ran.error).splitlines()[0]) == (
         "SA2218 the session ended at PORTAL/login label 密码 though the agent had logged in again; "
@@ -504,9 +512,7 @@ def test_an_account_that_no_place_shows_stops_the_run(trial: Trial) -> None:
 
 def test_with_a_session_that_is_not_sure_nothing_is_done_at_the_end_either(trial: Trial) -> None:
     recipe = hasty().model_copy(update={"finally_": (Open(do="open", url="${base}/goodbye"),)})
-    lost = Ends(PASSWORD)
-    lost.every_time = True
-    assert "GET /goodbye" not in trial.run(lost, recipe).asked("shanghai")
+    assert "GET /goodbye" not in trial.run(EndsAtTheList(PASSWORD), recipe).asked("shanghai")
     assert "GET /goodbye" in trial.run(Case.NOBODY, recipe).asked("shanghai")
 
 
