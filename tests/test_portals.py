@@ -64,7 +64,7 @@ class Ran:
         return [s.url.partition("/receipts/")[2] for s in self.seen if isinstance(s, Page)]
 
     def asked(self, portal: str) -> list[str]:
-        return [f"{m} {path}" for at, m, path in self.portals.asked if at == portal and path != "/static/erp.css"]
+        return [f"{m} {path}" for at, m, path in self.portals.asked if at == portal]
 
     @property
     def blocked(self) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from playwright.sync_api import Error
+from playwright.sync_api import Error, Frame
 from playwright.sync_api import Page as Tab
 
 from scraper_agent.capture import apart, guard, kept, places
@@ -29,6 +29,7 @@ MOST_LOGINS = 3
 """New logins in one run: a session that ends more often has a cause that a person should know."""
 ATTEND_S = 900.0
 """How long a person may take."""
+_SHOWS = "css => window.__agent ? window.__agent.shows(css) : null"
 _GLANCE_MS = 20
 _LOOK_MS = 250
 
@@ -264,14 +265,28 @@ class Keeper:
         if target.any_of:
             return any(self._shows(page, each) for each in target.any_of)
         try:
-            surfaces = [places.resolve(page, chain(target.in_), session.windows)] if target.in_ else page.frames
-            return any(places.within(here, target).filter(visible=True).count() > 0 for here in surfaces)
+            if target.in_:
+                return _seen(places.resolve(page, chain(target.in_), session.windows), target)
+            return any(_glanced(frame, target) for frame in page.frames)
         except places.Missing:
             return False
         except Error as error:
             if any(word in error.message for word in places.PASSING):
                 return False
             raise
+
+
+def _glanced(frame: Frame, target: Target) -> bool:
+    """Whether it shows in the frame: by one question, if that will do. Playwright's own would load its script first."""
+    if target.css is not None:
+        shows = frame.evaluate(_SHOWS, target.css)
+        if isinstance(shows, bool):
+            return shows
+    return _seen(frame, target)
+
+
+def _seen(surface: places.Surface, target: Target) -> bool:
+    return places.within(surface, target).filter(visible=True).count() > 0
 
 
 def _login_of(recipe: Recipe) -> Login:

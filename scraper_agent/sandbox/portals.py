@@ -15,7 +15,6 @@ from enum import StrEnum
 from http import HTTPStatus
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 from urllib.parse import parse_qs, urlsplit
@@ -175,9 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # without an answer
             return
         self.cookie, visitor = portals.visitor(self._cookie())
-        if path == "/static/erp.css":
-            self._send(resources.files("scraper_agent.sandbox").joinpath("erp.css").read_text("utf-8"), kind="text/css")
-        elif path == "/logout":
+        if path == "/logout":
             portals.log_out(portal, visitor)
             self._redirect("/")
         elif path == "/login":
