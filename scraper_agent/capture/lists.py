@@ -530,8 +530,7 @@ class ListReader:
         place = [how.position.css, how.position.pattern, wanted]
         for _ in range(5):
             self.session._paced()
-            self.session._locate(how.next).click()
-            self.session._rest()
+            self.session._click(self.session._locate(how.next), self.session._named(how.next), double=False)
             if self.session._number(how.position) == wanted:
                 return
             # A click may be dropped or take effect late: it is repeated only where the position says nothing moved.
