@@ -7,23 +7,27 @@ code.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic import Field as Setting
 from pydantic.fields import FieldInfo
 
-from scraper_agent import yamlfile
-from scraper_agent.errors import Position, Problem
-from scraper_agent.format import Field, Format, Type
+from scraper_agent import canonical, yamlfile
+from scraper_agent.errors import Position, Problem, SourceErrors, UsageError
+from scraper_agent.format import Context, Field, Format, Type
+from scraper_agent.formats import tables
+from scraper_agent.formats.tables import CodeList, Rates, Table, Tariff
 from scraper_agent.messages import N_
 from scraper_agent.rules import (
     LINES,
     Role,
+    Settings,
     When,
     amounts,
     codes,
@@ -39,31 +43,6 @@ from scraper_agent.rules import (
 HERE = Path(__file__).parent
 
 _STRICT = ConfigDict(frozen=True, extra="forbid")
-
-
-class Code(BaseModel):
-    """One row of a code list."""
-
-    model_config = _STRICT
-
-    zh: str
-    numeric: str | None = None
-    """The customs numeric code, where the list has two systems."""
-    also: tuple[str, ...] = ()
-    """Other names the same thing is known by."""
-
-
-class CodeList(BaseModel):
-    model_config = _STRICT
-
-    name: str
-    zh: str
-    en: str
-    version: str
-    date: date
-    """The day as of which it is complete."""
-    source: str
-    codes: dict[str, Code]
 
 
 def _notation(notation: str) -> str:
@@ -160,14 +139,12 @@ class _Format(_Common):
     lines: dict[str, _Field] = {}
 
 
-def _codes(name: str) -> CodeList:
-    return yamlfile.load(HERE / "codes" / f"{name}.yaml", CodeList)
+_LISTS = ("container", "country", "currency", "incoterm", "packaging", "supervision", "transport", "unit")
 
+_READ = {name: tables.load(HERE / "codes" / f"{name}.yaml", CodeList) for name in _LISTS}
 
-CODES: dict[str, CodeList] = {
-    name: _codes(name)
-    for name in ("container", "country", "currency", "incoterm", "packaging", "supervision", "transport", "unit")
-}
+CODES: dict[str, CodeList] = {name: codes for name, (codes, _) in _READ.items()}
+"""The code lists that come with the package."""
 
 
 def load(path: Path) -> Format:
@@ -335,3 +312,129 @@ FORMATS: dict[str, Format] = {
     "stockOut": load(HERE / "stock_out.yaml"),
     "bondedGateOut": load(HERE / "bonded_gate_out.yaml"),
 }
+
+
+# --- the user's own lists and tables --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """What documents are judged by beside the rules: the formats with their code lists, and the user's tables."""
+
+    formats: Mapping[str, Format]
+    codes: Mapping[str, CodeList]
+    versions: Mapping[str, str]
+    """Of each list and table: version, day and the digest of its file."""
+    tariff: Mapping[str, tuple[str, str]] | None = None
+    districts: frozenset[str] | None = None
+    rates: Mapping[str, Sequence[tuple[date, Decimal]]] | None = None
+
+    def context(self, duplicates: tuple[str, ...], names: Mapping[str, frozenset[str]]) -> Context:
+        return Context(
+            duplicates=duplicates, names=names, tariff=self.tariff, districts=self.districts, rates=self.rates
+        )
+
+    def behind(self, of: Format) -> tuple[str, ...]:
+        """The lists and tables that its documents are judged by; those that it asks for and that are not there too."""
+        named = {field.codes for field in (*of.header, *of.lines) if field.codes is not None}
+        named |= {table for rule in of.rules if isinstance(rule, Settings) for table in rule.needs}
+        return tuple(f"{name} {self.versions.get(name, 'none')}" for name in sorted(named))
+
+
+def with_tables(
+    code_lists: Path | None = None,
+    tariff: Path | None = None,
+    districts: Path | None = None,
+    rates: Path | None = None,
+) -> Tables:
+    """The formats with the user's code lists, files of a folder, in place of the packaged ones of the same name.
+
+    Raises:
+        UsageError: a folder or file is not there.
+        SourceErrors: a file is no such table, or has a code that no field of the formats could hold.
+    """
+    read = dict(_READ)
+    for path in _files(code_lists):
+        if path.stem not in CODES:
+            raise _no_list(path, path.stem)
+        packaged = CODES[path.stem]
+        read[path.stem] = tables.load(path, CodeList, _list_faults, name=path.stem, zh=packaged.zh, en=packaged.en)
+    lists = {name: codes for name, (codes, _) in read.items()}
+    versions = {name: _version(*each) for name, each in read.items()}
+    known: dict[str, Any] = {}
+    if tariff is not None:
+        goods = tables.load(tariff, Tariff, tables.units(lists["unit"].codes))
+        known["tariff"] = {code: (row.first, row.second) for code, row in goods[0].codes.items()}
+        versions["tariff"] = _version(*goods)
+    if districts is not None:
+        places = tables.load(districts, CodeList, name="districts")
+        known["districts"] = frozenset(places[0].codes)
+        versions["districts"] = _version(*places)
+    if rates is not None:
+        worth = tables.load(rates, Rates, tables.currencies(lists["currency"].codes))
+        base = {worth[0].base: [(date.min, Decimal(1))]}
+        known["rates"] = base | {currency: sorted(days.items()) for currency, days in worth[0].rates.items()}
+        versions["rates"] = _version(*worth)
+    return Tables(
+        formats={name: _with_lists(each, lists) for name, each in FORMATS.items()},
+        codes=lists,
+        versions=versions,
+        **known,
+    )
+
+
+def _version(table: Table, raw: bytes) -> str:
+    return f"{table.version} ({table.date.isoformat()}) {canonical.digest(raw)}"
+
+
+def _files(folder: Path | None) -> list[Path]:
+    if folder is None:
+        return []
+    if not folder.is_dir():
+        raise UsageError("SA1057", N_("{path} is no folder"), hint=N_("`code_lists` names a folder"), path=folder)
+    found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith((".", "~")))
+    for path in found:
+        if path.suffix.lower() not in tables.SUFFIXES:
+            raise UsageError(
+                "SA1058",
+                N_("{path} is neither YAML nor CSV"),
+                hint=N_("save the sheet as CSV under the name of the list, such as currency.csv"),
+                path=path,
+            )
+    return found
+
+
+def _no_list(path: Path, seen: str) -> SourceErrors:
+    text = N_("there is no code list `{codes}`; there are {known}")
+    problem = Problem(
+        at=Position(path, 1, 1), code="SA1050", text=text, values={"codes": seen, "known": ", ".join(CODES)}
+    )
+    return SourceErrors((problem,), "")
+
+
+def _list_faults(read: CodeList, positions: yamlfile.Positions) -> Iterator[Problem]:
+    """Codes that no document could bear: a field that has the list is of another type."""
+    types = {f.type for each in FORMATS.values() for f in (*each.header, *each.lines) if f.codes == read.name}
+    for code in read.codes:
+        for type in types:
+            if type.fault(code):
+                yield Problem(
+                    at=positions.key(("codes", code)),
+                    code="SA1059",
+                    text=N_("the code `{seen}` is not of the type {type}"),
+                    hint=N_("a spreadsheet takes leading zeros away unless the column is text"),
+                    values={"seen": code, "type": type.notation},
+                )
+
+
+def _with_lists(format: Format, lists: Mapping[str, CodeList]) -> Format:
+    def field(of: Field) -> Field:
+        if of.codes is None or lists[of.codes] is CODES[of.codes]:
+            return of
+        return replace(of, choices={code: row.zh for code, row in lists[of.codes].codes.items()})
+
+    return replace(format, header=tuple(map(field, format.header)), lines=tuple(map(field, format.lines)))
+
+
+PACKAGED = with_tables()
+"""Without any table of the user's."""

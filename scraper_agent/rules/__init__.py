@@ -62,6 +62,8 @@ class Settings(BaseModel):
     code: ClassVar[str]
     source: ClassVar[str]
     """What inspired the rule."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Tables of the user's, without which it finds nothing, or less: `tariff`, `districts`, `rates`."""
 
     severity: Severity = Severity.ERROR
     status: str = ""

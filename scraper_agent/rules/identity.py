@@ -96,6 +96,7 @@ class CustomsCode(Settings):
 
     code = "CHK-08"
     source = "statistics of 1995, 400 and 440"
+    needs = ("districts",)
 
     check: Literal["customs-code"]
     field: HeaderText

@@ -37,6 +37,7 @@ class ExchangeRate(Settings):
 
     code = "CHK-13"
     source = "statistics of 1995, EF0"
+    needs = ("rates",)
 
     check: Literal["exchange-rate"]
     foreign: LineNumber

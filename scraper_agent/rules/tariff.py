@@ -17,6 +17,7 @@ class Tariff(Settings):
 
     code = "CHK-09"
     source = "statistics of 1995, B00"
+    needs = ("tariff",)
 
     check: Literal["tariff"]
     field: LineText
@@ -41,6 +42,7 @@ class LegalUnits(Settings):
 
     code = "CHK-10"
     source = "statistics of 1995, BD0 and BG0"
+    needs = ("tariff",)
 
     check: Literal["legal-units"]
     commodity: LineText
