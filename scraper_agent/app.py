@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ import yaml
 from pydantic import SecretStr
 
 import scraper_agent
-from scraper_agent import approval, canonical, incremental, sending, signing, vault, yamlfile
+from scraper_agent import approval, canonical, formats, incremental, sending, signing, vault, yamlfile
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
 from scraper_agent.capture import guard, kept
@@ -26,7 +26,9 @@ from scraper_agent.capture.browser import PlaywrightBrowser, Settings
 from scraper_agent.capture.pace import Pace
 from scraper_agent.config import Config, Erp, SecretPlace
 from scraper_agent.errors import AgentError, NeedsPerson, Problem, UsageError
-from scraper_agent.formats import CODES, FORMATS
+from scraper_agent.format import Format
+from scraper_agent.formats import FORMATS
+from scraper_agent.formats.tables import CodeList
 from scraper_agent.messages import N_, render
 from scraper_agent.pipeline import Harvest, Pipeline, Plan, Receiver, Watch
 from scraper_agent.ports import Signer, Transport
@@ -81,6 +83,7 @@ class App:
     """The folder of the config file."""
     policy: approval.Policy
     policy_source: bytes
+    tables: formats.Tables = formats.PACKAGED
     prompt: Prompt = nobody
     tell: Callable[[str], None] = print
     known_secrets: set[str] = field(default_factory=set, repr=False)
@@ -91,16 +94,21 @@ class App:
 
     @classmethod
     def load(cls, path: Path, *, prompt: Prompt = nobody, tell: Callable[[str], None] = print) -> App:
-        """Read the config and the policy it names.
+        """Read the config, and the policy and the tables it names.
 
         Raises:
             UsageError: either is missing or wrong.
         """
         config = yamlfile.load(path, Config)
         home = path.resolve().parent
-        policy = yamlfile.load(home / config.policy, approval.Policy, _policy_problems)
+        own = (config.code_lists, config.tariff, config.districts, config.rates)
+        tables = formats.with_tables(*(None if each is None else home / each for each in own))
+        problems = partial(_policy_problems, tables.codes["currency"])
+        policy = yamlfile.load(home / config.policy, approval.Policy, problems)
         source = (home / config.policy).read_bytes()
-        return cls(config=config, home=home, policy=policy, policy_source=source, prompt=prompt, tell=tell)
+        return cls(
+            config=config, home=home, policy=policy, policy_source=source, tables=tables, prompt=prompt, tell=tell
+        )
 
     # --- parts ------------------------------------------------------------------------------------------------------
 
@@ -115,7 +123,8 @@ class App:
         return Pipeline(
             archive=archive,
             now=now,
-            formats=FORMATS,
+            formats=self.tables.formats,
+            tables=self.tables,
             profile={key: value for key in recipes.PROFILE if (value := str(getattr(enterprise, key)))},
             policy=self.policy,
             signer=lambda: self.signer,
@@ -240,7 +249,7 @@ class App:
     # --- recipes ----------------------------------------------------------------------------------------------------
 
     def recipe(self, name: str) -> recipes.Loaded:
-        return load_recipe(name, self.home / self.config.recipes)
+        return load_recipe(name, self.home / self.config.recipes, self.tables.formats)
 
     def recipe_of(self, name: str) -> str:
         """A recipe's own name, or of an ERP its first recipe's: they log in alike."""
@@ -415,7 +424,7 @@ class App:
         return [*stopped, *(error for _, error in pipeline.doubts)]
 
 
-def load_recipe(name: str, folder: Path) -> recipes.Loaded:
+def load_recipe(name: str, folder: Path, known_formats: Mapping[str, Format] = FORMATS) -> recipes.Loaded:
     """A recipe by its file, or by its name in `folder` or among those that come with the package.
 
     Raises:
@@ -424,10 +433,10 @@ def load_recipe(name: str, folder: Path) -> recipes.Loaded:
     path = Path(name)
     roots = (folder, builtin_recipes())
     if path.suffix in (".yaml", ".yml"):
-        return recipes.load(path, FORMATS, roots)
+        return recipes.load(path, known_formats, roots)
     for place in roots:
         if (place / f"{name}.yaml").is_file():
-            return recipes.load(place / f"{name}.yaml", FORMATS, roots)
+            return recipes.load(place / f"{name}.yaml", known_formats, roots)
     known = sorted(
         str(p.relative_to(place).with_suffix("")) for place in (builtin_recipes(),) for p in place.glob("*/*.yaml")
     )
@@ -452,7 +461,7 @@ def section(requests: Mapping[str, approval.Requests]) -> str:
     return yaml.safe_dump({"requests": data}, allow_unicode=True, sort_keys=False, width=1000).rstrip()
 
 
-def _policy_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
+def _policy_problems(currencies: CodeList, policy: approval.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
     """Names that no document has: their limits would never be found, and nobody would know why all of it waits."""
     yield from _request_problems(policy, at)
     for format, limit in policy.automatic.items():
@@ -464,7 +473,7 @@ def _policy_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterato
                 values={"seen": format, "known": ", ".join(FORMATS)},
             )
         for currency in limit.amounts:
-            if currency not in CODES["currency"].codes:
+            if currency not in currencies.codes:
                 yield Problem(
                     at=at.key(("automatic", format, "amounts", currency)),
                     code="SA7007",

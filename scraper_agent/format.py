@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 from scraper_agent import canonical
 from scraper_agent.messages import N_
-from scraper_agent.rules import Context, Document, Fault, Rule, Value, Values, fields
+from scraper_agent.rules import Context, Document, Fault, Rule, Value, Values, When, fields
 from scraper_agent.values import Finding
 from scraper_agent.yamlfile import Wrong
 
@@ -227,6 +227,7 @@ class Field:
     """Of the whole text, where the type alone says too little."""
     more_than: Decimal | None = None
     at_least: Decimal | None = None
+    less_than: Decimal | None = None
 
     @property
     def mandatory(self) -> bool:
@@ -267,6 +268,11 @@ class Field:
                 "value": _shown(value),
                 "bound": str(self.at_least),
             }
+        if self.less_than is not None and value >= self.less_than:
+            return N_("is {value}, but must be less than {bound}"), {
+                "value": _shown(value),
+                "bound": str(self.less_than),
+            }
         return None
 
 
@@ -284,6 +290,8 @@ class Format:
     lines: tuple[Field, ...]
     """Empty: its documents have none."""
     rules: tuple[Rule, ...]
+    no_lines: When | None = None
+    """When a document of a format with lines may be without; None: never."""
     amount: str | None = None
     """The header field that limits of approval are about; None if the format has no amount."""
     currency: str | None = None
@@ -301,7 +309,7 @@ class Format:
         return tuple(self._findings(document, context))
 
     def _findings(self, document: Document, context: Context) -> Iterator[Finding]:
-        yield from fields.findings(document, self.header_fields, self.line_fields)
+        yield from fields.findings(document, self.header_fields, self.line_fields, self.no_lines)
         for rule in self.rules:
             yield from rule.findings(document, context)
 
@@ -403,7 +411,7 @@ def json_schema(format: Format) -> dict[str, Any]:
             "format": {"const": format.name},
             "header": _object_schema(format.header),
             "lines": (
-                {"type": "array", "minItems": 1, "items": _object_schema(format.lines)}
+                {"type": "array", "minItems": 0 if format.no_lines else 1, "items": _object_schema(format.lines)}
                 if format.lines
                 else {"type": "array", "maxItems": 0}
             ),

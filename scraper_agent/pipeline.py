@@ -12,7 +12,8 @@ from typing import Literal, assert_never
 from scraper_agent import accounts, approval, canonical, completeness, envelope, incremental, mapping, messages
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendUnknown
-from scraper_agent.format import Context, Document, Format, decode, encode
+from scraper_agent.format import Document, Format, decode, encode
+from scraper_agent.formats import PACKAGED, Tables
 from scraper_agent.messages import N_
 from scraper_agent.ports import (
     Archive,
@@ -144,6 +145,7 @@ class Pipeline:
     """Asked for at the first signature, so that reading and checking need no passphrase."""
     transport: Transport
     receiver: Receiver
+    tables: Tables = PACKAGED
     watch: Watch = _silent
     doubts: list[tuple[JobId, AgentError]] = field(default_factory=list)
     """Sends that failed or whose outcome is unknown, and answers that proved nothing: for whoever runs this to be told.
@@ -528,7 +530,11 @@ class Pipeline:
                 assert_never(unknown)
 
     def _verdict(self, id: JobId, draft: Draft) -> Verdict:
-        return Verdict(document=draft.document, findings=self._findings(id, draft))
+        return Verdict(
+            document=draft.document,
+            findings=self._findings(id, draft),
+            tables=self.tables.behind(self.formats[draft.format]),
+        )
 
     def _rechecked(self, job: Job, verdict: Verdict) -> Verdict | None:
         """The verdict as it is now, None if unchanged: another document may have taken the number, or given it up."""
@@ -538,7 +544,7 @@ class Pipeline:
     def _findings(self, id: JobId, draft: Draft) -> tuple[Finding, ...]:
         siblings = map(self.archive.job, self.archive.documents(format=draft.format, key=draft.key))
         others = {_draft_of(job).record for job in siblings if not isinstance(job.last, Failure)}
-        context = Context(duplicates=tuple(sorted(others - {draft.record})), names=self._names_in(draft.run))
+        context = self.tables.context(tuple(sorted(others - {draft.record})), self._names_in(draft.run))
         document = self._decoded(id, draft)
         unread = {f.field for f in draft.unread}
         # Of a field whose text was unreadable, "is missing" would only say again what is already said.

@@ -489,7 +489,7 @@ def job(
         found = find_job(archive, name)
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
         draft = _draft(found)
-        show.console.print(show.document(pipeline.document(found), FORMATS[draft.format]))
+        show.console.print(show.document(pipeline.document(found), app.tables.formats[draft.format]))
         for fact in found.facts:
             if isinstance(fact, Verdict):
                 for finding in fact.findings:

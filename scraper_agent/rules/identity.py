@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel
-
 from scraper_agent.messages import N_
-from scraper_agent.rules import SETTINGS, Context, Document, HeaderText, text
+from scraper_agent.rules import Context, Document, HeaderText, Settings, text
 from scraper_agent.values import Finding, Severity
 
 USCC_LENGTH = 18
@@ -20,20 +18,20 @@ _ORGANISATION_WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
 CUSTOMS_CODE_LENGTH = 10
 
 
-class DuplicateKey(BaseModel):
+class DuplicateKey(Settings):
     """CHK-03: no other document of the run has this business key. `field` is where the finding is shown."""
 
-    model_config = SETTINGS
+    code = "CHK-03"
+    source = "statistics of 1995, 123"
 
     check: Literal["duplicate-key"]
     field: HeaderText
-    severity: Severity = Severity.ERROR
 
     def findings(self, document: Document, context: Context, /) -> Iterator[Finding]:
         key = text(document.header, self.field)
         if context.duplicates and key is not None:
             yield Finding(
-                code="CHK-03",
+                code=self.code,
                 severity=self.severity,
                 field=self.field,
                 text=N_("is `{value}`; other documents of this run have the same key: {others}"),
@@ -41,17 +39,17 @@ class DuplicateKey(BaseModel):
             )
 
 
-class CreditCode(BaseModel):
+class CreditCode(Settings):
     """CHK-07: a unified social credit code (GB 32100-2015) has the right check characters and always the same name.
 
     The check of the organisation code inside it (GB 11714) is a warning only: old codes are known to break it.
     """
 
-    model_config = SETTINGS
+    code = "CHK-07"
+    source = "GB 32100-2015, GB 11714"
 
     check: Literal["credit-code"]
     field: HeaderText
-    severity: Severity = Severity.ERROR
     organisation: Severity = Severity.WARNING
     names: Severity = Severity.WARNING
 
@@ -90,13 +88,15 @@ class CreditCode(BaseModel):
             )
 
     def _finding(self, severity: Severity, text: str, code: str, **values: str) -> Finding:
-        return Finding(code="CHK-07", severity=severity, field=self.field, text=text, values={"value": code, **values})
+        return Finding(code=self.code, severity=severity, field=self.field, text=text, values={"value": code, **values})
 
 
-class CustomsCode(BaseModel):
+class CustomsCode(Settings):
     """CHK-08: zone and nature digits (5th, 6th) of a customs registration code, and its district (1st to 5th)."""
 
-    model_config = SETTINGS
+    code = "CHK-08"
+    source = "statistics of 1995, 400 and 440"
+    needs = ("districts",)
 
     check: Literal["customs-code"]
     field: HeaderText
@@ -120,7 +120,7 @@ class CustomsCode(BaseModel):
 
     def _finding(self, text: str, code: str, found: str) -> Finding:
         return Finding(
-            code="CHK-08", severity=self.severity, field=self.field, text=text, values={"value": code, "found": found}
+            code=self.code, severity=self.severity, field=self.field, text=text, values={"value": code, "found": found}
         )
 
 
