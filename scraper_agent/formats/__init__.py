@@ -261,4 +261,5 @@ FORMATS: dict[str, Format] = {
     "purchaseOrder": load(HERE / "purchase_order.yaml"),
     "foreignInvoice": load(HERE / "foreign_invoice.yaml"),
     "goodsReceipt": load(HERE / "goods_receipt.yaml"),
+    "tradeStatistics": load(HERE / "trade_statistics.yaml"),
 }
