@@ -352,12 +352,27 @@ def test_a_check_whose_table_is_absent_is_told_as_not_run():
 def test_tables_come_from_a_file(tmp_path):
     path = tmp_path / "tables.yaml"
     path.write_text(
-        'lists: {customs: ["2200-2202"]}\nbands: {rmbPerUsd: {at_least: 8, at_most: 9}}\n', encoding="utf-8"
+        'lists: {customs: ["2200-2202", "0098-0101"]}\nbands: {rmbPerUsd: {at_least: 8, at_most: 9}}\n',
+        encoding="utf-8",
     )
     read = pack.checker(PACK, pack.load_tables(path, PACK), None)
     assert {"100", "EF0"} <= read.run
-    assert "100" not in found(read, changed("import of computers", customsDistrict="2202"))[0]
-    assert "100" in found(read, changed("import of computers", customsDistrict="2203"))[0]
+
+    def knows(district):
+        return "100" not in found(read, changed("import of computers", customsDistrict=district))[0]
+
+    assert [knows(each) for each in ("2199", "2200", "2202", "2203")] == [False, True, True, False]
+    assert [knows(each) for each in ("0097", "0098", "0101", "98")] == [False, True, True, False]
+
+
+def test_a_table_does_not_replace_a_list_of_the_pack():
+    bare = pack.checker(PACK, Tables(lists={"zone1": ("3101",)}), None)
+    assert "440-1" in found(bare, changed("import of computers", operatingUnitCode="3101110001"))[0]
+
+
+def test_a_ratio_of_values_below_nothing_is_the_same_ratio(checker):
+    assert found(checker, changed("import of computers", valueRmb="-84500", valueUsd="-10000")) == [[]]
+    assert "EF0" in found(checker, changed("import of computers", valueRmb="-84500"))[0]
 
 
 @pytest.mark.parametrize(

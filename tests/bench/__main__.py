@@ -60,7 +60,7 @@ def promises(*, share: bool) -> list[Promise]:
     statistics = _told("statistics", bench_statistics.measure())
     slow += [
         Promise("µs of a check of the 1995 pack, of 1,000,000 records", statistics["check_us"], 20),
-        Promise("MB more after 1,000,000 records than after a tenth", statistics["memory_mb"], 25),
+        Promise("MB more after 1,000,000 records than after a tenth", statistics["memory_mb"], 5),
     ]
     tryton = _told("tryton", bench_tryton.measure())
     return [
