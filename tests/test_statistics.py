@@ -465,6 +465,14 @@ def test_parts_of_a_key_do_not_run_into_one_another():
         assert seen.first(("1", "23"), 4) == 1
 
 
+def test_a_key_may_be_any_text():
+    with SeenKeys() as seen:
+        for number, text in enumerate(("a\x00b", "a\x00c", "a", "A", "\ud800", "中", "é", "e\u0301"), start=1):
+            assert seen.first((text,), number) is None
+        assert seen.first(("a\x00c",), 9) == 2
+        assert seen.first(("\ud800",), 9) == 5
+
+
 def test_a_stream_is_checked_as_it_comes(checker):
     def endless():
         number = 0

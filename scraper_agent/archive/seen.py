@@ -18,7 +18,7 @@ class SeenKeys:
         self._db.executescript(
             f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;"
             f"PRAGMA cache_size = -{_CACHE_KIB};"
-            "CREATE TABLE seen (key TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID; BEGIN"
+            "CREATE TABLE seen (key BLOB PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID; BEGIN"
         )
 
     def __enter__(self) -> Self:
@@ -33,8 +33,9 @@ class SeenKeys:
         self._db.close()
 
     def first(self, key: tuple[str, ...], number: int, /) -> int | None:
-        # With its length before it, no part can be taken for the end of another.
-        whole = "".join(f"{len(part)}:{part}" for part in key)
+        # With its length before it, no part can be taken for the end of another. A record may hold any text, even one
+        # that has no UTF-8.
+        whole = "".join(f"{len(part)}:{part}" for part in key).encode("utf-8", "surrogatepass")
         if self._db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (whole, number)).rowcount:
             return None
         first: int = self._db.execute("SELECT number FROM seen WHERE key = ?", (whole,)).fetchone()[0]
