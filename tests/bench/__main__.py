@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import bench_document, bench_lists, bench_page, bench_session, bench_tryton, bench_verify
+from tests.bench import (
+    bench_document,
+    bench_lists,
+    bench_page,
+    bench_session,
+    bench_statistics,
+    bench_tryton,
+    bench_verify,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,11 @@ def promises(*, share: bool) -> list[Promise]:
     slow.append(
         Promise("of 50 sessions killed in mid-list, gone on at the same row", session["resumed"], 50, at_least=True)
     )
+    statistics = _told("statistics", bench_statistics.measure())
+    slow += [
+        Promise("µs of a check of the 1995 pack, of 1,000,000 records", statistics["check_us"], 20),
+        Promise("MB more after 1,000,000 records than after a tenth", statistics["memory_mb"], 5),
+    ]
     tryton = _told("tryton", bench_tryton.measure())
     return [
         *quick,
