@@ -468,7 +468,9 @@ def test_every_field_says_where_it_comes_from(format):
             assert field.choices, field.id
 
 
-@pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize(
+    "format", [f for f in FORMATS.values() if "formatCode" in f.header_fields], ids=lambda f: f.name
+)
 def test_the_constant_of_the_version_is_the_version(format):
     wrong = Document(format=format.name, header={"formatCode": "contract", "schemaVersion": "0"})
     found = [line for line in told(wrong) if "must be" in line]
