@@ -301,6 +301,14 @@ def test_a_profile_that_cannot_be_is_told_where_it_stands(tmp_path, was, now, sa
     assert [messages.render(p.text, p.values) for p in caught.value.problems] == [said]
 
 
+def test_a_profile_needs_a_status(tmp_path):
+    before, rest = SOURCE.split("statuses:\n")
+    path = tmp_path / "own.yaml"
+    path.write_text(before + "statuses: {}\n\n" + rest.partition("\n\n")[2], encoding="utf-8")
+    with pytest.raises(SourceErrors, match="a waybill needs a status to begin with"):
+        profile.load(path)
+
+
 def test_a_problem_of_the_profile_has_its_place(tmp_path):
     with pytest.raises(SourceErrors) as caught:
         own(tmp_path, ("escort: [i50, i501]", "escort: [i50, i509]"))

@@ -118,6 +118,27 @@ def test_the_cross_border_waybill_has_the_36_elements_of_table_3():
     ]
 
 
+def test_these_and_no_others_may_be_left_out():
+    def needs(format):
+        return {f.id: f.need for f in (*format.header, *format.lines) if f.need != "M"}
+
+    assert needs(DANGEROUS) == {"i47": "O", "i471": "C", "i48": "O", "i481": "C", "i52": "O", "g5": "O"}
+    assert needs(CROSS_BORDER) == {
+        "estimatedReceiptGoodsDateTime": "O",
+        "transportPermitNumber": "C",
+        "transportMeansTypeCode": "C",
+        "cargoOrConveyanceReferenceNumber": "C",
+        "driver": "O",
+        "conveyanceLicenseNumber": "O",
+        "identifierOfGoods": "O",
+        "volume": "O",
+        "carrierName": "C",
+        "carrierBusinessLicense": "C",
+        "carrierID": "C",
+        "remark": "O",
+    }
+
+
 def test_a_reading_that_is_not_sure_says_so():
     assert {id for id, field in DANGEROUS.header_fields.items() if field.need != "M"} <= {
         id for id, field in DANGEROUS.header_fields.items() if field.confidence != "high"

@@ -62,17 +62,20 @@ class RequiredWhen(BaseModel):
 
     def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
         found = text(document.header, self.when)
-        if found not in self.values or not absent(document.header, self.field):
+        if found is None or found not in self.values or not absent(document.header, self.field):
             return
         if self.given is None:
-            fault, said = N_("is missing; it is needed because {given} is {value}"), {"given": self.when}
-        elif absent(document.header, self.given):
-            return
+            fault, also = N_("is missing; it is needed because {given} is {value}"), ""
+        elif not absent(document.header, self.given):
+            fault, also = N_("is missing; it is needed because {given} is {value} and {also} is given"), self.given
         else:
-            fault = N_("is missing; it is needed because {given} is {value} and {also} is given")
-            said = {"given": self.when, "also": self.given}
+            return
         yield Finding(
-            code="CHK-01", severity=self.severity, field=self.field, text=fault, values={**said, "value": found or ""}
+            code="CHK-01",
+            severity=self.severity,
+            field=self.field,
+            text=fault,
+            values={"given": self.when, "value": found, "also": also},
         )
 
 
@@ -189,7 +192,9 @@ class SameWord(BaseModel):
 
     def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
         having = next((id for id in self.fields if text(document.header, id) == self.word), None)
-        for id in self.fields if having else ():
+        if having is None:
+            return
+        for id in self.fields:
             value = text(document.header, id)
             if value is not None and value != self.word:
                 yield Finding(
@@ -197,5 +202,5 @@ class SameWord(BaseModel):
                     severity=self.severity,
                     field=id,
                     text=N_("is `{value}`, but {other} is `{word}`"),
-                    values={"value": value[:40], "other": having or "", "word": self.word},
+                    values={"value": value[:40], "other": having, "word": self.word},
                 )
