@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import jsonschema
 import pytest
@@ -193,6 +194,14 @@ def test_a_wrong_identity_number_is_not_quoted():
     assert "110105194912310021" not in "".join(map(repr, CROSS_BORDER.check(document, Context())))
 
 
+def test_a_date_and_a_time_are_not_compared():
+    base = next(s for s in ALL if s.name == "an export by air to a person").document
+    header = {**base.header, "waybillDeliveryDateTime": date(2020, 1, 1)}
+    assert told(Document(format=base.format, header=header), CROSS_BORDER) == [
+        "error CHK-01 waybillDeliveryDateTime is `2020-01-01`, not a date and time"
+    ]
+
+
 # --- clause 8 -------------------------------------------------------------------------------------------------------
 
 
@@ -233,14 +242,23 @@ ELEMENT = "elements:\n  {id}: {{zh: 号, en: number, type: an..9, need: O, sourc
 
 
 @pytest.mark.parametrize(
-    "standard", ["GB 32100-2015", "GB/T 40202-2021", "GB/T 2659", "JT/T 919.2-2014", "YZ/T 0149-2015", "HS/T 38—2012"]
+    "standard",
+    [
+        "GB 32100-2015",
+        "GB/T 40202-2021",
+        "GB/T 2659",
+        "JT/T 919.2-2014",
+        "YZ/T 0149-2015",
+        "HS/T 38—2012",
+        "DB/T 40-2010",
+    ],
 )
 def test_national_and_industry_standards_may_be_added_from(tmp_path, standard):
     assert added(tmp_path, ELEMENT.format(id="sealNumber", standard=standard)).header[-1].standard == standard
 
 
 @pytest.mark.parametrize(
-    "standard", ["", "own", "DB33/T 2023-2017", "T/CFLP 1-2020", "Q/ABC 1", "GB/T", "ISO 21378:2019"]
+    "standard", ["", "own", "DB33/T 2023-2017", "T/CFLP 1-2020", "Q/ABC 1", "GB/T", "ISO 21378:2019", "GB 1 or own"]
 )
 def test_no_other_standard_is_enough(tmp_path, standard):
     with pytest.raises(SourceErrors) as caught:
