@@ -219,6 +219,12 @@ class Field:
     """In prose, for people; what is enforced is in the other attributes and in the format's rules."""
     source: str = ""
     """Where name and length come from."""
+    printed: str = ""
+    """The length as the source has it, where it writes types in another notation: `F24`, `(5,2)`."""
+    confidence: Literal["high", "medium", "low"] = "high"
+    """How sure the reading of a damaged source is."""
+    standard: str | None = None
+    """Of an added element (GB/T 40292, clause 7): the standard that it is from."""
     codes: str | None = None
     """The code list, by its name in `formats.CODES`; None if the choices are the field's own."""
     choices: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -295,6 +301,8 @@ class Format:
     amount: str | None = None
     """The header field that limits of approval are about; None if the format has no amount."""
     currency: str | None = None
+    standards: re.Pattern[str] | None = None
+    """What the number of a standard looks like from which header fields may be added; None: none may be."""
 
     @cached_property
     def header_fields(self) -> Mapping[str, Field]:

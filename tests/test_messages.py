@@ -2,7 +2,7 @@
 
 A code is `SA` and four digits; the first two say whose it is:
 
-    SA10  YAML files and formats    yamlfile.py, errors.py, formats/
+    SA10  YAML files and formats    yamlfile.py, errors.py, formats/, waybill/
     SA12  what a recipe says        authoring/load.py
     SA13  samples, overlays, flows  authoring/
     SA20  frozen pages and files    page.py, relations.py, panes.py, capture/files/
@@ -43,6 +43,7 @@ AREAS = {
     "yamlfile.py": "SA10",
     "errors.py": "SA10",
     "formats/": "SA10",
+    "waybill/": "SA10",
     "authoring/load.py": "SA12",
     "authoring/": "SA13",
     "page.py": "SA20",

@@ -108,7 +108,7 @@ class Samples(BaseModel):
     bad: list[Bad]
 
 
-SAMPLES = yamlfile.load(HERE / "samples" / "trade_statistics.yaml", Samples)
+SAMPLES = yamlfile.load(Path(__file__).parent / "samples/formats/trade_statistics/samples.yaml", Samples)
 GOOD = [Document(format="tradeStatistics", header=values) for values in SAMPLES.good.values()]
 
 
@@ -396,7 +396,7 @@ def test_wrong_tables_are_refused(tmp_path, text, said):
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("format: tradeStatistics", "format: none", "there is no format `none`; there are purchaseOrder,"),
+        ("format: tradeStatistics", "format: none", "there is no format `none`; there are contract,"),
         ("range: tradeMode", "range: mode", "the header has no field `mode`"),
         ("  H: secondQuantity", "  H: quantity", "the header has no field `quantity`"),
         ("field: customsDistrict, list: customs", "field: district, list: customs", "has no field `district`"),

@@ -37,10 +37,14 @@ from scraper_agent.rules import (
     rates,
     tariff,
     units,
+    waybills,
     weights,
 )
 
 HERE = Path(__file__).parent
+
+_IDENTIFIER = re.compile(r"[a-z][A-Za-z0-9]*")
+"""GB/T 40292-2021, 5.1: capitals begin the words but the first, and nothing stands between them."""
 
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,6 +64,16 @@ def _regex(pattern: str) -> str:
     return pattern
 
 
+def _identifier(id: str) -> str:
+    if not _IDENTIFIER.fullmatch(id):
+        raise yamlfile.Wrong(
+            N_("`{id}` is no identifier of a data element"),
+            hint=N_("write words of letters and digits together, each but the first with a capital: `netWeight`"),
+            id=id,
+        )
+    return id
+
+
 class _Field(BaseModel):
     model_config = _STRICT
 
@@ -74,6 +88,15 @@ class _Field(BaseModel):
     more_than: Decimal | None = None
     at_least: Decimal | None = None
     less_than: Decimal | None = None
+    printed: str = ""
+    confidence: Literal["high", "medium", "low"] = "high"
+
+
+class _Added(_Field):
+    """An element that a user adds to a format."""
+
+    source_standard: str
+    source: str = ""
 
 
 _Rule: TypeAlias = Annotated[
@@ -101,7 +124,12 @@ _Rule: TypeAlias = Annotated[
     | tariff.LegalUnits
     | rates.ExchangeRate
     | codes.Container
-    | codes.KnownCountry,
+    | codes.KnownCountry
+    | identity.PartyId
+    | fields.Together
+    | waybills.WholeDigits
+    | waybills.SamePrefecture
+    | waybills.SameWord,
     Setting(discriminator="check"),
 ]
 
@@ -123,6 +151,23 @@ class _Limits(BaseModel):
     currency: str
 
 
+class _Adding(BaseModel):
+    """Whether elements may be added to a format."""
+
+    model_config = _STRICT
+
+    standards: Annotated[str, AfterValidator(_regex)]
+    """A regular expression of the numbers of the standards that they may be from."""
+
+
+class _Elements(BaseModel):
+    """A user's file of added elements."""
+
+    model_config = _STRICT
+
+    elements: dict[Annotated[str, AfterValidator(_identifier)], _Added]
+
+
 class _Format(_Common):
     name: str
     zh: str
@@ -137,6 +182,7 @@ class _Format(_Common):
     no_lines: When | None = None
     """When a document may be without lines."""
     lines: dict[str, _Field] = {}
+    added: _Adding | None = None
 
 
 _LISTS = ("container", "country", "currency", "incoterm", "packaging", "supervision", "transport", "unit")
@@ -168,7 +214,36 @@ def load(path: Path) -> Format:
         no_lines=read.no_lines,
         amount=read.limits.amount if read.limits else None,
         currency=read.limits.currency if read.limits else None,
+        standards=re.compile(read.added.standards) if read.added else None,
     )
+
+
+def extended(format: Format, path: Path) -> Format:
+    """`format` with the elements that the YAML file at `path` adds to its header (GB/T 40292-2021, clause 7).
+
+    Raises:
+        UsageError: there is no such file, or nothing may be added to the format.
+        SourceErrors: it does not fit, an element is there already, or is from no standard that elements may be from.
+    """
+    standards = format.standards
+    if standards is None:
+        raise UsageError("SA1081", N_("no elements can be added to the format {format}"), format=format.name)
+
+    def problems(read: _Elements, positions: yamlfile.Positions) -> Iterator[Problem]:
+        yield from _list_problems("elements", read.elements, positions)
+        for id, each in read.elements.items():
+            if id in format.header_fields:
+                yield _problem(positions.key(("elements", id)), N_("`{id}` is a field of this format already"), id=id)
+            if not standards.fullmatch(each.source_standard):
+                yield _problem(
+                    positions.of(("elements", id, "source_standard")),
+                    N_("`{seen}` is not the number of a national or industry standard, such as `GB/T 40202-2021`"),
+                    seen=each.source_standard,
+                )
+
+    read = yamlfile.load(path, _Elements, problems)
+    added = tuple(replace(_field(id, each), standard=each.source_standard) for id, each in read.elements.items())
+    return replace(format, header=format.header + added)
 
 
 def _field(id: str, of: _Field) -> Field:
@@ -193,6 +268,8 @@ def _field(id: str, of: _Field) -> Field:
         more_than=of.more_than,
         at_least=of.at_least,
         less_than=of.less_than,
+        printed=of.printed,
+        confidence=of.confidence,
     )
 
 
@@ -312,6 +389,8 @@ FORMATS: dict[str, Format] = {
     "stockOut": load(HERE / "stock_out.yaml"),
     "bondedGateOut": load(HERE / "bonded_gate_out.yaml"),
     "tradeStatistics": load(HERE / "trade_statistics.yaml"),
+    "dangerousGoodsWaybill": load(HERE / "dangerous_goods_waybill.yaml"),
+    "crossBorderWaybill": load(HERE / "cross_border_waybill.yaml"),
 }
 
 

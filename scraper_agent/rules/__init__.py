@@ -176,15 +176,19 @@ class When(BaseModel):
     none_of: tuple[str, ...] = ()
     differs_from: AnyField | None = None
     """Another field that has a value, and another one."""
+    beside: AnyField | None = None
+    """Another field that has a value."""
 
     def holds(self, place: Place) -> bool:
         value = place.value(self.field)
         if value in ("", *self.none_of) or (self.one_of and value not in self.one_of):
             return False
+        if self.beside is not None and place.value(self.beside) == "":
+            return False
         return self.differs_from is None or place.value(self.differs_from) not in ("", value)
 
     def ids(self) -> tuple[str, ...]:
-        return (self.field,) if self.differs_from is None else (self.field, self.differs_from)
+        return tuple(id for id in (self.field, self.differs_from, self.beside) if id is not None)
 
 
 def shown(value: Value) -> str:

@@ -12,7 +12,7 @@ from scraper_agent.values import Finding, Severity
 
 
 class DateOrder(Settings):
-    """CHK-18: a date is not before or not after another. Of a date and a time only the days are compared."""
+    """CHK-18: a date is not before or not after another. Of a date and a time the days are compared."""
 
     code = "CHK-18"
     source = "own"
@@ -25,18 +25,15 @@ class DateOrder(Settings):
 
     def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
         for place in places(document, self.field, self.not_before, self.not_after):
-            found = _day(place, self.field)
-            if found is None:
-                continue
-            before, after = _day(place, self.not_before), _day(place, self.not_after)
-            if before is not None and found < before:
+            before, after = _compared(place, self.field, self.not_before), _compared(place, self.field, self.not_after)
+            if before is not None and before[0] < before[1]:
                 text = N_("is {value}, but must not be before {other}, which is {limit}")
-                yield self._finding(place, text, found, self.not_before, before)
-            if after is not None and found > after:
+                yield self._finding(place, text, self.not_before, *before)
+            if after is not None and after[0] > after[1]:
                 text = N_("is {value}, but must not be after {other}, which is {limit}")
-                yield self._finding(place, text, found, self.not_after, after)
+                yield self._finding(place, text, self.not_after, *after)
 
-    def _finding(self, place: Place, text: str, found: date, other: str | None, limit: date) -> Finding:
+    def _finding(self, place: Place, text: str, other: str | None, found: date, limit: date) -> Finding:
         return Finding(
             code=self.code,
             severity=self.severity,
@@ -46,8 +43,15 @@ class DateOrder(Settings):
         )
 
 
-def _day(place: Place, id: str | None) -> date | None:
-    value = "" if id is None else place.value(id)
-    if isinstance(value, datetime):
-        return value.date()
-    return value if isinstance(value, date) else None
+def _compared(place: Place, id: str, other: str | None) -> tuple[date, date] | None:
+    """Both dates, or both times; None if one is missing."""
+    found, limit = place.value(id), "" if other is None else place.value(other)
+    if not isinstance(found, date) or not isinstance(limit, date):
+        return None
+    if isinstance(found, datetime) and isinstance(limit, datetime):
+        return found, limit
+    return _day(found), _day(limit)
+
+
+def _day(value: date) -> date:
+    return value.date() if isinstance(value, datetime) else value

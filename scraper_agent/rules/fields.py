@@ -111,6 +111,23 @@ class Required(Settings):
                 yield _finding(place.path(self.field), (text, _given(self.when, place)), self.severity)
 
 
+class Together(Settings):
+    """Header fields that are all given, or none is."""
+
+    code = CODE
+    source = SOURCE
+
+    check: Literal["together"]
+    fields: tuple[HeaderField, ...]
+
+    def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
+        given = [id for id in self.fields if not absent(document.header, id)]
+        for id in self.fields if given else ():
+            if id not in given:
+                text = N_("is missing; it is needed because {given} is given")
+                yield _finding(id, (text, {"given": given[0]}), self.severity)
+
+
 class Unwanted(Settings):
     """A field that must be empty under a condition."""
 

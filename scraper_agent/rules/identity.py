@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
@@ -14,6 +15,7 @@ _USCC = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 """The 31 characters of GB 32100-2015; the value of each is its index."""
 _ORGANISATION = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ORGANISATION_WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
+_CARD = re.compile(r"[0-9]{17}[0-9X]")
 
 CUSTOMS_CODE_LENGTH = 10
 
@@ -91,6 +93,31 @@ class CreditCode(Settings):
         return Finding(code=self.code, severity=severity, field=self.field, text=text, values={"value": code, **values})
 
 
+class PartyId(Settings):
+    """CHK-07: 18 characters that name an enterprise or a person are a right credit code or identity card number.
+
+    Any other length is another kind of document, such as a passport. The number is a person's: no finding quotes it.
+    """
+
+    code = "CHK-07"
+    source = "GB 32100-2015, GB 11643-1999"
+
+    check: Literal["party-id"]
+    field: HeaderText
+    severity: Severity = Severity.WARNING
+
+    def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
+        code = text(document.header, self.field)
+        if code is None or len(code) != USCC_LENGTH or _is_credit_code(code) or _is_card(code):
+            return
+        yield Finding(
+            code=self.code,
+            severity=self.severity,
+            field=self.field,
+            text=N_("has 18 characters, but is no right credit code or identity card number; a character is wrong"),
+        )
+
+
 class CustomsCode(Settings):
     """CHK-08: zone and nature digits (5th, 6th) of a customs registration code, and its district (1st to 5th)."""
 
@@ -136,3 +163,17 @@ def organisation_check(code: str) -> str:
         _ORGANISATION.index(character) * weight for character, weight in zip(code, _ORGANISATION_WEIGHTS, strict=True)
     )
     return "0123456789X0"[11 - total % 11]
+
+
+def identity_card_check(number: str) -> str:
+    """The 18th character that belongs to the first 17 digits of an identity card number (GB 11643-1999, MOD 11-2)."""
+    total = sum(int(digit) * pow(2, 17 - place, 11) for place, digit in enumerate(number[:17]))
+    return "0123456789X"[(1 - total) % 11]
+
+
+def _is_credit_code(code: str) -> bool:
+    return all(character in _USCC for character in code) and code[-1] == credit_code_check(code)
+
+
+def _is_card(code: str) -> bool:
+    return _CARD.fullmatch(code) is not None and code[-1] == identity_card_check(code)
