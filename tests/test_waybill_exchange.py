@@ -90,6 +90,11 @@ def test_a_document_that_was_not_checked_has_no_message(header):
         message.write(document)
 
 
+def test_nothing_of_a_line_is_passed_over():
+    with pytest.raises(ValueError, match="g9"):
+        message.write(made(lines=[{"g9": "x"}]))
+
+
 def test_a_document_of_another_format_has_no_message():
     with pytest.raises(ValueError, match="crossBorderWaybill"):
         message.write(Document(format=CROSS_BORDER.name, header={}))

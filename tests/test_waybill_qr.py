@@ -13,7 +13,7 @@ import pytest
 import zxingcpp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from scraper_agent.errors import BusinessError
 from scraper_agent.format import Context
@@ -296,6 +296,7 @@ def test_the_weight_has_three_decimals_and_its_unit_if_that_is_set():
     assert qr.build(made, UNSIGNED).decode("gbk").split("#")[5] == "20.000"
     profile = DEFAULT.qr.model_copy(update={"weight_unit": "吨"})
     assert qr.build(made, UNSIGNED, profile).decode("gbk").split("#")[5] == "20.000吨"
+    assert refusal(VECTOR, profile).endswith("is `19.625`; expected 0.000吨")
 
 
 # --- signatures -----------------------------------------------------------------------------------------------------
@@ -527,3 +528,17 @@ def test_the_largest_content_has_a_symbol_and_more_has_none():
     with pytest.raises(BusinessError) as caught:
         image.png(b"x" * qr.MOST_BYTES)
     assert str(caught.value).splitlines()[0] == "SA1077 2953 bytes are too many for a QR code with correction M"
+
+
+def test_digits_are_bytes_too():
+    """A charset is announced for bytes alone; segno would write digits as numbers."""
+    with Image.open(io.BytesIO(image.png(b"1" * 100))) as digits, Image.open(io.BytesIO(image.png(b"a" * 100))) as text:
+        assert digits.size == text.size
+
+
+def test_there_is_a_quiet_zone_around_the_symbol():
+    with Image.open(io.BytesIO(image.png(VECTOR))) as picture:
+        seen = picture.convert("L")
+        dark = ImageOps.invert(seen).getbbox()
+    margin = 4 * DEFAULT.qr.symbol.scale
+    assert dark == (margin, margin, seen.width - margin, seen.height - margin)

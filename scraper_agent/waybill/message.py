@@ -72,12 +72,10 @@ def _unknown(path: str) -> MessageInvalid:
 
 
 def _members(document: Document, message: Message) -> dict[str, str]:
-    """Top-level members in their order, as JSON."""
-    unknown = document.header.keys() - FORMAT.header_fields.keys()
-    if unknown:
-        raise ValueError(f"no such field: {', '.join(sorted(unknown))}")
+    """Top-level members as JSON; an object stands where its first member does."""
+    _refuse_unknown(document.header, FORMAT.header_fields)
     members: dict[str, dict[str, str] | str] = {}
-    for id in _order(message):
+    for id in (*FORMAT.header_fields, message.lines):
         if id == message.lines:
             written = _lines(document, message)
         elif document.header.get(id, "") == "":
@@ -93,21 +91,20 @@ def _members(document: Document, message: Message) -> dict[str, str]:
     return {id: _object(each) if isinstance(each, dict) else each for id, each in members.items()}
 
 
-def _order(message: Message) -> list[str]:
-    """The fields of the header, and the lines behind the last one that stands in the same object."""
-    ids = list(FORMAT.header_fields)
-    above = message.inside.get(message.lines)
-    beside = [place for place, id in enumerate(ids) if above is not None and message.inside.get(id) == above]
-    ids.insert(beside[-1] + 1 if beside else len(ids), message.lines)
-    return ids
-
-
 def _lines(document: Document, message: Message) -> str:
-    lines = (
-        {id: _written(line[id], field, message) for id, field in FORMAT.line_fields.items() if line.get(id, "") != ""}
-        for line in document.lines
-    )
-    return f"[{','.join(_object(line) for line in lines)}]"
+    return f"[{','.join(_object(_line_members(line, message)) for line in document.lines)}]"
+
+
+def _line_members(line: Values, message: Message) -> dict[str, str]:
+    _refuse_unknown(line, FORMAT.line_fields)
+    return {
+        id: _written(line[id], field, message) for id, field in FORMAT.line_fields.items() if line.get(id, "") != ""
+    }
+
+
+def _refuse_unknown(values: Values, known: Mapping[str, Field]) -> None:
+    if unknown := values.keys() - known.keys():
+        raise ValueError(f"no such field: {', '.join(sorted(unknown))}")
 
 
 def _object(members: Mapping[str, str]) -> str:
