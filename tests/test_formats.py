@@ -20,6 +20,7 @@ from scraper_agent.format import Context, Document, Type, decode, encode, json_s
 from scraper_agent.formats import CODES, FORMATS
 from scraper_agent.rules import EXACT
 
+USCC = "91350100M000100Y43"
 DIGEST = "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
 
 HEADER = {
@@ -612,6 +613,21 @@ def test_a_format_may_have_a_record_of_its_own_without_lines(tmp_path):
     assert said(header={"number": "1"}) == []
     assert said(header={}) == ["is missing"]
     assert said(header={"number": "1"}, lines=({},)) == ["has 1; this format has no lines"]
+
+
+_LOOKED_AT = st.text(max_size=12) | st.decimals() | st.sampled_from(
+    ["", "\x00", "I", "1", "CNY", "0", Decimal("sNaN"), Decimal("-Infinity"), Decimal("1E+9"), Decimal("0.00001"),
+     Decimal("-0"), Decimal(100), date(2026, 1, 1), USCC, "\ufffe", "\ud800", "１２３"]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
+def test_a_quick_look_never_passes_what_is_wrong(format):
+    @given(st.sampled_from(format.header + format.lines), _LOOKED_AT)
+    def check(field, value):
+        assert not field.fits(value) or field.fault(value) is None
+
+    check()
 
 
 def test_checking_and_encoding_twenty_lines_is_fast():
