@@ -574,6 +574,40 @@ def test_what_a_format_file_names_must_be_there(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "field: passportTypeCode, none_of",
+            "field: passportType, none_of",
+            "the format's header has no field `passportType`",
+        ),
+        ("gross: lines.grossWeight", "gross: lines.weight", "the format's lines has no field `lines.weight`"),
+        ("net: lines.netWeight", "net: lines.hsCode", "`lines.hsCode` is of type n10, but this rule needs number"),
+        (
+            'field: statusCode, one_of: ["2", "3", "4"]',
+            'field: vehicleWeight, one_of: ["2"]',
+            "`vehicleWeight` is of type n..19.5, but this rule needs text",
+        ),
+        ('one_of: ["6"]}, status', 'one_of: ["7"]}, status', "`7` is no code of `passportTypeCode`"),
+        ("mandatory: [customsMasterCode]", "mandatory: [customsMaster]", "the header has no field `customsMaster`"),
+        (
+            "no_lines: {field: passportTypeCode",
+            "no_lines: {field: passType",
+            "the format's header has no field `passType`",
+        ),
+    ],
+)
+def test_a_rule_whose_condition_does_not_fit_the_format_is_refused(tmp_path, old, new, said):
+    good = (Path(formats.__file__).parent / "bonded_gate_out.yaml").read_text(encoding="utf-8")
+    assert old in good
+    path = tmp_path / "bonded_gate_out.yaml"
+    path.write_text(good.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(SourceErrors) as caught:
+        formats.load(path)
+    assert [messages.render(p.text, p.values) for p in caught.value.problems] == [said]
+
+
 def test_a_field_of_every_format_may_not_be_described_again(tmp_path):
     good = (Path(formats.__file__).parent / "goods_receipt.yaml").read_text(encoding="utf-8")
     path = tmp_path / "goods_receipt.yaml"
