@@ -6,6 +6,7 @@ empty text takes a field away. `says` is what a person is told.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,11 +14,12 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
 from scraper_agent import messages
-from scraper_agent.format import Context, Document, Field, Format, Value
+from scraper_agent.format import Context, Document, Field, Format, Value, decode, encode, json_schema
 from scraper_agent.formats import FORMATS
 from scraper_agent.values import Finding
 
@@ -111,6 +113,16 @@ def test_each_of_the_ten_formats_has_samples() -> None:
 @pytest.mark.parametrize("name", TEN)
 def test_a_good_sample_has_no_findings(name: str) -> None:
     assert [told(sample.found()) for sample in samples(name, "good")] == [() for _ in samples(name, "good")]
+
+
+@pytest.mark.parametrize("name", TEN)
+def test_a_good_sample_has_bytes_that_fit_the_schema_and_are_read_again(name: str) -> None:
+    format = FORMATS[name]
+    schema = jsonschema.Draft202012Validator(json_schema(format))
+    for sample in samples(name, "good"):
+        data = encode(sample.document, format)
+        assert list(schema.iter_errors(json.loads(data))) == []
+        assert decode(format, data) == sample.document
 
 
 @pytest.mark.parametrize("name", TEN)

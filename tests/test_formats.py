@@ -20,6 +20,7 @@ from scraper_agent.format import Context, Document, Type, decode, encode, json_s
 from scraper_agent.formats import CODES, FORMATS
 from scraper_agent.rules import EXACT
 
+USCC = "91350100M000100Y43"
 DIGEST = "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
 
 HEADER = {
@@ -578,6 +579,40 @@ def test_what_a_format_file_names_must_be_there(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "field: passportTypeCode, none_of",
+            "field: passportType, none_of",
+            "the format's header has no field `passportType`",
+        ),
+        ("gross: lines.grossWeight", "gross: lines.weight", "the format's lines has no field `lines.weight`"),
+        ("net: lines.netWeight", "net: lines.hsCode", "`lines.hsCode` is of type n10, but this rule needs number"),
+        (
+            'field: statusCode, one_of: ["2", "3", "4"]',
+            'field: vehicleWeight, one_of: ["2"]',
+            "`vehicleWeight` is of type n..19.5, but this rule needs text",
+        ),
+        ('one_of: ["6"]}, status', 'one_of: ["7"]}, status', "`7` is no code of `passportTypeCode`"),
+        ("mandatory: [customsMasterCode]", "mandatory: [customsMaster]", "the header has no field `customsMaster`"),
+        (
+            "no_lines: {field: passportTypeCode",
+            "no_lines: {field: passType",
+            "the format's header has no field `passType`",
+        ),
+    ],
+)
+def test_a_rule_whose_condition_does_not_fit_the_format_is_refused(tmp_path, old, new, said):
+    good = (Path(formats.__file__).parent / "bonded_gate_out.yaml").read_text(encoding="utf-8")
+    assert old in good
+    path = tmp_path / "bonded_gate_out.yaml"
+    path.write_text(good.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(SourceErrors) as caught:
+        formats.load(path)
+    assert [messages.render(p.text, p.values) for p in caught.value.problems] == [said]
+
+
 def test_a_field_of_every_format_may_not_be_described_again(tmp_path):
     good = (Path(formats.__file__).parent / "goods_receipt.yaml").read_text(encoding="utf-8")
     path = tmp_path / "goods_receipt.yaml"
@@ -617,6 +652,21 @@ def test_a_format_may_have_a_record_of_its_own_without_lines(tmp_path):
     assert said(header={"number": "1"}) == []
     assert said(header={}) == ["is missing"]
     assert said(header={"number": "1"}, lines=({},)) == ["has 1; this format has no lines"]
+
+
+_LOOKED_AT = st.text(max_size=12) | st.decimals() | st.sampled_from(
+    ["", "\x00", "I", "1", "CNY", "0", Decimal("sNaN"), Decimal("-Infinity"), Decimal("1E+9"), Decimal("0.00001"),
+     Decimal("-0"), Decimal(100), date(2026, 1, 1), USCC, "\ufffe", "\ud800", "１２３"]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
+def test_a_quick_look_never_passes_what_is_wrong(format):
+    @given(st.sampled_from(format.header + format.lines), _LOOKED_AT)
+    def check(field, value):
+        assert not field.fits(value) or field.fault(value) is None
+
+    check()
 
 
 def test_checking_and_encoding_twenty_lines_is_fast():

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from scraper_agent import canonical, messages
+from scraper_agent.app import App
 from scraper_agent.errors import SourceErrors, UsageError
 from scraper_agent.formats import CODES, FORMATS, PACKAGED, with_tables
+from tests import docs
 from tests.test_formats import order
 
 CURRENCIES = (
@@ -180,6 +182,22 @@ def test_rates_hold_from_a_day_on(tmp_path: Path) -> None:
     with pytest.raises(SourceErrors) as caught:
         with_tables(rates=path)
     assert [each.partition(" ")[0] for each in problems(caught)] == ["4:1"]
+
+
+def test_the_config_names_them_and_the_policy_knows_their_currencies(tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    written(tmp_path / "lists" / "currency.csv", CURRENCIES)
+    written(tmp_path / "rates.csv", "version,3\ndate,2026-03-01\ncurrency,from,rate\nBRL,2026-01-01,1.3\n")
+    config = (docs.ROOT / "config.example.yaml").read_text(encoding="utf-8")
+    written(tmp_path / "config.yaml", f"code_lists: lists\nrates: rates.csv\n{config}")
+    written(tmp_path / "policy.yaml", "automatic: {purchaseOrder: {amounts: {BRL: 100}}}\n")
+    app = App.load(tmp_path / "config.yaml")
+    assert list(app.tables.codes["currency"].codes) == ["EUR", "CNY", "BRL"]
+    assert app.tables.rates is not None
+    assert app.recipe("demo/order").format is app.tables.formats["purchaseOrder"]
+    written(tmp_path / "policy.yaml", "automatic: {purchaseOrder: {amounts: {USD: 100}}}\n")
+    with pytest.raises(SourceErrors, match="`USD` is no currency of the code list"):
+        App.load(tmp_path / "config.yaml")
 
 
 def test_an_auditor_is_told_by_which_tables_a_document_was_judged(tmp_path: Path) -> None:

@@ -295,6 +295,8 @@ def _problems(read: _Format, positions: yamlfile.Positions) -> Iterator[Problem]
             yield _problem(positions.of(loc), N_("the header has no field `{id}`"), id=id)
     yield from _list_problems("header", read.header, positions)
     yield from _list_problems("lines", read.lines, positions)
+    if read.no_lines:
+        yield from _name_problems(read.no_lines, ("no_lines",), {"header": header, "lines": {}}, positions)
     yield from _rule_problems(read.rules, {"header": header, "lines": read.lines}, positions)
 
 

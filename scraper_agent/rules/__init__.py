@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Context as Arithmetic
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal, Protocol, TypeAlias
+from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -114,6 +114,9 @@ def number(values: Values, id: str) -> Decimal | None:
     value = values.get(id)
     if not isinstance(value, Decimal) or not value.is_finite():
         return None
+    written = str(value)  # much faster than its digits, and enough for every number that a page shows
+    if len(written) < COUNTABLE and "E" not in written:
+        return value
     exponent = value.as_tuple().exponent
     if abs(value.adjusted()) > COUNTABLE or (isinstance(exponent, int) and abs(exponent) > COUNTABLE):
         return None
@@ -135,20 +138,19 @@ def on_line(line: int, id: str) -> str:
     return f"lines[{line}].{id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a rule is applied: to one line, from which the header is seen, or to the header alone, as line 0."""
 
     header: Values
     line: Values
-    count: int
+    number: int
 
     def at(self, id: str) -> tuple[Values, str]:
         """The values that have the field, and its name among them."""
         return (self.line, id[len(LINES) :]) if id.startswith(LINES) else (self.header, id)
 
     def path(self, id: str) -> str:
-        return on_line(self.count, id[len(LINES) :]) if id.startswith(LINES) else id
+        return on_line(self.number, id[len(LINES) :]) if id.startswith(LINES) else id
 
     def value(self, id: str) -> Value:
         """Empty if it is absent."""

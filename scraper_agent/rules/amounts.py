@@ -51,12 +51,14 @@ class LineAmount(Settings):
 
     def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
         for place in places(document, f"{LINES}{self.amount}"):
-            line, count = place.line, place.count
+            line, count = place.line, place.number
             quantity, price, amount = (number(line, id) for id in (self.quantity, self.price, self.amount))
             if quantity is None or price is None or amount is None:
                 continue
             unit = Decimal("0.5") if self.currency and place.value(self.currency) in self.whole else self.rounding
             expected = EXACT.multiply(quantity, price)
+            if amount == expected:
+                continue
             tolerance = max(self.at_least, EXACT.fma(self.per_unit, abs(quantity), unit))
             if abs(EXACT.subtract(amount, expected)) > tolerance:
                 yield Finding(

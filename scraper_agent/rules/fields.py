@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Literal, Protocol
 
@@ -41,6 +41,9 @@ class Expected(Protocol):
     @property
     def mandatory(self) -> bool: ...
 
+    @property
+    def fits(self) -> Callable[[Value], bool]: ...
+
     def fault(self, value: Value, /) -> Fault | None: ...
 
 
@@ -51,16 +54,30 @@ def findings(
 
     `no_lines`: when a document of a format with lines may be without.
     """
-    for id, fault in _faults(document.header, header):
-        yield _finding(id, fault)
+    if not _all_fit(document.header, header, _mandatory(header)):
+        for id, fault in _faults(document.header, header):
+            yield _finding(id, fault)
     if not lines and document.lines:
         yield _finding("lines", (N_("has {count}; this format has no lines"), {"count": str(len(document.lines))}))
         return
     if lines and not document.lines and not (no_lines and no_lines.holds(Place(document.header, {}, 0))):
         yield _finding("lines", (N_("is empty; at least one line is needed"), {}))
+    mandatory = _mandatory(lines)
     for count, line in enumerate(document.lines, start=1):
-        for id, fault in _faults(line, lines):
-            yield _finding(on_line(count, id), fault)
+        if not _all_fit(line, lines, mandatory):
+            for id, fault in _faults(line, lines):
+                yield _finding(on_line(count, id), fault)
+
+
+def _mandatory(expected: Mapping[str, Expected]) -> frozenset[str]:
+    return frozenset(id for id, field in expected.items() if field.mandatory)
+
+
+def _all_fit(values: Values, expected: Mapping[str, Expected], mandatory: frozenset[str]) -> bool:
+    """Whether a look at each value is enough; False says nothing."""
+    if not mandatory <= values.keys() or not values.keys() <= expected.keys():
+        return False
+    return all(expected[id].fits(value) for id, value in values.items())
 
 
 def _faults(values: Values, expected: Mapping[str, Expected]) -> Iterator[tuple[str, Fault]]:

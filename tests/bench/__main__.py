@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import (
+    bench_checks,
     bench_document,
     bench_lists,
     bench_page,
@@ -38,11 +39,14 @@ class Promise:
 def promises(*, share: bool) -> list[Promise]:
     page = _told("page", bench_page.measure())
     document = _told("document", bench_document.measure())
+    checks = _told("checks", bench_checks.measure())
     verify = _told("verify", bench_verify.measure())
     quick = [
         Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
         Promise("one locator call per cell / reading it frozen", page["faster_than_cells"], 5, at_least=True),
         Promise("a document of 20 lines, mapped to signed and logged / its signature", document["ratio"], 2.5),
+        Promise("all checks of a document of 20 lines / pydantic's own validation", checks["check_ratio"], 3),
+        Promise("its byte form, there and back / json's of the same values", checks["codec_ratio"], 2),
         Promise("log verify of 100,000 facts / hashing them", verify["ratio"], 4),
     ]
     if share:
