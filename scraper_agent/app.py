@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 import scraper_agent
 from scraper_agent import approval, canonical, incremental, sending, signing, vault, yamlfile
+from scraper_agent.analysis import settings as analyses
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
 from scraper_agent.capture import guard, kept
@@ -81,6 +82,7 @@ class App:
     """The folder of the config file."""
     policy: approval.Policy
     policy_source: bytes
+    analyses: analyses.Settings = analyses.DEFAULT
     prompt: Prompt = nobody
     tell: Callable[[str], None] = print
     known_secrets: set[str] = field(default_factory=set, repr=False)
@@ -91,7 +93,7 @@ class App:
 
     @classmethod
     def load(cls, path: Path, *, prompt: Prompt = nobody, tell: Callable[[str], None] = print) -> App:
-        """Read the config and the policy it names.
+        """Read the config and the files it names.
 
         Raises:
             UsageError: either is missing or wrong.
@@ -100,7 +102,16 @@ class App:
         home = path.resolve().parent
         policy = yamlfile.load(home / config.policy, approval.Policy, _policy_problems)
         source = (home / config.policy).read_bytes()
-        return cls(config=config, home=home, policy=policy, policy_source=source, prompt=prompt, tell=tell)
+        compared = analyses.DEFAULT if config.analysis is None else analyses.load(home / config.analysis)
+        return cls(
+            config=config,
+            home=home,
+            policy=policy,
+            policy_source=source,
+            analyses=compared,
+            prompt=prompt,
+            tell=tell,
+        )
 
     # --- parts ------------------------------------------------------------------------------------------------------
 
@@ -123,6 +134,7 @@ class App:
             receiver=Receiver(
                 ak=receiver.ak, profile=receiver.profile, public_keys=receiver.public_keys, verify=sm2.verify
             ),
+            analyses=self.analyses,
             watch=watch,
         )
 
@@ -455,6 +467,14 @@ def section(requests: Mapping[str, approval.Requests]) -> str:
 def _policy_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
     """Names that no document has: their limits would never be found, and nobody would know why all of it waits."""
     yield from _request_problems(policy, at)
+    for code in policy.severities:
+        if code not in analyses.DEFAULT.codes:
+            yield Problem(
+                at=at.key(("severities", code)),
+                code="SA7040",
+                text=N_("there is no check between documents `{seen}`; there are {known}"),
+                values={"seen": code, "known": ", ".join(analyses.DEFAULT.codes)},
+            )
     for format, limit in policy.automatic.items():
         if format not in FORMATS:
             yield Problem(

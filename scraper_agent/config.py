@@ -119,6 +119,10 @@ class Config(Strict):
     archive: Path = Path("archive.db")
     recipes: Path = Path("recipes")
     policy: Path = Path("policy.yaml")
+    analysis: Path | None = Field(
+        None,
+        description="What the comparison of documents does otherwise than by default: tolerances, factors, ledgers.",
+    )
     log: Path = Path("agent.log")
     sessions: Path = Field(Path("sessions"), description="Folder of kept sessions, encrypted.")
     browser: BrowserSettings = BrowserSettings()

@@ -370,6 +370,9 @@ class Session:
         says = N_("checking") if dry_run else N_("checking, signing, sending")
         task = self.bar.add_task(render(says), total=len(self.documents))
         pipeline = self.app.pipeline(self.archive, lambda _job, _fact: None)
+        if not dry_run and self.documents:
+            self.documents.update(dict.fromkeys(pipeline.companions(self.documents)))
+            self.bar.update(task, total=len(self.documents))
 
         def each() -> Iterator[JobId]:
             for id in self.documents:
@@ -596,6 +599,7 @@ def send(context: typer.Context) -> None:
         opened = {_LAST[s] for s in _OPEN}
         found = [each.id for each in archive.states() if each.last in opened]
         session.documents = {id: None for id in found if _state(archive, id) in _OPEN}
+        session.documents |= dict.fromkeys(_for_their_case(app, archive))
         stopped = session.advance()
     counts = Counter[State]()
     for tally in session.tallies.values():
@@ -606,6 +610,14 @@ def send(context: typer.Context) -> None:
     report(stopped)
     if stopped:
         raise typer.Exit(stopped[0].exit_code)
+
+
+def _for_their_case(app: App, archive: SqliteArchive) -> Iterator[JobId]:
+    """Documents that wait, of formats that wait for their business case: it may have become complete."""
+    for each in archive.states():
+        waits = each.last == _LAST[State.HELD] and approval.waits_for_case(app.policy, each.format)
+        if waits and _state(archive, each.id) is State.HELD:
+            yield each.id
 
 
 # --- log ------------------------------------------------------------------------------------------------------------
