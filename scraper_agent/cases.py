@@ -23,7 +23,7 @@ from scraper_agent.values import Finding, JobId, Severity, State
 
 CODE = "CHK-02"
 
-_SEVERAL = re.compile(r"[,;,;、]")
+_SEVERAL = re.compile("[,;\uff0c\uff1b\u3001]")
 """What stands between the numbers of a field that names more than one."""
 
 States: TypeAlias = Mapping[JobId, State]

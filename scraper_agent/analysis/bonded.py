@@ -21,7 +21,7 @@ from scraper_agent.messages import N_
 from scraper_agent.rules import number, on_line, text
 from scraper_agent.values import Finding, JobId
 
-_SEVERAL = re.compile(r"[,;,;、\s]+")
+_SEVERAL = re.compile("[,;\uff0c\uff1b\u3001\\s]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -394,7 +394,7 @@ def _row(
     book: Book,
 ) -> Row:
     ordered, invoiced, received = group
-    unit = next(line.unit for side in group for line in side)
+    unit = _finest({line.unit: None for side in group for line in side}, material, book)
 
     def total(at: int, *, real: bool = False) -> Decimal | None:
         if not papers[at]:
@@ -421,3 +421,13 @@ def _row(
         invoice_lines=tuple(invoiced),
         receipt_lines=tuple(received),
     )
+
+
+def _finest(units: Iterable[str], material: str, book: Book) -> str:
+    """The smallest of these units: a tolerance of one unit must not be one of a thousand pieces."""
+    finest, *others = units
+    for unit in others:
+        factor = book.units.factor(material, unit, finest)
+        if factor is not None and factor < 1:
+            finest = unit
+    return finest

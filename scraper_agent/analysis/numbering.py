@@ -6,7 +6,9 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import cached_property
+from itertools import pairwise
 from typing import TypeAlias
 
 from scraper_agent import cases
@@ -18,6 +20,9 @@ from scraper_agent.values import Finding
 
 _LAST_DIGITS = re.compile(r"^(.*?)(\d+)(\D*)$", re.DOTALL | re.ASCII)
 _RUNS = re.compile(r"[0-9]+|[^\W\d_]+")
+
+_DATES = ("%Y%m%d", "%y%m%d", "%Y%m", "%y%m")
+"""How a number may begin with its document's date; what follows is counted anew each day or month."""
 
 LONGEST = 18
 """Digits of a number that still counts: more are a code, not a count."""
@@ -121,32 +126,41 @@ class Numbering:
 
     def _place(self, paper: Paper) -> tuple[Key, int] | None:
         """The series that the document's number is of, and its place there."""
-        match = _LAST_DIGITS.match(self._number(paper))
-        if paper.format not in self._book.settings.gaps.formats or match is None or len(match[2]) > LONGEST:
+        if paper.format not in self._book.settings.gaps.formats or (parts := self._parts(paper)) is None:
             return None
-        return (paper.format, paper.enterprise, match[1], match[3]), int(match[2])
+        before, digits, after = parts
+        return (paper.format, paper.enterprise, before, after), int(digits)
+
+    def _parts(self, paper: Paper) -> tuple[str, str, str] | None:
+        """What stands before the count in a number, the count, and what follows it; None if nothing is counted."""
+        match = _LAST_DIGITS.match(self._number(paper))
+        if match is None or len(match[2]) > LONGEST:
+            return None
+        day = self._book.day(paper)
+        dates = [] if day is None else [day.strftime(form) for form in _DATES]
+        date = next((d for d in dates if match[2].startswith(d) and len(match[2]) > len(d)), "")
+        return match[1] + date, match[2].removeprefix(date), match[3]
 
     def _gap(self, paper: Paper) -> Iterator[Finding]:
         """ANL-4: told on the document that follows the gap. Whatever was ever read counts, also what was declined."""
-        place, roles, settings = self._place(paper), self._book.roles(paper.format), self._book.settings.gaps
-        if place is None or roles is None:
+        place, parts, roles = self._place(paper), self._parts(paper), self._book.roles(paper.format)
+        settings = self._book.settings.gaps
+        if place is None or parts is None or roles is None:
             return
         series = self._series[place[0]]
         at = bisect_left(series, place[1])
         missing = series[at] - series[at - 1] - 1 if at else 0
-        if len(series) < settings.least or not 0 < missing <= settings.most:
+        gaps = sum(1 < after - before <= settings.most + 1 for before, after in pairwise(series))
+        usual = gaps > max(Decimal(1), settings.usual * len(series))
+        if len(series) < settings.least or usual or not 0 < missing <= settings.most:
             return
-        value = self._number(paper)
-        match = _LAST_DIGITS.match(value)
-        width = len(match[2]) if match else 0
-        first, last = (
-            f"{place[0][2]}{number:0{width}}{place[0][3]}" for number in (series[at - 1] + 1, series[at] - 1)
-        )
+        before, digits, after = parts
+        first, last = (f"{before}{count:0{len(digits)}}{after}" for count in (series[at - 1] + 1, series[at] - 1))
         yield self._book.finding(
             "ANL-4",
             roles.number,
             N_("is {value}, but of its series {missing} number(s) before it were not read: {expected}"),
-            value=value,
+            value=self._number(paper),
             missing=str(missing),
             expected=first if first == last else f"{first} … {last}",
         )

@@ -35,7 +35,7 @@ def months(book: Book, today: date) -> list[Month]:
     Documents that are gone do not count; those without a date cannot.
     """
     counts: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    sums: dict[tuple[str, int], dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    amounts: dict[tuple[str, int], dict[str, list[Decimal]]] = defaultdict(lambda: defaultdict(list))
     for paper in book.papers.values():
         day, roles = book.day(paper), book.roles(paper.format)
         if day is None or roles is None or not book.there(paper):
@@ -44,7 +44,7 @@ def months(book: Book, today: date) -> list[Month]:
         total = number(paper.document.header, roles.total) if roles.total else None
         currency = text(paper.document.header, roles.currency) if roles.currency else None
         if total is not None and currency is not None:
-            sums[paper.format, _place(day)][currency] += total
+            amounts[paper.format, _place(day)][currency].append(total)
     found = []
     now = _place(today)
     for format, by_month in counts.items():
@@ -52,14 +52,14 @@ def months(book: Book, today: date) -> list[Month]:
             count, before = by_month.get(place, 0), by_month.get(place - 1, 0)
             told: tuple[Finding, ...] = ()
             if place < now:
-                known = (sums.get((format, place), {}), sums.get((format, place - 1), {}))
-                told = tuple(_findings(format, place, (count, before), known, book))
+                both = (amounts.get((format, place), {}), amounts.get((format, place - 1), {}))
+                told = tuple(_findings(format, place, (count, before), both, book))
             found.append(
                 Month(
                     format=format,
                     month=_name(place),
                     count=count,
-                    sums=dict(sorted(sums.get((format, place), {}).items())),
+                    sums={c: sum(each, Decimal(0)) for c, each in sorted(amounts.get((format, place), {}).items())},
                     whole=place < now,
                     findings=told,
                 )
@@ -71,7 +71,7 @@ def _findings(
     format: str,
     place: int,
     counts: tuple[int, int],
-    sums: tuple[Mapping[str, Decimal], Mapping[str, Decimal]],
+    amounts: tuple[Mapping[str, list[Decimal]], Mapping[str, list[Decimal]]],
     book: Book,
 ) -> Iterator[Finding]:
     settings = book.settings.periods
@@ -102,10 +102,11 @@ def _findings(
             before=str(before),
             percent=shown(settings.count * 100),
         )
-    now, then = sums
+    now, then = amounts
     for currency in sorted({*now, *then}):
-        value, expected = now.get(currency, Decimal(0)), then.get(currency, Decimal(0))
-        few = max(count, before) < settings.documents
+        mine, theirs = now.get(currency, []), then.get(currency, [])
+        value, expected = sum(mine, Decimal(0)), sum(theirs, Decimal(0))
+        few = max(len(mine), len(theirs)) < settings.documents
         if not few and abs(value - expected) > settings.sum * abs(expected):
             yield book.finding(
                 "ANL-7",

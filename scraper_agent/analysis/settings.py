@@ -95,6 +95,7 @@ class Gaps(BaseModel):
     formats: tuple[str, ...]
     least: Annotated[int, Field(ge=2)]
     most: Annotated[int, Field(ge=1)]
+    usual: Share
 
 
 class Outliers(BaseModel):
