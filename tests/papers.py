@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from scraper_agent import messages
+from scraper_agent import canonical, messages
 from scraper_agent.analysis import Analysis
 from scraper_agent.analysis.book import Book
 from scraper_agent.analysis.settings import DEFAULT, Settings
 from scraper_agent.cases import Paper
+from scraper_agent.format import encode
+from scraper_agent.formats import FORMATS
+from scraper_agent.ports import Archive
 from scraper_agent.rules import Document, Value
-from scraper_agent.values import Finding, JobId, State
+from scraper_agent.values import Draft, Finding, JobId, State
 
 ENTERPRISE = "91350100M000100Y43"
 
@@ -147,3 +150,67 @@ def findings(of: Paper, *others: Paper, code: str = "", settings: Settings = DEF
 def said(found: Iterable[Finding]) -> list[str]:
     """Code, field and sentence."""
     return [f"{f.code} {f.field} {messages.english(f.text, f.values)}" for f in found]
+
+
+# --- in an archive --------------------------------------------------------------------------------------------------
+
+
+def whole(of: Paper) -> Document:
+    """The document with everything that its format must have, so that nothing but its case is wrong with it."""
+    format = FORMATS[of.format]
+    price = {"purchaseOrder": "orderedQuantity", "foreignInvoice": "quantity"}.get(of.format)
+    lines = [{"goodsName": "bearing", **line} for line in of.document.lines]
+    if price is not None:
+        lines = [{**line, "lineAmount": _times(line[price], line["unitPrice"])} for line in lines]
+    total = sum((amount for line in lines if isinstance(amount := line.get("lineAmount"), Decimal)), Decimal(0))
+    values: dict[str, Value] = {
+        "recordGuid": "0" * 8 + "-0000-0000-0000-" + canonical.sm3(of.key.encode()).hex()[:12].upper(),
+        "formatCode": of.format,
+        "schemaVersion": "1.0",
+        "actionType": "1",
+        "reportDateTime": datetime(2026, 5, 6, 9, 30),  # noqa: DTZ001 - the formats' times are local
+        "captureDateTime": datetime(2026, 5, 6, 9, 30),  # noqa: DTZ001
+        "enterpriseName": "上海启明精工有限公司",
+        "erpSystemCode": "TEST",
+        "recipeId": "test/any",
+        "recipeVersion": "1",
+        "sourceRecordKey": of.key,
+        "sourcePageDigest": "0" * 64,
+        "buyerUscc": ENTERPRISE,
+        "receiverUscc": ENTERPRISE,
+        "buyerName": "上海启明精工有限公司",
+        "supplierCode": "S-1",
+        "sellerCountryCode": "USA",
+        "transactionModeCode": "3",
+        "warehouseCode": "W-1",
+        "goodsAmount": total,
+        "totalAmount": total,
+        **of.document.header,
+    }
+    header = {id: value for id, value in values.items() if id in format.header_fields}
+    return Document(format=of.format, header=header, lines=tuple(lines))
+
+
+def file(archive: Archive, run: JobId, of: Paper) -> JobId:
+    """Make the job that a harvest would have made: the same record with other content is its next version."""
+    document, format = whole(of), FORMATS[of.format]
+    body = encode(document, format)
+    id = JobId(f"doc/{of.format}/{canonical.sm3(body).hex()}")
+    if not archive.length(id):
+        draft = Draft(
+            run=run,
+            format=of.format,
+            key=of.key,
+            record=of.key,
+            document=archive.put(body),
+            provenance=archive.put(b"[]"),
+            page=archive.put(b"<html/>"),
+        )
+        archive.append(id, 0, draft)
+    return id
+
+
+def _times(quantity: Value, price: Value) -> Decimal:
+    assert isinstance(quantity, Decimal)
+    assert isinstance(price, Decimal)
+    return (quantity * price).quantize(Decimal("0.01"))
