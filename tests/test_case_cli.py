@@ -240,6 +240,17 @@ def test_months_are_compared(desk: Path, agent: Agent) -> None:
     assert [f["code"] for f in found[1]["findings"]] == ["ANL-6", "ANL-7"]
 
 
+def test_a_strange_month_is_told_before_anything_is_sent(desk: Path, agent: Agent) -> None:
+    read(desk, *(order(f"PO-{n}", [Line(quantity=str(n))], day="2026-01-05") for n in range(1, 3)))
+    said = agent("send").err
+    assert "ANL-8 purchaseOrder has no document in " in said
+    assert "2026-02" not in said, "only of the last month that is over"
+    write(desk / "ours.yaml", {"periods": {"empty_is_fine": {"purchaseOrder": True}}})
+    config = yaml.safe_load((desk / "config.yaml").read_text(encoding="utf-8"))
+    write(desk / "config.yaml", {**config, "analysis": "ours.yaml"})
+    assert "ANL-8" not in agent("send").err
+
+
 def test_a_file_of_the_user_changes_what_is_told(desk: Path, agent: Agent) -> None:
     read(desk, order(), invoice(), SHORT)
     config = yaml.safe_load((desk / "config.yaml").read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -65,6 +65,12 @@ def months(book: Book, today: date) -> list[Month]:
                 )
             )
     return found
+
+
+def strange(found: Iterable[Month]) -> list[Month]:
+    """Of each format the last month that is over, if there is a finding on it."""
+    last = {month.format: month for month in found if month.whole}
+    return [month for month in last.values() if month.findings]
 
 
 def _findings(

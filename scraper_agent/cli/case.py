@@ -154,7 +154,8 @@ def _formats(missing: Iterable[str], between: str = "\n") -> str:
 
 
 def _yes_or_no(missing: tuple[str, ...]) -> str:
-    return f"[yellow]{render(N_('no'))}[/]" if missing else f"[green]{render(N_('yes'))}[/]"
+    word, colour = (N_("no"), "yellow") if missing else (N_("yes"), "green")
+    return f"[{colour}]{render(word)}[/]"
 
 
 def _documents(papers: Iterable[Paper], book: Book) -> Table:
