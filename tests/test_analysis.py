@@ -7,6 +7,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -509,6 +510,7 @@ def test_what_is_read_later_does_not_change_what_was_said() -> None:
     assert findings(invoice("X-99", [Line(price="18.5")], day="2026-03-20"), *later, code="ANL-5") == []
 
 
+@hypothesis.settings(deadline=None, max_examples=50)
 @given(st.lists(st.decimals(1, 1000, places=4), min_size=8, max_size=30), st.decimals(1, 10, places=2))
 def test_the_currency_unit_that_prices_are_written_in_does_not_matter(prices: list[Decimal], scale: Decimal) -> None:
     """Robust statistics are equivariant: all prices times a number leave the same prices out."""
@@ -516,6 +518,7 @@ def test_the_currency_unit_that_prices_are_written_in_does_not_matter(prices: li
     assert bool(priced(str(prices[0] * scale), *(str(p * scale) for p in prices[1:]))) is once
 
 
+@hypothesis.settings(deadline=None, max_examples=50)
 @given(st.lists(st.decimals(-1000, 1000, places=2), min_size=2, max_size=30))
 def test_the_median_has_half_on_each_side_and_the_quartiles_lie_around_it(values: list[Decimal]) -> None:
     middle = median(values)
@@ -633,6 +636,7 @@ def test_factors_go_both_ways_and_through_others() -> None:
     assert units.convert(Decimal(1), "X", "007", "035") is None
 
 
+@hypothesis.settings(deadline=None, max_examples=50)
 @given(st.decimals(0, 10**12, places=5), st.sampled_from(sorted(DEFAULT.factors)))
 def test_there_and_back_is_the_same(quantity: Decimal, unit: str) -> None:
     units = Units(DEFAULT)

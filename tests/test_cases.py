@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scraper_agent import cases, messages
@@ -106,6 +106,7 @@ def test_a_gate_out_belongs_to_its_stock_out() -> None:
     assert len(joined(out, gate)) == 1
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_the_order_of_reading_does_not_matter_and_no_document_is_lost_or_in_two_cases(data: st.DataObject) -> None:
     pick = st.integers(0, 4)

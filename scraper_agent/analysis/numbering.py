@@ -124,6 +124,15 @@ class Numbering:
                 found[place[0]].add(place[1])
         return {key: sorted(numbers) for key, numbers in found.items()}
 
+    @cached_property
+    def _gaps(self) -> dict[Key, int]:
+        """How many gaps each series has."""
+        most = self._book.settings.gaps.most
+        return {
+            key: sum(1 < after - before <= most + 1 for before, after in pairwise(numbers))
+            for key, numbers in self._series.items()
+        }
+
     def _place(self, paper: Paper) -> tuple[Key, int] | None:
         """The series that the document's number is of, and its place there."""
         if paper.format not in self._book.settings.gaps.formats or (parts := self._parts(paper)) is None:
@@ -150,8 +159,7 @@ class Numbering:
         series = self._series[place[0]]
         at = bisect_left(series, place[1])
         missing = series[at] - series[at - 1] - 1 if at else 0
-        gaps = sum(1 < after - before <= settings.most + 1 for before, after in pairwise(series))
-        usual = gaps > max(Decimal(1), settings.usual * len(series))
+        usual = self._gaps[place[0]] > max(Decimal(1), settings.usual * len(series))
         if len(series) < settings.least or usual or not 0 < missing <= settings.most:
             return
         before, digits, after = parts

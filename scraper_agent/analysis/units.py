@@ -42,6 +42,8 @@ class Units:
         return known.get(other)
 
     def convert(self, quantity: Decimal, material: str, unit: str, other: str) -> Decimal | None:
+        if unit == other:
+            return quantity
         factor = self.factor(material, unit, other)
         return None if factor is None else decimal(Fraction(quantity) * factor)
 
