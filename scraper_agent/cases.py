@@ -56,6 +56,8 @@ class Obligation(BaseModel):
     formats: tuple[str, ...] = ()
     severity: Severity = Field(description="`error`: a case without it is not complete.")
     digits: str = Field("", description="Of `zone-digit`: 5th characters of a customs code that lie in such a zone.")
+    zh: str = Field(description="What it asks for, for the documentation; so is `en`.")
+    en: str
 
 
 class Joining(BaseModel):
