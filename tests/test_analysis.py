@@ -446,8 +446,9 @@ def test_a_short_series_a_far_jump_and_a_series_full_of_gaps_are_not_told() -> N
 
 def test_a_date_in_a_number_is_no_count() -> None:
     assert series(1, 2, 3, 4, 6, form="GR260301{:03}") != []
-    papers = [order(f"GR2603{day:02}001", day=f"2026-03-{day:02}") for day in range(1, 12, 2)]
-    assert findings(papers[-1], *papers[:-1], code="ANL-4") == []
+    numbers = ("260301001", "260301002", "260302005", "260302006", "260301004")
+    papers = [order(f"GR{number}", day=f"2026-03-{number[4:6]}") for number in numbers]
+    assert findings(papers[-1], *papers[:-1], code="ANL-4") == [], "two short series, not one long one"
 
 
 def test_numbers_that_others_give_out_may_have_gaps() -> None:

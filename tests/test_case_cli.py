@@ -122,6 +122,7 @@ def cells(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in row] for row in rows]
 
 
+CASE = (order(), invoice(), receipt())
 SHORT = receipt(lines=[Line(quantity="60")])
 
 
@@ -280,6 +281,15 @@ def test_send_lets_a_case_go_that_has_become_complete(desk: Path, agent: Agent) 
     read(desk, receipt())
     assert agent("send").out.strip() == "receipted 3"
     assert agent("send").out.strip() == "nothing to send"
+
+
+def test_send_lets_a_case_go_whose_last_document_was_read_by_a_dry_run(desk: Path, agent: Agent) -> None:
+    read(desk, *CASE)
+    app = App.load(desk / "config.yaml")
+    with app.archive() as archive:
+        assert app.advance(app.pipeline(archive, lambda _job, _fact: None), archive.documents(), dry_run=True) == []
+    assert len(cells(agent("jobs", "--state", "held").out)) > 3, "none is open any more"
+    assert agent("send").out.strip() == "receipted 3"
 
 
 def test_everything_is_said_in_chinese_as_well(desk: Path, agent: Agent) -> None:

@@ -22,7 +22,7 @@ from scraper_agent.sending import https
 from scraper_agent.signing import keyfolder
 from scraper_agent.values import Approval, Finding, Job, JobId, Severity, State, Verdict, state
 from tests.papers import Line, file, invoice, order, receipt
-from tests.world import AK, NOW, PASSPHRASE, RUN, STRAIGHT, Crash, World
+from tests.world import AK, NOW, PASSPHRASE, PLAN, RUN, STRAIGHT, Crash, World, frozen, seeing
 
 CASE = (order(), invoice(), receipt())
 COMPLETE = Policy(
@@ -233,6 +233,17 @@ def test_what_is_only_strange_holds_nothing_unless_the_policy_says_so(world: Wor
     world.policy = AT_ONCE
     assert set(run(world, *twins).values()) == {State.RECEIPTED}
     assert [f.code for f in found(world, "PO-2")] == ["ANL-2"]
+
+
+def test_what_was_read_since_is_compared_as_well(world: World) -> None:
+    world.policy = AT_ONCE
+    with world.pipeline() as pipeline:
+        for number in (1, 2):
+            (id,) = pipeline.harvest(JobId(f"run/{number + 1}"), PLAN, seeing(frozen(number))).documents
+            last = pipeline.advance(id)
+    verdict = last.facts[1]
+    assert isinstance(verdict, Verdict)
+    assert [(f.code, f.values["other"]) for f in verdict.findings] == [("ANL-2", "purchaseOrder PO-1")]
 
 
 def test_a_policy_may_hold_what_is_only_strange(world: World) -> None:
