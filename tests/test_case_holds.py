@@ -238,10 +238,10 @@ def test_what_is_only_strange_holds_nothing_unless_the_policy_says_so(world: Wor
 def test_what_was_read_since_is_compared_as_well(world: World) -> None:
     world.policy = AT_ONCE
     with world.pipeline() as pipeline:
-        for number in (1, 2):
-            (id,) = pipeline.harvest(JobId(f"run/{number + 1}"), PLAN, seeing(frozen(number))).documents
-            last = pipeline.advance(id)
-    verdict = last.facts[1]
+        (first,) = pipeline.harvest(JobId("run/2"), PLAN, seeing(frozen(1))).documents
+        pipeline.advance(first)
+        (second,) = pipeline.harvest(JobId("run/3"), PLAN, seeing(frozen(2))).documents
+        verdict = pipeline.advance(second).facts[1]
     assert isinstance(verdict, Verdict)
     assert [(f.code, f.values["other"]) for f in verdict.findings] == [("ANL-2", "purchaseOrder PO-1")]
 
