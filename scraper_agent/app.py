@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 import scraper_agent
 from scraper_agent import approval, canonical, formats, incremental, sending, signing, vault, yamlfile
+from scraper_agent.analysis import settings as analyses
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
 from scraper_agent.capture import guard, kept
@@ -84,6 +85,7 @@ class App:
     policy: approval.Policy
     policy_source: bytes
     tables: formats.Tables = formats.PACKAGED
+    analyses: analyses.Settings = analyses.DEFAULT
     prompt: Prompt = nobody
     tell: Callable[[str], None] = print
     known_secrets: set[str] = field(default_factory=set, repr=False)
@@ -94,7 +96,7 @@ class App:
 
     @classmethod
     def load(cls, path: Path, *, prompt: Prompt = nobody, tell: Callable[[str], None] = print) -> App:
-        """Read the config, and the policy and the tables it names.
+        """Read the config and the files it names.
 
         Raises:
             UsageError: either is missing or wrong.
@@ -106,8 +108,16 @@ class App:
         problems = partial(_policy_problems, tables.codes["currency"])
         policy = yamlfile.load(home / config.policy, approval.Policy, problems)
         source = (home / config.policy).read_bytes()
+        compared = analyses.DEFAULT if config.analysis is None else analyses.load(home / config.analysis)
         return cls(
-            config=config, home=home, policy=policy, policy_source=source, tables=tables, prompt=prompt, tell=tell
+            config=config,
+            home=home,
+            policy=policy,
+            policy_source=source,
+            tables=tables,
+            analyses=compared,
+            prompt=prompt,
+            tell=tell,
         )
 
     # --- parts ------------------------------------------------------------------------------------------------------
@@ -132,6 +142,7 @@ class App:
             receiver=Receiver(
                 ak=receiver.ak, profile=receiver.profile, public_keys=receiver.public_keys, verify=sm2.verify
             ),
+            analyses=self.analyses,
             watch=watch,
         )
 
@@ -464,6 +475,14 @@ def section(requests: Mapping[str, approval.Requests]) -> str:
 def _policy_problems(currencies: CodeList, policy: approval.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
     """Names that no document has: their limits would never be found, and nobody would know why all of it waits."""
     yield from _request_problems(policy, at)
+    for code in policy.severities:
+        if code not in analyses.DEFAULT.codes:
+            yield Problem(
+                at=at.key(("severities", code)),
+                code="SA7040",
+                text=N_("there is no check between documents `{seen}`; there are {known}"),
+                values={"seen": code, "known": ", ".join(analyses.DEFAULT.codes)},
+            )
     for format, limit in policy.automatic.items():
         if format not in FORMATS:
             yield Problem(

@@ -119,6 +119,10 @@ class Config(Strict):
     archive: Path = Path("archive.db")
     recipes: Path = Path("recipes")
     policy: Path = Path("policy.yaml")
+    analysis: Path | None = Field(
+        None,
+        description="What the comparison of documents does otherwise than by default: tolerances, factors, ledgers.",
+    )
     log: Path = Path("agent.log")
     code_lists: Path | None = Field(
         None, description="Folder of code lists, YAML or CSV, in place of the packaged ones of the same name."

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import partial
 from typing import Literal, assert_never
 
-from scraper_agent import accounts, approval, canonical, completeness, envelope, incremental, mapping, messages
+from scraper_agent import accounts, approval, canonical, cases, completeness, envelope, incremental, mapping, messages
+from scraper_agent.analysis import Analysis
+from scraper_agent.analysis.book import Book
+from scraper_agent.analysis.settings import DEFAULT, Settings
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendUnknown
 from scraper_agent.format import Document, Format, decode, encode
@@ -60,7 +63,9 @@ from scraper_agent.values import (
     RunStarted,
     SessionChecked,
     Snapshot,
+    State,
     Verdict,
+    state,
 )
 
 
@@ -146,6 +151,7 @@ class Pipeline:
     transport: Transport
     receiver: Receiver
     tables: Tables = PACKAGED
+    analyses: Settings = DEFAULT
     watch: Watch = _silent
     doubts: list[tuple[JobId, AgentError]] = field(default_factory=list)
     """Sends that failed or whose outcome is unknown, and answers that proved nothing: for whoever runs this to be told.
@@ -155,6 +161,10 @@ class Pipeline:
     """Of runs that have ended."""
     _read_by: dict[JobId, JobId] = field(default_factory=dict)
     """The run of this process that read a document, which may be known from an earlier one with worse lists."""
+    _known: Analysis | None = None
+    """Of all documents; made when it is first asked for, and again after a document was read."""
+    _settled: set[JobId] = field(default_factory=set)
+    """Cases of `_known`, by their first document, of which every document has been checked."""
 
     # --- harvest ----------------------------------------------------------------------------------------------------
 
@@ -550,7 +560,37 @@ class Pipeline:
         # Of a field whose text was unreadable, "is missing" would only say again what is already said.
         found = self.formats[draft.format].check(document, context)
         checked = tuple(f for f in found if f.field not in unread)
-        return (*draft.unread, *checked)
+        return (*draft.unread, *checked, *self.analysis().findings(id))
+
+    def analysis(self) -> Analysis:
+        """Every document against all others, as they are known now."""
+        if self._known is None:
+            papers: dict[tuple[str, str, str], cases.Paper] = {}
+            states: dict[JobId, State] = {}
+            for id in self.archive.documents():
+                job = self.archive.job(id)
+                draft = _draft_of(job)
+                try:
+                    document = self._decoded(id, draft)
+                except AgentError:
+                    continue  # its format is another now, or its bytes are gone: nothing can be compared with it
+                # In the order of the log, so that the newest version of a record is what stays.
+                papers[draft.format, str(document.header.get("erpSystemCode")), draft.record] = cases.Paper(
+                    id=id, key=draft.key, document=document
+                )
+                states[id] = state(job)
+            settings = self.analyses.raised(self.policy.severities)
+            self._known = Analysis(Book(papers.values(), states, settings))
+            self._settled.clear()
+        return self._known
+
+    def companions(self, ids: Iterable[JobId]) -> list[JobId]:
+        """Documents that wait, or are blocked, in the cases of these: what was read may have changed that."""
+        book = self.analysis().book
+        given = set(ids)
+        touched = {case.papers[0].id: case for id in given if (case := book.case(id)) is not None}
+        found = [paper.id for case in touched.values() for paper in case.papers if paper.id not in given]
+        return [id for id in found if book.states[id] in (State.HELD, State.BLOCKED)]
 
     def _names_in(self, run: JobId) -> Mapping[str, frozenset[str]]:
         """For each unified social credit code in the run's documents, the names beside it; read once, then kept up."""
@@ -598,6 +638,10 @@ class Pipeline:
         format = self.formats[document.format]
         if self._lists_hold(job):
             return None
+        if approval.waits_for_case(self.policy, format.name):
+            self._settle(job.id)
+            if self._case_holds(job):
+                return None
         total = mapping.amount(document, format)
         return approval.decide(self.policy, verdict, format.name, total, lines=len(document.lines))
 
@@ -609,7 +653,27 @@ class Pipeline:
         format = self.formats[document.format]
         total = mapping.amount(document, format)
         limits = approval.reasons_to_hold(self.policy, job.last, format.name, total, lines=len(document.lines))
-        return (*self._lists_hold(job), *limits)
+        return (*self._lists_hold(job), *self._case_holds(job), *limits)
+
+    def _settle(self, id: JobId) -> None:
+        """Check the other documents of the case: one that turns out to be blocked does not complete it."""
+        book = self.analysis().book
+        case = book.case(id)
+        if case is None or case.papers[0].id in self._settled:
+            return
+        self._settled.add(case.papers[0].id)
+        for paper in case.all:
+            if book.states[paper.id] is State.READ:
+                self.check(paper.id)
+
+    def _case_holds(self, job: Job) -> tuple[tuple[str, Mapping[str, str]], ...]:
+        if not approval.waits_for_case(self.policy, _draft_of(job).format):
+            return ()
+        book = self.analysis().book
+        case = book.case(job.id)
+        if case is None:
+            return ()
+        return approval.case_to_hold(case.name, cases.missing(case, book.states, book.settings.cases))
 
     def _lists_hold(self, job: Job) -> tuple[tuple[str, Mapping[str, str]], ...]:
         """Lists are logged after the drafts they led to, so they are asked for when a document is to leave."""
@@ -709,6 +773,10 @@ class Pipeline:
 
     def _append(self, id: JobId, position: int, fact: Fact) -> None:
         self.archive.append(id, position, fact)
+        if isinstance(fact, Draft):
+            self._known = None
+        elif self._known is not None and id in self._known.book.states:
+            self._known.book.states[id] = state(Job(id=id, facts=(fact,)))
         self.watch(id, fact)
 
 

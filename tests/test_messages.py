@@ -9,7 +9,7 @@ A code is `SA` and four digits; the first two say whose it is:
     SA21  finding a browser         capture/discovery.py
     SA22  driving the browser       capture/
     SA23  mapping and notations     mapping.py, notation.py, inference.py, twin.py
-    SA30  signing                   signing/
+    SA30  signing; business cases   signing/; cases.py, analysis/
     SA40  envelopes and sending     envelope.py, sending/
     SA50  archive and report        archive/, report/
     SA60  approval and advancing    approval.py, pipeline.py
@@ -57,6 +57,8 @@ AREAS = {
     "inference.py": "SA23",
     "twin.py": "SA23",
     "signing/": "SA30",
+    "cases.py": "SA30",
+    "analysis/": "SA30",
     "envelope.py": "SA40",
     "sending/": "SA40",
     "archive/": "SA50",

@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 import scraper_agent
 from scraper_agent import app as wiring
 from scraper_agent import approval, completeness, mapping
+from scraper_agent.analysis import periods
 from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
 from scraper_agent.archive.sqlite import SqliteArchive
@@ -32,7 +33,7 @@ from scraper_agent.cli import INTERRUPTED, parameters, show
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
-from scraper_agent.pipeline import Harvest
+from scraper_agent.pipeline import Harvest, Pipeline
 from scraper_agent.signing import keyfolder
 from scraper_agent.values import (
     Approval,
@@ -370,6 +371,10 @@ class Session:
         says = N_("checking") if dry_run else N_("checking, signing, sending")
         task = self.bar.add_task(render(says), total=len(self.documents))
         pipeline = self.app.pipeline(self.archive, lambda _job, _fact: None)
+        if not dry_run and self.documents:
+            self.documents.update(dict.fromkeys(pipeline.companions(self.documents)))
+            self.bar.update(task, total=len(self.documents))
+            self._tell_months(pipeline)
 
         def each() -> Iterator[JobId]:
             for id in self.documents:
@@ -381,6 +386,16 @@ class Session:
         finally:
             for id in self.documents:
                 self.tallies.setdefault(id.split("/")[1], show.Tally()).states[_state(self.archive, id)] += 1
+
+    def _tell_months(self, pipeline: Pipeline) -> None:
+        """What is strange about the last whole month of what is about to be sent: told before it leaves."""
+        formats = {id.split("/")[1] for id in self.documents}
+        found = periods.months(pipeline.analysis().book, wiring.now().astimezone().date())
+        for month in periods.strange(found):
+            if month.format in formats:
+                for finding in month.findings:
+                    told = f"{show.finding(finding)}; `scraper-agent case months`"
+                    show.talk.print(told, soft_wrap=True)
 
 
 # --- jobs -----------------------------------------------------------------------------------------------------------
@@ -596,6 +611,7 @@ def send(context: typer.Context) -> None:
         opened = {_LAST[s] for s in _OPEN}
         found = [each.id for each in archive.states() if each.last in opened]
         session.documents = {id: None for id in found if _state(archive, id) in _OPEN}
+        session.documents |= dict.fromkeys(_for_their_case(app, archive))
         stopped = session.advance()
     counts = Counter[State]()
     for tally in session.tallies.values():
@@ -606,6 +622,14 @@ def send(context: typer.Context) -> None:
     report(stopped)
     if stopped:
         raise typer.Exit(stopped[0].exit_code)
+
+
+def _for_their_case(app: App, archive: SqliteArchive) -> Iterator[JobId]:
+    """Documents that wait, of formats that wait for their business case: it may have become complete."""
+    for each in archive.states():
+        waits = each.last == _LAST[State.HELD] and approval.waits_for_case(app.policy, each.format)
+        if waits and _state(archive, each.id) is State.HELD:
+            yield each.id
 
 
 # --- log ------------------------------------------------------------------------------------------------------------
