@@ -20,7 +20,18 @@ from scraper_agent.rules import Context, Document, Fault, Rule, Value, Values, f
 from scraper_agent.values import Finding
 from scraper_agent.yamlfile import Wrong
 
-__all__ = ["Context", "Document", "Field", "Format", "Type", "Value", "decode", "encode", "json_schema"]
+__all__ = [
+    "Context",
+    "Document",
+    "Field",
+    "Format",
+    "Type",
+    "Value",
+    "decode",
+    "encode",
+    "json_schema",
+    "read_value",
+]
 
 Holds: TypeAlias = Literal["text", "number", "date", "datetime"]
 
@@ -227,6 +238,8 @@ class Field:
     """Of the whole text, where the type alone says too little."""
     more_than: Decimal | None = None
     at_least: Decimal | None = None
+    example: str = ""
+    """A value as the byte form has it, for templates; empty where any value of the type will do."""
 
     @property
     def mandatory(self) -> bool:
@@ -374,10 +387,11 @@ def _written_number(value: Decimal, of: Field) -> str:
 
 
 def _read(values: Mapping[str, str], known: Mapping[str, Field]) -> dict[str, Value]:
-    return {id: _read_value(value, known[id].type.holds) for id, value in values.items()}
+    return {id: read_value(value, known[id].type.holds) for id, value in values.items()}
 
 
-def _read_value(value: str, holds: Holds) -> Value:
+def read_value(value: str, holds: Holds) -> Value:
+    """The value of a text of the byte form. Raises ValueError or ArithmeticError if it is none."""
     match holds:
         case "text":
             return value

@@ -366,6 +366,24 @@ class Session:
         self.incomplete |= not found.complete and most_documents is None
         return found
 
+    def take_in(self, file: wiring.Filled) -> Harvest:
+        """Documents that people wrote into a file."""
+        name = file.contents.format.name
+        task = self.bar.add_task(
+            render(N_("reading {what}"), {"what": show.named(file.contents.format)}), total=len(file.contents.entries)
+        )
+
+        def watch(_job: JobId, fact: Fact) -> None:
+            if isinstance(fact, Draft):
+                self.bar.advance(task)
+
+        run, found = self.app.take_in(self.archive, file, watch)
+        self.runs.append(run)
+        logger.info("{} {} documents", run, len(found.documents))
+        self.tallies.setdefault(name, show.Tally()).read += len(found.documents)
+        self.documents.update(dict.fromkeys(found.documents))
+        return found
+
     def advance(self, *, dry_run: bool = False) -> list[AgentError]:
         says = N_("checking") if dry_run else N_("checking, signing, sending")
         task = self.bar.add_task(render(says), total=len(self.documents))

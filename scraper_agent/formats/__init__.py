@@ -77,6 +77,7 @@ class _Field(BaseModel):
     pattern: Annotated[str, AfterValidator(_regex)] | None = None
     more_than: Decimal | None = None
     at_least: Decimal | None = None
+    example: str = ""
 
 
 _Rule: TypeAlias = Annotated[
@@ -176,6 +177,7 @@ def _field(id: str, of: _Field) -> Field:
         pattern=re.compile(of.pattern) if of.pattern else None,
         more_than=of.more_than,
         at_least=of.at_least,
+        example=of.example,
     )
 
 
