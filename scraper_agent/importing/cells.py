@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 from typing import TypeAlias
 
 from scraper_agent import convert, notation
@@ -26,8 +26,10 @@ Reader: TypeAlias = Callable[[object], "Value | Amount | Moment | None"]
 Raises Unreadable.
 """
 
-_EXACT = 2**53
+_EXACT = Decimal(2**53)
 """Above, the numbers of a workbook have gaps."""
+_WHOLE = Context(prec=200, traps=[Inexact, InvalidOperation])
+"""Raises where a decimal would be lost."""
 _EIGHT = range(10_000_000, 100_000_000)
 """YYYYMMDD typed as a number; no serial day of a workbook has so many digits."""
 _MOMENT = re.compile(r"(\d{4})([-/.]?)(\d{1,2})\2(\d{1,2})[T ]+(\d{1,2}):?(\d{2}):?(\d{2})", re.ASCII)
@@ -53,7 +55,7 @@ def _text(field: Field) -> Reader:
     def read(cell: object) -> Value | None:
         if isinstance(cell, str):
             text = cell.strip()
-            return codes.get(text, text) or None
+            return (codes.get(text, text) if codes else text) or None
         if isinstance(cell, Decimal):
             raise Unreadable(
                 N_("`{seen}` is a number where a text belongs: its leading zeros may be lost"),
@@ -66,17 +68,18 @@ def _text(field: Field) -> Reader:
 
 
 def _number(field: Field, *, canonical: bool) -> Reader:
-    decimals = field.type.decimals
+    last = Decimal(1).scaleb(-field.type.decimals)
 
     def read(cell: object) -> Value | Amount | None:
         if isinstance(cell, Decimal):
-            exponent = cell.as_tuple().exponent
-            if isinstance(exponent, int) and -exponent > decimals:
-                _check_decimals(cell, field)
-            if not canonical and abs(cell) >= _EXACT:
+            if not canonical and not -_EXACT < cell < _EXACT:
                 raise Unreadable(
                     N_("`{seen}` has more digits than a workbook holds exactly"), code="SA2335", seen=_plain(cell)
                 )
+            try:
+                cell.quantize(last, context=_WHOLE)
+            except DecimalException:
+                _check_decimals(cell, field)
             return cell
         if not isinstance(cell, str):
             raise _strange(cell)

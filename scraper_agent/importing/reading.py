@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from scraper_agent import canonical, files, inference, messages
 from scraper_agent.convert import Unreadable
@@ -67,7 +67,7 @@ class Column:
     read: cells.Reader
 
 
-_UNSETTLED = (Amount, Moment)
+_UNSETTLED = frozenset((Amount, Moment))
 
 
 @dataclass(slots=True)
@@ -91,8 +91,7 @@ class Table:
         return f"{self.name}!{layout.letters(column)}{row}"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """Where values stood."""
 
     table: Table
@@ -304,7 +303,8 @@ class _Reader:
                     "SA2333",
                     N_("there is no such column, and documents are told apart by it"),
                 )
-        table.columns = tuple(found.values())
+        whole = all(Target(header=True, field=each).path in found for each in layout.key(format))
+        table.columns = tuple(found.values()) if whole else ()
         last = row + 1 if table.marked else row
         for top, left in table.merged:
             if top >= last:
@@ -344,7 +344,7 @@ class _Reader:
     # --- rows of documents ------------------------------------------------------------------------------------------
 
     def _rows(self, table: Table, rows: list[list[files.Cell]]) -> None:
-        columns = table.columns or ()
+        plan = [(c.at, c.target.field.id, c.target.header, c.read, c) for c in table.columns or ()]
         keys = [each.id for each in layout.key(self._format)]
         number = table.rows
         for row in rows:
@@ -355,22 +355,22 @@ class _Reader:
             header: dict[str, Any] = {}
             line: dict[str, Any] = {}
             open_: list[tuple[Amount | Moment, Column]] = []
-            for column in columns:
-                cell = row[column.at]
-                if cell == "":
+            for at, id, of_header, read, column in plan:  # for every cell of the file
+                cell = row[at]
+                if not cell and cell == "":
                     continue
                 try:
-                    value = column.read(cell)
+                    value = read(cell)
                 except Unreadable as error:
-                    self._unreadable(table.place(number, column.at), column.target, error)
+                    self._unreadable(table.place(number, at), column.target, error)
                     continue
-                if isinstance(value, _UNSETTLED):
-                    open_.append((value, column))
+                if value.__class__ in _UNSETTLED:
+                    open_.append((value, column))  # type: ignore[arg-type]
                 elif value is not None:
-                    (header if column.target.header else line)[column.target.field.id] = value
+                    (header if of_header else line)[id] = value
             if header or line or open_:
                 table.taken += 1
-                place = Row(table, number, row, self._is_marked(table, number, mark))
+                place = Row(table, number, row, bool(mark) and self._is_marked(table, number, mark))
                 self._put(tuple([header.get(id) for id in keys]), header, line, open_, place)
         table.rows = number
 
@@ -407,36 +407,24 @@ class _Reader:
             return
         entry = self.entries.get((row.marked, key))
         kind = row.table.kind
-        if kind == "lines":
-            self._note(line, open_, row, header=False)
-            if entry is None:
-                self.loose.append((key, line, row))
-            else:
-                entry.lines.append(line)
-                entry.line_rows.append(row)
+        for seen, column in open_:
+            values: dict[str, Any] = header if column.target.header else line
+            values[column.target.field.id] = _Open(seen, row.table.place(row.number, column.at), column.target)
+            self.unsettled = True
+        if kind == "lines" and entry is None:
+            self.loose.append((key, line, row))
             return
-        if entry is None:
-            entry = self.entries[row.marked, key] = Entry(header)
-        elif kind == "header":
+        if kind == "header" and entry is not None:
             self._twice(row, entry)
             return
-        else:
+        if entry is None:
+            entry = self.entries[row.marked, key] = Entry(header, [], [row], [])
+        elif kind == "both":
             self._same(entry, header, row)
-        entry.header_rows.append(row)
-        self._note(entry.header, open_, row, header=True)
-        if line or any(not column.target.header for _, column in open_):
-            self._note(line, open_, row, header=False)
+            entry.header_rows.append(row)
+        if line:
             entry.lines.append(line)
             entry.line_rows.append(row)
-
-    def _note(
-        self, values: dict[str, Any], open_: list[tuple[Amount | Moment, Column]], row: Row, *, header: bool
-    ) -> None:
-        """Keeps the place of a value that only the whole document will tell."""
-        for seen, column in open_:
-            if column.target.header == header:
-                values[column.target.field.id] = _Open(seen, row.table.place(row.number, column.at), column.target)
-                self.unsettled = True
 
     def _twice(self, row: Row, before: Entry) -> None:
         self._misfit(
@@ -675,11 +663,14 @@ class _Reader:
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """In place of a value, until the whole document is there."""
+    """In place of a value, until the whole document is there. Two are equal if they would be read alike."""
 
     seen: Amount | Moment
-    place: str
-    target: Target
+    place: str = field(compare=False)
+    target: Target = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.seen.seen
 
 
 # --- where values stood ---------------------------------------------------------------------------------------------

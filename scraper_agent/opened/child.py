@@ -50,8 +50,8 @@ def _tables(data: bytes, options: dict[str, Any]) -> Iterator[bytes]:
             for part in sheets.tables(data, options["skip"]):
                 try:
                     line = f"{encode.encode(part)}\n".encode()
-                except ValueError:  # NaN, infinity, half of a surrogate pair
-                    raise Refused("characters", seen="a cell") from None
+                except ValueError:  # infinity, or not a number
+                    raise Refused("digits", seen="a cell") from None
                 whole += len(line)
                 if whole > grid.MAX_PAGE_BYTES:
                     raise Refused("limit", what="bytes", limit=str(grid.MAX_PAGE_BYTES), seen=str(whole))

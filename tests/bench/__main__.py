@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import bench_document, bench_lists, bench_page, bench_session, bench_tryton, bench_verify
+from tests.bench import (
+    bench_document,
+    bench_import,
+    bench_lists,
+    bench_page,
+    bench_session,
+    bench_tryton,
+    bench_verify,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +39,17 @@ def promises(*, share: bool) -> list[Promise]:
     page = _told("page", bench_page.measure())
     document = _told("document", bench_document.measure())
     verify = _told("verify", bench_verify.measure())
+    imported = _told("import", bench_import.measure())
     quick = [
         Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
         Promise("one locator call per cell / reading it frozen", page["faster_than_cells"], 5, at_least=True),
         Promise("a document of 20 lines, mapped to signed and logged / its signature", document["ratio"], 2.5),
         Promise("log verify of 100,000 facts / hashing them", verify["ratio"], 4),
+        Promise(
+            "a workbook of 440,000 cells, read into documents / by python-calamine alone",
+            imported["import_over_calamine"],
+            2,
+        ),
     ]
     if share:
         return quick
