@@ -178,7 +178,7 @@ def _answer(data: bytes, options: Mapping[str, object]) -> Iterator[bytes]:
         stderr=subprocess.DEVNULL,
         env={} if os.name == "posix" else None,
     )
-    clock = threading.Timer(TIME_S + 5, child.kill)
+    clock = threading.Timer(TIME_S, child.kill)
     feeder = threading.Thread(target=_feed, args=(child, data), daemon=True)
     spoken = False
     try:

@@ -274,14 +274,14 @@ XLSX: dict[str, tuple[str, Built]] = {
         "SA2031",
         lambda: streamed(SHEET, BEGIN, b"<row><c><v>1</v></c></row>" * 10_000, 25, END),
     ),
-    "six million rows": ("SA2031", lambda: streamed(SHEET, BEGIN, b"<row><c><v>1</v></c></row>" * 10_000, 600, END)),
+    "six million rows": ("SA2031", lambda: streamed(SHEET, BEGIN, b"<row><c><v/></c></row>" * 10_000, 600, END)),
     "a row of a million cells": (
         "SA2031",
         lambda: streamed(SHEET, BEGIN + b"<row>", b"<c><v>1</v></c>" * 10_000, 100, b"</row>" + END),
     ),
     "16,384 columns": ("SA2031", lambda: far('<c r="XFD1"><v>1</v></c>')),
     "200,000 rows of AZ": ("SA2031", lambda: far('<c r="AZ99999"><v>1</v></c>')),
-    "ten million texts": ("SA2031", lambda: strings(b"", b"<si><t>a</t></si>" * 10_000, 1_000)),
+    "two million texts": ("SA2031", lambda: strings(b"", b"<si><t>a</t></si>" * 10_000, 200)),
     "one text of 100 MB": ("SA2031", lambda: strings(b"<si><t>", b"A" * 1_000_000, 100)),
     "a long text in 100,000 cells": (
         "SA2040",

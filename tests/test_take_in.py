@@ -200,7 +200,10 @@ def test_a_document_that_breaks_a_rule_is_blocked_and_the_others_go_on(agent: Ag
 def test_an_import_is_shown_by_the_commands_that_show_runs(agent: Agent, site: Path) -> None:
     taken(agent, site, ROW | {"orderNumber": "D-1"})
     assert agent("report").code == 0
-    assert "import/purchaseOrder" in (site / "report.html").read_text(encoding="utf-8")
+    told = (site / "report.html").read_text(encoding="utf-8")
+    assert "import/purchaseOrder" in told
+    assert "orders.csv" in told
+    assert "The page is not among those of its run." not in told
     assert "csv!A2" in agent("job", "D-1", "--origins").out
     assert agent("log", "verify").code == 0
 

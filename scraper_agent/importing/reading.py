@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -176,6 +176,9 @@ def read(
             misfits=tuple(reader.misfits),
             count=len(reader.misfits),
         ) from None
+    finally:
+        if isinstance(parts, Generator):
+            parts.close()  # ends the child that is still reading
 
 
 class _Stopped(Exception):
@@ -510,7 +513,7 @@ class _Reader:
                 "SA2340",
                 N_("the document stands in row {before} already"),
                 N_("a document has one row here; give it a number of its own, or remove the row"),
-                before=self.entries[False, key].pointers[f"{layout.key(format)[0].id}"][0],
+                before=next((place for place, _ in self.entries[False, key].pointers.values()), "/"),
             )
         else:
             self.entries[False, key] = entry
