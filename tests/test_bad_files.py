@@ -23,6 +23,8 @@ from scraper_agent import files
 from scraper_agent.errors import AgentError
 from scraper_agent.formats import FORMATS
 from scraper_agent.importing import layout, reading
+from scraper_agent.opened import sheets
+from scraper_agent.opened.grid import Refused
 from tests.gauntlet import workbooks
 from tests.gauntlet.workbooks import formula
 
@@ -400,6 +402,11 @@ def test_there_are_more_than_sixty() -> None:
 def test_a_bad_file_is_refused_or_read_right(outcomes: dict[str, Outcome], name: str, code: str) -> None:
     assert outcomes[name].code == code
     assert outcomes[name].seconds < files.TIME_S
+
+
+def test_a_part_that_is_longer_than_it_says_is_found_before_a_library_unpacks_it() -> None:
+    with pytest.raises(Refused, match="damaged"):
+        sheets._look_into(lying())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a child's memory is told")

@@ -436,6 +436,17 @@ def test_the_example_is_passed_over_though_its_mark_was_removed() -> None:
     assert (contents.entries, contents.examples) == ((), 1)
 
 
+def test_a_document_that_was_made_of_the_example_is_none() -> None:
+    book = openpyxl.load_workbook(io.BytesIO(template.workbook(ORDER)))
+    for name in (layout.HEADER, layout.LINES):
+        book[name]["A4"].value = None
+    book[layout.LINES][at("表体", "goodsName", 4).partition("!")[2]].value = "轴承"
+    made = io.BytesIO()
+    book.save(made)
+    contents = read(made.getvalue())
+    assert (len(contents.entries), contents.examples) == (1, 0)
+
+
 def test_rows_of_one_document_may_not_contradict() -> None:
     rows = [HEADER | LINE, HEADER | LINE | {"orderLineNumber": "2", "supplierName": "ACME"}]
     heading = [t.field.id for t in COLUMNS]
