@@ -27,6 +27,7 @@ from scraper_agent.messages import N_
 MAX_BYTES = 32 * 1024 * 1024
 TIME_S = 30
 MEMORY_BYTES = 512 * 1024 * 1024
+_PIPE_BYTES = 1024 * 1024
 
 _CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from scraper_agent.opened import child; child.main()"
 _TRY_ANOTHER = N_("look at the file by hand; if it is right, choose another export of the ERP, or read the page")
@@ -176,6 +177,8 @@ def _answer(data: bytes, options: Mapping[str, object]) -> Iterator[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        bufsize=_PIPE_BYTES,
+        pipesize=_PIPE_BYTES,  # so that the child goes on while its answer is being used
         env={} if os.name == "posix" else None,
     )
     clock = threading.Timer(TIME_S, child.kill)

@@ -5,6 +5,7 @@ It imports nothing of the agent beside its own folder, so that it starts quickly
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ def main() -> None:
 
     A line with `reason` ends the answer and takes back what came before it.
     """
+    gc.disable()  # it lives for one file
     options: dict[str, Any] = json.loads(sys.argv[2])
     _limit(options["memory_bytes"], options["time_s"])
     data = sys.stdin.buffer.read()
