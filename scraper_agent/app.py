@@ -18,7 +18,7 @@ import yaml
 from pydantic import SecretStr
 
 import scraper_agent
-from scraper_agent import approval, canonical, formats, incremental, sending, signing, vault, yamlfile
+from scraper_agent import approval, canonical, files, formats, incremental, sending, signing, vault, yamlfile
 from scraper_agent.analysis import settings as analyses
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
@@ -30,8 +30,9 @@ from scraper_agent.errors import AgentError, NeedsPerson, Problem, UsageError
 from scraper_agent.format import Format
 from scraper_agent.formats import FORMATS
 from scraper_agent.formats.tables import CodeList
+from scraper_agent.importing import layout, reading
 from scraper_agent.messages import N_, render
-from scraper_agent.pipeline import Harvest, Pipeline, Plan, Receiver, Watch
+from scraper_agent.pipeline import Harvest, Intake, Pipeline, Plan, Receiver, Watch
 from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
 from scraper_agent.signing import sm2
@@ -391,6 +392,22 @@ class App:
         id = _run_id(archive, loaded.recipe.recipe)
         return id, self.pipeline(archive, watch).harvest(id, plan, self.browser(erp_of(loaded)))
 
+    def take_in(self, archive: SqliteArchive, file: Filled, watch: Watch) -> tuple[JobId, Harvest]:
+        """Make a job of every document of a file that people filled in: of all of them or of none."""
+        intake = Intake(
+            file_name=file.name,
+            media=file.media,
+            body=file.body,
+            format=file.contents.format,
+            rows=file.contents.rows,
+            readings=lambda digest: file.contents.readings(file.name, digest),
+            policy_source=self.policy_source,
+            started_by=canonical.sm3(account().encode()).hex(),
+            agent=f"scraper_agent {scraper_agent.__version__}",
+        )
+        id = JobId(f"run/{now():%Y%m%dT%H%M%S%f}-{intake.recipe.replace('/', '-')}")
+        return id, self.pipeline(archive, watch).take_in(id, intake)
+
     def advance(self, pipeline: Pipeline, documents: Iterable[JobId], *, dry_run: bool = False) -> list[AgentError]:
         """Take each job as far as it goes; what stops one job does not stop the next. Returns what stopped any.
 
@@ -433,6 +450,56 @@ class App:
             finally:
                 land(under_way)  # what has left is waited for, whatever ended the rest
         return [*stopped, *(error for _, error in pipeline.doubts)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """A file that people filled in, read whole."""
+
+    name: str
+    media: str
+    body: bytes
+    contents: reading.Contents
+
+
+def open_filled(
+    path: Path, format: str | None, known_formats: Mapping[str, Format] = FORMATS, *, complete: bool = False
+) -> Filled:
+    """The documents in a file. `format`: its key, where the file does not say it.
+
+    `complete`: those in JSON may have the fields that the agent fills.
+
+    Raises:
+        UsageError: the file cannot be read, or is of no kind that is taken in.
+        PageError: its bytes are refused.
+        Misfits: something in it is not certain.
+    """
+    media = next((each for each in MEDIA if path.suffix.lower() == f".{each}"), None)
+    if media is None:
+        raise UsageError(
+            "SA7060",
+            N_("{path} is none of {known}"),
+            hint=N_("save it as .xlsx; `scraper-agent format template KEY` writes a file to fill in"),
+            path=path,
+            known=", ".join(f".{each}" for each in MEDIA),
+        )
+    try:
+        with path.open("rb") as file:
+            body = file.read(files.MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(
+            "SA7061",
+            N_("{path} cannot be read: {reason}"),
+            hint=N_("check the name; close the file in Excel"),
+            path=path,
+            reason=error.strerror,
+        ) from error
+    contents = reading.read(files.tables(body, media, layout.SKIPPED), known_formats, format, complete=complete)
+    return Filled(name=path.name, media=media, body=body, contents=contents)
+
+
+MEDIA: tuple[files.Media, ...] = ("xlsx", "csv", "json")
+"""Kinds of files that documents are taken in from, by what their names end in."""
 
 
 def load_recipe(name: str, folder: Path, known_formats: Mapping[str, Format] = FORMATS) -> recipes.Loaded:

@@ -20,7 +20,18 @@ from scraper_agent.rules import Context, Document, Fault, Rule, Value, Values, W
 from scraper_agent.values import Finding
 from scraper_agent.yamlfile import Wrong
 
-__all__ = ["Context", "Document", "Field", "Format", "Type", "Value", "decode", "encode", "json_schema"]
+__all__ = [
+    "Context",
+    "Document",
+    "Field",
+    "Format",
+    "Type",
+    "Value",
+    "decode",
+    "encode",
+    "json_schema",
+    "read_value",
+]
 
 Holds: TypeAlias = Literal["text", "number", "date", "datetime"]
 
@@ -234,6 +245,8 @@ class Field:
     more_than: Decimal | None = None
     at_least: Decimal | None = None
     less_than: Decimal | None = None
+    example: str = ""
+    """A value as the byte form has it, for templates; empty where any value of the type will do."""
     fits: Callable[[Value], bool] = field(init=False, repr=False, compare=False)
     """Whether a quick look tells that a value is right, as nearly always; False says nothing, `fault` then does."""
 
@@ -459,17 +472,25 @@ def _read(values: dict[str, Any], known: Mapping[str, Field], other: Mapping[str
     for id, holds in other.items():
         if id in values:
             written = values[id]
-            value: Value
-            if holds == "number":
-                value = Decimal(written)
-                same = written.isdigit() and str(value) == written
-            else:
-                value = (date if holds == "date" else datetime).fromisoformat(written)
-                same = False
+            value = read_value(written, holds)
+            same = holds == "number" and written.isdigit() and str(value) == written
             if not same and _written_value(value, id, holds) != written:
                 raise ValueError(f"{id} is not written as in the canonical bytes")
             values[id] = value
     return values
+
+
+def read_value(value: str, holds: Holds) -> Value:
+    """The value of a text of the byte form. Raises ValueError or ArithmeticError if it is none."""
+    match holds:
+        case "text":
+            return value
+        case "number":
+            return Decimal(value)
+        case "date":
+            return date.fromisoformat(value)
+        case "datetime":
+            return datetime.fromisoformat(value)
 
 
 def json_schema(format: Format) -> dict[str, Any]:

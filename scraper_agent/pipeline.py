@@ -15,7 +15,7 @@ from scraper_agent.analysis.book import Book
 from scraper_agent.analysis.settings import DEFAULT, Settings
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendUnknown
-from scraper_agent.format import Document, Format, decode, encode
+from scraper_agent.format import Document, Format, decode, encode, json_schema
 from scraper_agent.formats import PACKAGED, Tables
 from scraper_agent.messages import N_
 from scraper_agent.ports import (
@@ -95,6 +95,36 @@ class Plan:
     most_documents: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """One file that people filled in. It stands in for a recipe where a document says how it came about."""
+
+    file_name: str
+    """No path."""
+    media: str
+    body: bytes
+    format: Format
+    rows: Mapping[str, int]
+    """Rows of documents by table."""
+    readings: Callable[[Digest], Iterable[mapping.Reading]]
+    """The documents, given the digest of `body`."""
+    policy_source: bytes
+    started_by: str
+    agent: str
+
+    @property
+    def erp(self) -> str:
+        return "IMPORT"
+
+    @property
+    def recipe(self) -> str:
+        return f"import/{self.format.name}"
+
+    @property
+    def version(self) -> str:
+        return self.format.version
+
+
 @dataclass(slots=True, kw_only=True)
 class Harvest:
     """What a harvest found. `documents` are all jobs it read, new or known."""
@@ -159,6 +189,8 @@ class Pipeline:
     _names: dict[JobId, dict[str, frozenset[str]]] = field(default_factory=dict)
     _lists: dict[JobId, tuple[ListRead, ...]] = field(default_factory=dict)
     """Of runs that have ended."""
+    _held: list[tuple[JobId, Fact]] | None = None
+    """Facts that are not durable yet, so that nobody may hear of them; None where each is as it is appended."""
     _read_by: dict[JobId, JobId] = field(default_factory=dict)
     """The run of this process that read a document, which may be known from an earlier one with worse lists."""
     _known: Analysis | None = None
@@ -324,6 +356,74 @@ class Pipeline:
         found.faults += 1
         run.append(_fault(trouble.where, trouble.error, page))
 
+    # --- files ------------------------------------------------------------------------------------------------------
+
+    def take_in(self, id: JobId, intake: Intake) -> Harvest:
+        """Make a job of every document of a file: of all of them or of none. The same file again gives the same jobs.
+
+        Raises:
+            PageError: a document has another version, and whether that arrived is not known.
+        """
+        format, body = intake.format, canonical.digest(intake.body)
+        readings = list(intake.readings(body))
+        for reading in readings:  # the receiver is asked before anything is written
+            for version in self._versions(format.name, mapping.business_key(reading, format), reading.record):
+                self._accepted(version)
+        found = Harvest()
+        run = _Run(self, id, self.archive.length(id))
+        self._held = []
+        try:
+            with self.archive.together():
+                self._log_file(run, intake)
+                stamp = mapping.Stamp(
+                    page=body, taken_at=self.now(), reported_at=self.now(), changed=False, operator=None
+                )
+                for reading in readings:
+                    document, draft = self._drafted(id, reading, format, intake, stamp)
+                    found.documents[document] = draft
+                    self._read_by[document] = id
+                run.append(RunEnded(complete=True, documents=len(found.documents), faults=0))
+            told, self._held = self._held, None
+        finally:
+            self._held = None
+        for job, fact in told:
+            self.watch(job, fact)
+        return found
+
+    def _log_file(self, run: _Run, intake: Intake) -> None:
+        run.append(
+            RunStarted(
+                recipe_id=intake.recipe,
+                recipe_version=intake.version,
+                recipe=self.archive.put(canonical.dumps(json_schema(intake.format))),
+                policy=self.archive.put(intake.policy_source),
+                parameters={"file": intake.file_name},
+                started_by=intake.started_by,
+                agent=intake.agent,
+                dry_run=False,
+            )
+        )
+        run.append(
+            Fetched(
+                name="import",
+                url="",
+                taken_at=self.now(),
+                media=intake.media,
+                body=self.archive.put(intake.body),
+                size_bytes=len(intake.body),
+                file_name=intake.file_name,
+            )
+        )
+        for name, rows in intake.rows.items():
+            # The bytes are at rest, so that any look at them shows the same rows.
+            evidence = completeness.Evidence(
+                harvested=rows, declared=rows, declared_after=rows, keys=rows, ended=True, recounted=rows, same=True
+            )
+            list_read = ListRead(
+                name=name, declared=rows, harvested=rows, pages=1, certificate=completeness.certificate(evidence)
+            )
+            run.append(list_read)
+
     # --- waiting for a person ---------------------------------------------------------------------------------------
 
     def _park(self, run: _Run, error: NeedsPerson, plan: Plan, found: Harvest) -> None:
@@ -372,23 +472,29 @@ class Pipeline:
     def _draft(
         self, run: JobId, reader: mapping.Reader, page: Page, snapshot: Snapshot, plan: Plan
     ) -> tuple[JobId, Draft]:
-        format = reader.format
         reading = reader.read(page.frozen, snapshot.page)
+        accounts = [plan.parameters[n] for n, p in plan.recipe.parameters.items() if p.type == "account"]
+        stamp = mapping.Stamp(
+            page=snapshot.page,
+            taken_at=snapshot.taken_at,
+            reported_at=self.now(),
+            changed=False,
+            operator=canonical.sm3(accounts[0].encode()).hex() if accounts else None,
+        )
+        return self._drafted(run, reading, reader.format, plan.recipe, stamp)
+
+    def _drafted(
+        self, run: JobId, reading: mapping.Reading, format: Format, maker: mapping.Maker, stamp: mapping.Stamp
+    ) -> tuple[JobId, Draft]:
+        """The job of a reading, new or known. `stamp`: whether it is a change is found out here."""
         key = mapping.business_key(reading, format)
         versions = self._versions(format.name, key, reading.record)
         id = _version(mapping.job_id(reading, format), versions)
         if id in versions:
             draft = _draft_of(self.archive.job(id))
         else:
-            accounts = [plan.parameters[n] for n, p in plan.recipe.parameters.items() if p.type == "account"]
-            stamp = mapping.Stamp(
-                page=snapshot.page,
-                taken_at=snapshot.taken_at,
-                reported_at=self.now(),
-                changed=any(self._accepted(version) for version in versions),
-                operator=canonical.sm3(accounts[0].encode()).hex() if accounts else None,
-            )
-            document = mapping.document(reading, format, plan.recipe, self.profile, id, stamp)
+            stamp = replace(stamp, changed=any(self._accepted(version) for version in versions))
+            document = mapping.document(reading, format, maker, self.profile, id, stamp)
             draft = Draft(
                 run=run,
                 format=format.name,
@@ -396,7 +502,7 @@ class Pipeline:
                 record=reading.record,
                 document=self.archive.put(encode(document, format)),
                 provenance=self.archive.put(canonical.dumps(reading.origins)),
-                page=snapshot.page,
+                page=stamp.page,
                 unread=reading.unread,
             )
             self._append(id, 0, draft)
@@ -777,7 +883,10 @@ class Pipeline:
             self._known = None
         elif self._known is not None and id in self._known.book.states:
             self._known.book.states[id] = state(Job(id=id, facts=(fact,)))
-        self.watch(id, fact)
+        if self._held is None:
+            self.watch(id, fact)
+        else:
+            self._held.append((id, fact))
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 import scraper_agent
 from scraper_agent import app as wiring
-from scraper_agent import approval, completeness, mapping
+from scraper_agent import approval, completeness, formats, mapping
 from scraper_agent.analysis import periods
 from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
@@ -86,6 +86,10 @@ class Options:
             log_to(loaded)
             self.apps.append(loaded)
         return self.apps[0]
+
+    def tables(self) -> formats.Tables:
+        """The formats as the config has them; as they come where there is none."""
+        return self.app().tables if self.config.exists() else formats.PACKAGED
 
 
 def _version(value: bool) -> None:
@@ -365,6 +369,24 @@ class Session:
         tally.refused_requests += found.refused
         self.documents.update(dict.fromkeys(found.documents))
         self.incomplete |= not found.complete and most_documents is None
+        return found
+
+    def take_in(self, file: wiring.Filled) -> Harvest:
+        """Documents that people wrote into a file."""
+        name = file.contents.format.name
+        task = self.bar.add_task(
+            render(N_("reading {what}"), {"what": show.named(file.contents.format)}), total=len(file.contents.entries)
+        )
+
+        def watch(_job: JobId, fact: Fact) -> None:
+            if isinstance(fact, Draft):
+                self.bar.advance(task)
+
+        run, found = self.app.take_in(self.archive, file, watch)
+        self.runs.append(run)
+        logger.info("{} {} documents", run, len(found.documents))
+        self.tallies.setdefault(name, show.Tally()).read += len(found.documents)
+        self.documents.update(dict.fromkeys(found.documents))
         return found
 
     def advance(self, *, dry_run: bool = False) -> list[AgentError]:

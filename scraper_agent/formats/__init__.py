@@ -89,6 +89,7 @@ class _Field(BaseModel):
     at_least: Decimal | None = None
     less_than: Decimal | None = None
     printed: str = ""
+    example: str = ""
     confidence: Literal["high", "medium", "low"] = "high"
 
 
@@ -270,6 +271,7 @@ def _field(id: str, of: _Field) -> Field:
         less_than=of.less_than,
         printed=of.printed,
         confidence=of.confidence,
+        example=of.example,
     )
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from tests.bench import (
     bench_checks,
     bench_document,
+    bench_import,
     bench_lists,
     bench_page,
     bench_session,
@@ -41,6 +42,7 @@ def promises(*, share: bool) -> list[Promise]:
     document = _told("document", bench_document.measure())
     checks = _told("checks", bench_checks.measure())
     verify = _told("verify", bench_verify.measure())
+    imported = _told("import", bench_import.measure())
     quick = [
         Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
         Promise("one locator call per cell / reading it frozen", page["faster_than_cells"], 5, at_least=True),
@@ -48,6 +50,11 @@ def promises(*, share: bool) -> list[Promise]:
         Promise("all checks of a document of 20 lines / pydantic's own validation", checks["check_ratio"], 3),
         Promise("its byte form, there and back / json's of the same values", checks["codec_ratio"], 2),
         Promise("log verify of 100,000 facts / hashing them", verify["ratio"], 4),
+        Promise(
+            "a workbook of 440,000 cells, read into documents / by python-calamine alone",
+            imported["import_over_calamine"],
+            2,
+        ),
     ]
     if share:
         return quick
