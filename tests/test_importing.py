@@ -407,7 +407,7 @@ WRONG: dict[str, tuple[Callable[[openpyxl.Workbook], None], list[tuple[str, str]
     "an unknown column": (_set("表头", "AA2", "mine"), [("表头!AA2", "SA2331")]),
     "a column that the agent fills": (_set("表头", "AA2", "recordGuid"), [("表头!AA2", "SA2331")]),
     "a column twice": (_set("表头", "AA2", "remark"), [("表头!AA2", "SA2348")]),
-    "another format": (_set("表头", "A1", "contract 1.0"), [("表头!A1", "SA2347")]),
+    "another format": (_set("表头", "A1", "nothing 1.0"), [("表头!A1", "SA2347")]),
     "another version": (_set("表头", "A1", "purchaseOrder 2.0"), [("表头!A1", "SA2347")]),
     "no format": (_set("表头", "A1", None), [("表头!A1", "SA2347")]),
     "two formats": (_set("表体", "A1", "goodsReceipt 1.0"), [("表体!A1", "SA2347")]),

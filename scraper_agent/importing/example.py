@@ -9,8 +9,10 @@ from decimal import Decimal
 
 from scraper_agent.format import Context, Document, Field, Format, Value, read_value
 from scraper_agent.importing import layout
-from scraper_agent.rules.amounts import HeaderSum, LineAmount, LineSum
-from scraper_agent.rules.identity import credit_code_check, organisation_check
+from scraper_agent.rules.amounts import Balance, HeaderSum, LineAmount, LineSum
+from scraper_agent.rules.fields import Constant, Numbering
+from scraper_agent.rules.identity import CreditCode, credit_code_check, organisation_check
+from scraper_agent.rules.weights import TotalWeight
 
 _DAY = date(2026, 3, 5)
 _PREFERRED = ("CHN", "CNY", "007", "1")
@@ -19,15 +21,24 @@ _PATH = re.compile(r"lines\[1\]\.(\w+)|(\w+)")
 
 
 def document(format: Format) -> Document:
-    """One document with one line: what is mandatory, and what the rules ask for beside."""
+    """One document with the fewest lines: what is mandatory, and what the rules ask for beside."""
     header = {field.id: _value(field) for field in layout.asked(format) if field.mandatory}
     line = {field.id: _value(field) for field in format.lines if field.mandatory}
     while True:
         _calculate(format, header, line)
-        made = Document(format=format.name, header=header, lines=(line,) if format.lines else ())
+        made = Document(format=format.name, header=header, lines=_lines(format, line))
         filled = [path for path in _absent(made, format) if _fill(path, format, header, line)]
         if not filled:
             return made
+
+
+def _lines(format: Format, line: dict[str, Value]) -> tuple[dict[str, Value], ...]:
+    """What is debited is credited too, on a second line."""
+    if not format.lines:
+        return ()
+    credit = {rule.mark: rule.credit for rule in format.rules if isinstance(rule, Balance)}
+    second = {rule.field: Decimal(2) for rule in format.rules if isinstance(rule, Numbering)}
+    return (line, line | second | credit) if credit else (line,)
 
 
 def _absent(made: Document, format: Format) -> Iterator[str]:
@@ -62,6 +73,14 @@ def _calculate(format: Format, header: dict[str, Value], line: dict[str, Value])
                 header[total] = _number(line, amount)
             case HeaderSum(total=total, parts=parts) if total in header:
                 header[total] = sum((_number(header, part) for part in parts if part in header), Decimal(0))
+            case TotalWeight(total=total, parts=parts) if total in header:
+                header[total] = sum((_number(header, part) for part in parts), Decimal(0))
+            case Constant(field=id, value=value) if id in header:
+                header[id] = value
+            case Numbering(field=id):
+                line[id] = Decimal(1)
+            case CreditCode(field=id) if id in header:
+                header[id] = _uscc()
             case _:
                 pass
 
@@ -93,10 +112,6 @@ def _amount(field: Field) -> Decimal:
 def _text(field: Field) -> str:
     if field.choices:
         return next((code for code in _PREFERRED if code in field.choices), next(iter(field.choices)))
-    if field.id.endswith("Uscc"):
-        body = f"91310000{_ORGANISATION}"
-        body += organisation_check(_ORGANISATION)
-        return body + credit_code_check(body)
     least, most = field.type.least, field.type.most or 20
     if field.type.shape is not None:
         digits = field.type.notation.startswith("n")
@@ -106,3 +121,9 @@ def _text(field: Field) -> str:
     if field.id.endswith(("Number", "Code", "Key")) and most > len("示例-0001"):
         return "示例-0001"
     return f"示例{field.zh}"[:most].ljust(least, "0")
+
+
+def _uscc() -> str:
+    body = f"91310000{_ORGANISATION}"
+    body += organisation_check(_ORGANISATION)
+    return body + credit_code_check(body)

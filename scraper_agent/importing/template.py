@@ -60,9 +60,9 @@ class _Book:
         lines = self.book.add_worksheet(layout.LINES) if self.format.lines else None
         self._help(self.book.add_worksheet(layout.HELP))
         lists = self._lists()
-        self._table(header, layout.targets(self.format, "header"), lists, shown.header, {})
+        self._table(header, layout.targets(self.format, "header"), lists, shown.header, ({},))
         if lines is not None:
-            self._table(lines, layout.targets(self.format, "lines"), lists, shown.header, shown.lines[0])
+            self._table(lines, layout.targets(self.format, "lines"), lists, shown.header, shown.lines)
 
     def _table(
         self,
@@ -70,7 +70,7 @@ class _Book:
         columns: tuple[Target, ...],
         lists: Mapping[_Codes, str],
         header: Values,
-        line: Values,
+        rows: tuple[Values, ...],
     ) -> None:
         sheet.freeze_panes(_HEADS, 2)
         sheet.set_column(0, 0, 10, self.styles["text"])
@@ -96,10 +96,12 @@ class _Book:
                         "error_message": "不是下拉框中的值；也可以只填代码。",
                     },
                 )
-            value = (header if target.header else line).get(field.id)
-            if value is not None:
-                _write(sheet, at, value, field, self.shaded[field.type.holds])
-        sheet.write_string(_HEADS, 0, layout.EXAMPLE, self.shaded["text"])
+            for row, line in enumerate(rows, _HEADS):
+                value = (header if target.header else line).get(field.id)
+                if value is not None:
+                    _write(sheet, row, at, value, field, self.shaded[field.type.holds])
+        for row in range(_HEADS, _HEADS + len(rows)):
+            sheet.write_string(row, 0, layout.EXAMPLE, self.shaded["text"])
 
     def _lists(self) -> dict[_Codes, str]:
         """A hidden sheet with a column for each code list; gives where each is."""
@@ -147,12 +149,12 @@ def _width(field: Field) -> float:
     return min(max(12.0, 2.0 * len(field.zh) + 2, (field.type.most or 20) * 0.6), 36.0)
 
 
-def _write(sheet: Any, at: int, value: Value, field: Field, style: Any) -> None:
+def _write(sheet: Any, row: int, at: int, value: Value, field: Field, style: Any) -> None:
     match value:
         case Decimal():
-            sheet.write_number(_HEADS, at, float(value), style)
+            sheet.write_number(row, at, float(value), style)
         case date():
-            sheet.write_datetime(_HEADS, at, value, style)
+            sheet.write_datetime(row, at, value, style)
         case _:
             text = {code: text for text, code in layout.shown(field)}.get(value, value)
-            sheet.write_string(_HEADS, at, text, style)
+            sheet.write_string(row, at, text, style)
