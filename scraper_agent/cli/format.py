@@ -185,11 +185,7 @@ def check(
     wanted: Wanted = None,
     named: Annotated[
         str | None,
-        typer.Option(
-            "--pack",
-            help=render(N_("Also by this rule pack: {packs}."), {"packs": ", ".join(packs.PACKS)}),
-            metavar="NAME",
-        ),
+        typer.Option("--pack", help=render(N_("Also by a rule pack, such as must_check_1995.")), metavar="NAME"),
     ] = None,
     own: Annotated[
         Path | None, typer.Option("--tables", help=render(N_("The tables that the rule pack asks for.")))
