@@ -23,6 +23,7 @@ LONG = (
     "test_kept.py",
     "test_sources.py",
     "test_cli.py",
+    "test_bad_files.py",
 )
 
 

@@ -13,9 +13,10 @@ from typing import get_args
 from pydantic import BaseModel
 
 from scraper_agent import completeness, format, formats
+from scraper_agent.analysis.settings import DEFAULT
 from scraper_agent.format import Field, Format
-from scraper_agent.formats import CODES, FORMATS
-from scraper_agent.rules import Settings, When, fields
+from scraper_agent.formats import CODES, FORMATS, pack
+from scraper_agent.rules import Settings, When, conditions, fields
 from scraper_agent.values import Severity
 from tests import catalogue
 
@@ -160,7 +161,36 @@ def rules() -> str:
         *(_row(each.code, f"[{each.check}](#{each.check})", each.severity, each.source) for each in sections),
         "",
     ]
-    return "\n".join([*lines, *map(_told_section, sections)])
+    return "\n".join([*lines, *map(_told_section, sections), *_between(), *_packs()])
+
+
+def _between() -> Iterator[str]:
+    """What documents are checked for together."""
+    yield "## Between documents\n"
+    yield "Told from the newest version of every document; severity and tolerances stand in `analysis/defaults.yaml`, a"
+    yield "user's own in the file that `analysis` in the config names. The policy may raise one.\n"
+    yield "| code | what holds | 中文 | severity | source |\n|---|---|---|---|---|"
+    for code, check in DEFAULT.checks.items():
+        yield _row(code, check.en, check.zh, check.severity, check.source)
+    for name, duty in DEFAULT.cases.obligations.items():
+        yield _row(f"CHK-02 {name}", duty.en, duty.zh, duty.severity, "seed 000")
+    yield ""
+
+
+def _packs() -> Iterator[str]:
+    """Published tables, which hold only where they are asked for."""
+    for name in pack.PACKS:
+        of = pack.named(name)
+        yield f"## {name}\n"
+        yield f"{of.zh} ({of.en}), {of.source}, {of.date}."
+        yield f"For `{of.format}`, asked for by `format check --pack {name}`.\n"
+        yield "| code | check | 检查内容 | trade modes | repaired | its table |\n|---|---|---|---|---|---|"
+        for each in of.checks:
+            repairs = "; ".join(f"{r.printed} → {r.read} ({r.confidence})" for r in each.repairs)
+            needs = {need[1] for _, condition in each.conditions if (need := conditions.needs(condition)) is not None}
+            tables = ", ".join(f"`{table}`" for table in sorted(needs & of.tables.keys()))
+            yield _row(each.code, each.id, each.zh, ", ".join(each.modes), repairs, tables)
+        yield ""
 
 
 def _told_section(of: Section) -> str:
