@@ -18,54 +18,6 @@ from scraper_agent.formats import FORMATS, ubl
 from tests import ubl_schemas
 from tests.test_formats import HEADER, document, invoice, order, receipt
 
-LOADING = """
-name: overseasLoading
-zh: 境外装货数据
-en: loading abroad
-version: "1.0"
-status: proposal
-key: [loadingNumber, enterpriseUscc]
-header:
-  loadingNumber: {zh: 装货单/装箱单号, en: n, type: an..60, need: M, source: own}
-  loadingDate: {zh: 装货日期, en: n, type: YYYYMMDD, need: M, source: own}
-  invoiceNumber: {zh: 发票号, en: n, type: an..60, need: C, source: own}
-  consignerName: {zh: 境外发货人, en: n, type: an..150, need: M, source: own}
-  loadingCountryCode: {zh: 装货国(地区), en: n, type: a3, need: M, codes: country, source: own}
-  loadingPortCode: {zh: 启运港, en: n, type: an..8, need: C, source: own}
-  entryPortCode: {zh: 入境口岸, en: n, type: an..8, need: O, source: own}
-  transportModeCode: {zh: 运输方式, en: n, type: an1, need: M, source: own}
-  conveyanceName: {zh: 运输工具名称, en: n, type: an..26, need: C, source: own}
-  voyageNumber: {zh: 航次号, en: n, type: an..32, need: C, source: own}
-  billNumber: {zh: 提运单号, en: n, type: an..37, need: M, source: own}
-  packageQuantity: {zh: 件数, en: n, type: n..9, need: M, source: own}
-  packageTypeCode: {zh: 包装种类, en: n, type: an2, need: O, source: own}
-  grossWeight: {zh: 毛重(千克), en: n, type: n..19.5, need: M, source: own}
-  netWeight: {zh: 净重(千克), en: n, type: n..19.5, need: O, source: own}
-lines:
-  lineNumber: {zh: 序号, en: n, type: n..9, need: M, source: own}
-  containerNumber: {zh: 集装箱号, en: n, type: an11, need: C, source: own}
-  containerTypeCode: {zh: 集装箱规格, en: n, type: n2, need: C, source: own}
-  sealNumber: {zh: 封志号, en: n, type: an..30, need: O, source: own}
-  packageMark: {zh: 唛头, en: n, type: an..400, need: O, source: own}
-  materialNumber: {zh: 料号, en: n, type: an..32, need: M, source: own}
-  goodsName: {zh: 品名, en: n, type: an..255, need: M, source: own}
-  loadedQuantity: {zh: 装货数量, en: n, type: n..19.5, need: M, source: own}
-  unitCode: {zh: 计量单位, en: n, type: n3, need: M, codes: unit, source: own}
-  batchNumber: {zh: 批号, en: n, type: an..100, need: O, source: own}
-  lineGrossWeight: {zh: 行毛重, en: n, type: n..19.5, need: O, source: own}
-  lineNetWeight: {zh: 行净重, en: n, type: n..19.5, need: O, source: own}
-  unNumber: {zh: 联合国编号, en: n, type: n4, need: C, source: own}
-"""
-
-
-@pytest.fixture(scope="session")
-def all_formats(tmp_path_factory) -> dict[str, Format]:
-    if "overseasLoading" in FORMATS:
-        return FORMATS
-    path = tmp_path_factory.mktemp("formats") / "overseas_loading.yaml"
-    path.write_text(LOADING, encoding="utf-8")
-    return {**FORMATS, "overseasLoading": formats.load(path)}
-
 
 def loading(**changes):
     header = {
@@ -143,22 +95,22 @@ def full(format: Format) -> Document:
         ("goodsReceipt", "ReceiptAdvice"),
     ],
 )
-def test_a_document_is_valid_ubl(name, root, all_formats):
-    data = ubl.to_ubl(MAKERS[name](), all_formats[name])
+def test_a_document_is_valid_ubl(name, root):
+    data = ubl.to_ubl(MAKERS[name](), FORMATS[name])
     assert etree.QName(etree.fromstring(data)).localname == root
     assert faults(data) == []
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_document_with_every_field_is_valid_ubl(name, all_formats):
-    assert faults(ubl.to_ubl(full(all_formats[name]), all_formats[name])) == []
+def test_a_document_with_every_field_is_valid_ubl(name):
+    assert faults(ubl.to_ubl(full(FORMATS[name]), FORMATS[name])) == []
 
 
 @pytest.mark.parametrize("name", MAKERS)
 @settings(deadline=None)  # the first document waits for its schema
 @given(data=st.data())
-def test_whatever_is_missing_it_is_valid_or_refused(name, data, all_formats):
-    whole = full(all_formats[name])
+def test_whatever_is_missing_it_is_valid_or_refused(name, data):
+    whole = full(FORMATS[name])
     header = data.draw(st.sets(st.sampled_from(sorted(whole.header))))
     line = data.draw(st.sets(st.sampled_from(sorted(whole.lines[0]))))
     some = Document(
@@ -167,7 +119,7 @@ def test_whatever_is_missing_it_is_valid_or_refused(name, data, all_formats):
         lines=(whole.lines[0], {id: value for id, value in whole.lines[1].items() if id not in line}),
     )
     try:
-        found = faults(ubl.to_ubl(some, all_formats[name]))
+        found = faults(ubl.to_ubl(some, FORMATS[name]))
     except AgentError as refused:
         missing = {*header, *(f"lines[2].{id}" for id in line)}
         found = [] if refused.code == "SA1092" and refused.values["field"] in missing else [str(refused)]
@@ -175,8 +127,8 @@ def test_whatever_is_missing_it_is_valid_or_refused(name, data, all_formats):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_every_field_has_a_place_or_is_said_to_have_none(name, all_formats):
-    format, mapped = all_formats[name], ubl.profile().documents[name]
+def test_every_field_has_a_place_or_is_said_to_have_none(name):
+    format, mapped = FORMATS[name], ubl.profile().documents[name]
     placed = {each for element in mapped.parts for each in element.fields()}
     left_out = {*ubl.profile().left_out, *mapped.left_out}
     every = {("header", id) for id in format.header_fields} | {("lines", id) for id in format.line_fields}
@@ -185,11 +137,11 @@ def test_every_field_has_a_place_or_is_said_to_have_none(name, all_formats):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_what_a_field_says_is_in_the_document(name, all_formats):
-    format, mapped = all_formats[name], ubl.profile().documents[name]
+def test_what_a_field_says_is_in_the_document(name):
+    format, mapped = FORMATS[name], ubl.profile().documents[name]
     whole = full(format)
     for part, id in {each for element in mapped.parts for each in element.fields()}:
-        if format.header_fields.get(id, format.line_fields.get(id)).type.holds != "text" or "Code" in id:
+        if ({**format.line_fields, **format.header_fields})[id].type.holds != "text" or "Code" in id:
             continue
         said = f"the very {id}"
         changed = {**(whole.header if part == "header" else whole.lines[1]), id: said}
@@ -299,16 +251,16 @@ def test_known_units_are_units_of_customs():
         ("5", "cac:AirTransport/cbc:AircraftID"),
     ],
 )
-def test_a_conveyance_is_named_as_what_it_is(mode, path, all_formats):
-    data = ubl.to_ubl(loading(transportModeCode=mode, conveyanceName="X1"), all_formats["overseasLoading"])
+def test_a_conveyance_is_named_as_what_it_is(mode, path):
+    data = ubl.to_ubl(loading(transportModeCode=mode, conveyanceName="X1"), FORMATS["overseasLoading"])
     assert faults(data) == []
     assert read(data, f"//cac:TransportMeans/{path}/text()") == ["X1"]
     assert len(etree.fromstring(data).findall(".//{*}TransportMeans/*")) == 2
 
 
-def test_a_line_without_weight_and_container_has_no_shipment(all_formats):
+def test_a_line_without_weight_and_container_has_no_shipment():
     bare = loading(lines=[{"containerNumber": None, "containerTypeCode": None, "sealNumber": None}])
-    data = ubl.to_ubl(bare, all_formats["overseasLoading"])
+    data = ubl.to_ubl(bare, FORMATS["overseasLoading"])
     assert read(data, "//cac:DespatchLine/cac:Shipment/cbc:ID/text()") == []
     assert read(data, "//cac:DespatchLine/cac:OrderLineReference/cbc:LineID/text()") == ["NA"]
     assert faults(data) == []
