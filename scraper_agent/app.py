@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -394,8 +393,7 @@ def _fits(parameter: Parameter, value: str) -> bool:
             case "date":
                 return re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII) is not None and bool(date.fromisoformat(value))
             case "url":
-                parts = urlsplit(value)
-                return parts.scheme in ("http", "https") and bool(parts.hostname)
+                return recipes.is_address(value)
             case "text" | "account":
                 return bool(value)
     except ValueError:

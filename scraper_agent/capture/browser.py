@@ -8,7 +8,7 @@ import html
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -30,7 +30,8 @@ from playwright.sync_api import (
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scraper_agent.capture import discovery, fetched, files, flow, gathered, guard, lists, places
+from scraper_agent import buttons
+from scraper_agent.capture import discovery, fetched, files, flow, gathered, guard, limits, lists, places
 from scraper_agent.capture.pace import Pace
 from scraper_agent.errors import AgentError, NeedsPerson, PageError
 from scraper_agent.messages import N_
@@ -80,9 +81,33 @@ _PASSING = ("navigation", "context", "detached", "closed", "replaced")
 """What Playwright says where a page or frame was replaced while it was asked."""
 _SHORTEST_SECRET = 4
 _MASK = "●●●●●●"
+_NO_WINDOWS = N_("no step of the recipe reads a window that the page opens")
+_LARGEST_IMAGE = 64_000_000
+"""Pixels."""
+_OWN_FAULT = re.compile(
+    r"ERR_(?:ABORTED|BLOCKED_BY|EMPTY_RESPONSE|TOO_MANY_REDIRECTS|INVALID_|UNSAFE_|CONTENT_|RESPONSE_HEADERS|HTTP2?_"
+    r"|INCOMPLETE_|CONNECTION_(?:RESET|CLOSED|ABORTED)|UNKNOWN_URL|UNEXPECTED|FAILED|HEADERS_)"
+)
+"""What the browser says where this one address is at fault, and others of the same ERP may well be read."""
 
 _SIZE = re.compile(r'frozen-size="(\d+ \d+)"')
-_READS = "e => [e.value, e.innerText, e.title, e.getAttribute('aria-label')].find((t) => t && String(t).trim()) || ''"
+_READS = """e => {
+  const button = e.closest('button, a, label, [role=button], [role=menuitem], [role=link]');
+  const outer = button || e;
+  // A row may have icons of its own, which are not what is pressed.
+  const icons = button || !(e.innerText || '').trim() ? outer.querySelectorAll('img, svg, svg title, i, input') : [];
+  const found = [];
+  for (const each of new Set([e, outer, ...icons])) {
+    const control = each.localName === 'input' && !/^(button|submit|reset|image)$/.test(each.type);
+    found.push(control ? '' : each.value, each.innerText ?? each.textContent, each.title, each.alt,
+      each.getAttribute('aria-label'));
+    const labels = (each.getAttribute('aria-labelledby') || '').split(/\\s+/).filter(Boolean);
+    for (const id of labels) found.push(each.ownerDocument.getElementById(id)?.textContent);
+    if (found.length > 200) break;
+  }
+  return found.filter((t) => typeof t === 'string' && t.trim()).map((t) => t.trim().slice(0, 200).toWellFormed());
+}"""
+"""Everything that an element says of itself: what it shows, what it tells a screen reader, and its icons."""
 _ROWS = "css => window.__agent.rows(css)"
 _ALL_ROWS = "([rows, css, pattern]) => window.__agent.rows(rows).length === window.__agent.number(css, pattern)"
 
@@ -96,6 +121,8 @@ class Settings:
     height: int = 1200
     tabs: int = 3
     """Pages of records that load at a time."""
+    patience_s: float = limits.PATIENCE_S
+    """How long a page may take for one step, beside what the recipe gives to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +179,34 @@ class _Session:
     logged_in: bool = False
     gathered: tuple[gathered.Gathered, ...] = ()
     """Tables that come along with the next snaps, since the page itself keeps only what is in view."""
+    limits: limits.Limits = field(init=False)
+    origins: frozenset[str] = frozenset()
+    rest_s: float = field(init=False)
+    reads_windows: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.limits = limits.Limits(lambda: self.windows.all_of(self.page), self.settings.patience_s)
+        self.rest_s = min(_REST_S, self.settings.patience_s * 0.8)
+        self.reads_windows = limits.reads_windows(self.recipe)
 
     def run(self) -> Iterator[Sighting]:
-        origins = frozenset(
+        with contextlib.closing(self._run()) as sightings:
+            try:
+                for sighting in sightings:
+                    with self.limits.waiting():  # whoever reads it takes its own time
+                        yield sighting
+            except Error as error:
+                raise AgentError(
+                    "SA2257",
+                    N_("the browser has ended: {seen}"),
+                    hint=N_("what was read before is kept; run again, and look by hand at the page that was read last"),
+                    seen=self._redact(error.message.splitlines()[0][:200]),
+                ) from error
+            finally:
+                self.limits.end()
+
+    def _run(self) -> Generator[Sighting, None, None]:
+        self.origins = origins = frozenset(
             guard.origin(self.parameters[name]) for name, p in self.recipe.parameters.items() if p.type == "url"
         )
         self.context.add_init_script(_SETTLE)
@@ -164,9 +216,12 @@ class _Session:
         self.context.route_web_socket("**/*", lambda socket: socket.close())
         self.context.on("dialog", self._dismiss)
         self.inbox = fetched.Inbox(self.context, origins, self._not_let_in)
+        self.context.grant_permissions([])  # whatever a page asks the person for is denied
+        self.context.on("page", self._watch)
         self.context.on("page", self.windows.watch)
         self.context.on("requestfinished", self._arrived)
         self.context.on("requestfailed", self._arrived)
+        self.limits.allow()
         self.page = self.home = self.context.new_page()
         if self.recipe.login is not None:
             yield from self._login(self.recipe.login)
@@ -195,6 +250,11 @@ class _Session:
             self.moving[request] = None
             with contextlib.suppress(Error):
                 self.moving[request] = request.frame.page
+                self.limits.count(request.frame.page, "frames" if request.frame.parent_frame else "navigations")
+            if self.moving[request] is None and not self.reads_windows:
+                del self.moving[request]
+                route.abort("blockedbyclient")
+                return
         try:
             verdict = guard.judge(
                 request.method,
@@ -222,6 +282,8 @@ class _Session:
         self.moving.pop(request, None)
 
     def _refused(self, request: Request, reason: str) -> None:
+        with contextlib.suppress(Error):
+            self.limits.count(request.frame.page, "requests")
         url = guard.shown(request.url)[:500]
         self.seen.append(Refused(method=request.method, url=self._redact(url), reason=reason))
 
@@ -230,12 +292,29 @@ class _Session:
 
     def _dismiss(self, dialog: Dialog) -> None:
         """A dialog of the page is always answered with Cancel; only leaving a page is let happen."""
-        if dialog.type == "beforeunload":
-            dialog.accept()
-            return
-        reason = f"dialog answered with Cancel: {dialog.message[:200]}"
-        self.seen.append(Refused(method="DIALOG", url=guard.shown(self.page.url), reason=self._redact(reason)))
-        dialog.dismiss()
+        self.limits.count(dialog.page, "dialogs")
+        with contextlib.suppress(Error):  # the page may be gone, and its dialog with it
+            if dialog.type == "beforeunload":
+                dialog.accept()
+                return
+            reason = f"dialog answered with Cancel: {dialog.message[:200]}"
+            url = guard.shown(self.page.url)[: limits.ADDRESS]
+            self.seen.append(Refused(method="DIALOG", url=url, reason=self._redact(reason)))
+            dialog.dismiss()
+
+    def _watch(self, tab: Tab) -> None:
+        tab.on("crash", self.limits.crashed)
+        tab.on("download", lambda arrival: self.limits.gave(tab, arrival.url))
+        tab.on("popup", lambda window: self._window(tab, window))
+
+    def _window(self, opener: Tab, window: Tab) -> None:
+        self.limits.count(opener, "windows")
+        if not self.reads_windows:
+            self.seen.append(
+                Refused(method="WINDOW", url=self._redact(guard.shown(window.url)[:500]), reason=_NO_WINDOWS)
+            )
+            with contextlib.suppress(Error):
+                window.close()
 
     def _drain(self) -> Iterator[Sighting]:
         while self.seen:
@@ -256,6 +335,7 @@ class _Session:
         yield from self._drain()
 
     def _await_login(self, login: Login) -> None:
+        self.limits.allow(login.timeout_s)
         end = monotonic() + login.timeout_s
         while not (done := self._is_shown(login.done)):
             if login.refused is not None and self._is_shown(login.refused):
@@ -283,6 +363,9 @@ class _Session:
 
     def _careful(self, where: str, steps: tuple[Step, ...]) -> Iterator[Sighting]:
         """Run steps; what fails is handed over with its page, and ends these steps only."""
+        if self.home.is_closed() and self.page in (self.home, None):
+            self.limits.allow()
+            self.page = self.home = self.context.new_page()
         try:
             yield from self._steps(steps, where)
         except (PageError, Error) as error:
@@ -291,6 +374,7 @@ class _Session:
 
     def _steps(self, steps: tuple[Step, ...], where: str) -> Iterator[Sighting]:
         for number, step in enumerate(steps, 1):
+            self.limits.allow(getattr(step, "timeout_s", 0.0))
             try:
                 yield from self._step(step, f"{where}, step {number}")
             except PlaywrightTimeout as error:
@@ -301,8 +385,8 @@ class _Session:
         match step:
             case Open(url=url):
                 self._open(self._fill_in(url))
-            case Click(on=on, double=double):
-                self._click(self._locate(on), _named(on), double=double)
+            case Click(on=on, double=double, although=although):
+                self._click(self._locate(on), _named(on), double=double, although=although)
             case Fill(into=into, text=text):
                 self._type(into, text)
             case Select(into=into, option=option):
@@ -357,10 +441,18 @@ class _Session:
     def _paced(self) -> None:
         """Wait until one more page may be asked for."""
         while (wait := self.pace.begin(monotonic())) > 0:
-            self.page.wait_for_timeout(math.ceil(wait * 1000))  # events go on meanwhile
+            with self.limits.waiting():
+                self.page.wait_for_timeout(math.ceil(wait * 1000))  # events go on meanwhile
 
     def _open(self, url: str) -> None:
         self.gathered = ()
+        if not self.may_open(url):
+            raise PageError(
+                "SA2258",
+                N_("{url} is no address of the ERP: it is not opened"),
+                hint=N_("only http and https addresses of the recipe's own parameters of type url are"),
+                url=guard.shown(url)[:200],
+            )
         self._paced()
         try:
             if urlsplit(url)._replace(fragment="") == urlsplit(self.page.url)._replace(fragment=""):
@@ -369,6 +461,16 @@ class _Session:
         except PlaywrightTimeout:
             raise
         except Error as error:
+            if self.page in self.limits.left:
+                raise
+            if _OWN_FAULT.search(error.message):
+                raise PageError(
+                    "SA2253",
+                    N_("the address {url} gives no page: {seen}"),
+                    hint=N_("look at it by hand; what else the ERP shows is read all the same"),
+                    url=guard.shown(url)[: limits.ADDRESS],
+                    seen=self._redact(error.message.splitlines()[0][:200]),
+                ) from error
             raise AgentError(
                 "SA2201",
                 N_("the ERP cannot be reached at {url}: {seen}"),
@@ -378,16 +480,18 @@ class _Session:
             ) from error
         self._rest()
 
-    def _click(self, locator: Locator, named: str, *, double: bool, stays: bool = False) -> None:
-        reads = locator.evaluate(_READS) if self.logged_in else ""  # a login button may read Submit
-        if guard.WRITE_WORDS.search(reads):
-            raise PageError(
-                "SA2205",
-                N_("{target} reads {seen}: an element that writes is never clicked"),
-                hint=N_("choose another way; the robot only reads"),
-                target=named,
-                seen=reads[:60],
-            )
+    def may_open(self, url: str | None) -> bool:
+        """Whether it is a page of the ERP's own addresses: nothing else is opened, such as `file:`."""
+        try:
+            return url is not None and guard.origin(url) in self.origins
+        except ValueError:
+            return False
+
+    def _click(
+        self, locator: Locator, named: str, *, double: bool, stays: bool = False, although: str | None = None
+    ) -> None:
+        self.limits.allow()
+        self._refuse_to_write(locator, named, although)
         if stays:  # a slow download looks like a navigation that does not end: whoever asks for it has a clock
             locator.click(no_wait_after=True)
             return
@@ -396,6 +500,21 @@ class _Session:
         else:
             locator.click()
         self._rest()
+
+    def _refuse_to_write(self, locator: Locator, named: str, although: str | None = None) -> None:
+        """Raises: PageError: the element reads like one that writes, and the recipe does not vouch for that text."""
+        if not self.logged_in:  # a login button may read Submit
+            return
+        readings = limits.answer(limits.TEXTS, lambda: locator.evaluate(_READS))
+        reads = buttons.refuses(readings, although)
+        if reads is not None:
+            raise PageError(
+                "SA2205",
+                N_("{target} reads {seen}: an element that writes is never clicked"),
+                hint=N_("choose another way; the robot only reads"),
+                target=named,
+                seen=reads[:60],
+            )
 
     def _type(self, into: Target, text: str) -> None:
         locator = self._locate(into)
@@ -411,6 +530,7 @@ class _Session:
             if self._unfolded(step, button):
                 return
             if button.first.is_visible():
+                self._refuse_to_write(button.first, _named(step.button))
                 try:
                     button.first.click(timeout=1000)
                 except PlaywrightTimeout:  # such a button may press itself when it scrolls into view
@@ -442,12 +562,16 @@ class _Session:
             return False
         return True
 
-    def _snap(self, name: str, where: Literal["popup"] | None = None) -> Page:
+    def _snap(self, name: str, where: Literal["popup"] | None = None, *, cut: bool = False) -> Page:
+        """`cut`: of a page that is too large, the beginning; such a page is evidence and never read."""
         surface = self._surface(() if where is None else (where,))
         page = surface if isinstance(surface, Tab) else surface.page
-        self._rest()
+        if not cut:
+            self._rest()
         url = self._redact(guard.shown(page.url))
-        frozen = places.freeze(page, _FREEZE, url, guard.shown)
+        if len(url) > limits.ADDRESS and not cut:
+            raise places.too_large(f"characters of its address: {len(url)}", limits.ADDRESS)
+        frozen = places.freeze(page, _FREEZE, url[: limits.ADDRESS], guard.shown, cut=cut)
         whole = gathered.written(frozen, self.gathered)
         clean = self._redact(whole)
         image = None
@@ -458,7 +582,9 @@ class _Session:
     def _download(self, step: Download) -> Iterator[Sighting]:
         target = self._locate(step.on)
         found = self.inbox.download(
-            self.page, lambda: self._click(target, _named(step.on), double=False, stays=True), step.timeout_s
+            self.page,
+            lambda: self._click(target, _named(step.on), double=False, stays=True, although=step.although),
+            step.timeout_s,
         )
         url = self._redact(guard.shown(self.page.url))
         yield self._file(step.name, " ".join(step.media), found)
@@ -480,15 +606,17 @@ class _Session:
             raise PageError("SA2272", N_("{url} sent a secret back: its bytes are not kept"), url=url)
         return File(name=name, url=url, media=media, body=found.body, file_name=file_name)
 
-    def _image(self, page: Tab, frozen: str) -> bytes:
-        """JPEG of the whole page, fields with passwords covered."""
+    def _image(self, page: Tab, frozen: str) -> bytes | None:
+        """JPEG of the whole page, fields with passwords covered; none of a page that no image can hold."""
         if "frozen-masked=" in frozen or not self.logged_in:
             fields = [page.locator("input[type=password]"), *self.typed.values()]
             return page.screenshot(type="jpeg", quality=60, full_page=True, mask=fields)
         if page not in self.cdps:
             self.cdps[page] = self.context.new_cdp_session(page)
-        width, height = _SIZE.search(frozen)[1].split()  # type: ignore[index] # freeze.js writes it on every page
-        larger = int(width) > self.settings.width or int(height) > self.settings.height
+        width, height = (int(n) for n in _SIZE.search(frozen)[1].split())  # type: ignore[index] # on every page
+        if width * height > _LARGEST_IMAGE:
+            return None
+        larger = width > self.settings.width or height > self.settings.height
         # Beyond the viewport the browser lays the page out once more, which takes as long as the image itself.
         wanted = {"format": "jpeg", "quality": 60, "captureBeyondViewport": larger, "optimizeForSpeed": True}
         try:
@@ -500,11 +628,13 @@ class _Session:
 
     def _rest(self) -> None:
         """Wait until the page, its frames and windows have come to rest; one that navigates is waited for again."""
-        end = monotonic() + _REST_S
+        end = monotonic() + self.rest_s
         troubles = 0
         while monotonic() < end:
             pages = self.windows.all_of(self.page)
             frames = [frame for page in pages for frame in page.frames]
+            if len(frames) > limits.FRAMES:
+                raise places.too_large(f"frames: {len(frames)}", limits.FRAMES)
             try:
                 quiet = all(self._is_quiet(frame) for frame in frames)
             except PlaywrightTimeout:
@@ -517,7 +647,7 @@ class _Session:
                 continue
             if not quiet:
                 break
-            if any(page is None or page in pages for page in self.moving.values()):
+            if self._moves(pages):
                 self.page.wait_for_timeout(_GLANCE_MS)
             elif len(frames) == 1 or frames == [f for page in self.windows.all_of(self.page) for f in page.frames]:
                 return
@@ -526,13 +656,26 @@ class _Session:
             N_("the page {url} did not come to rest within {seconds} s"),
             hint=N_("it keeps changing or asking; lower `quiet_ms` in the recipe"),
             url=guard.shown(self.page.url),
-            seconds=_REST_S,
+            seconds=self.rest_s,
         )
+
+    def _moves(self, pages: list[Tab]) -> bool:
+        """Whether one of `pages`, or a window coming to be, is about to show something else."""
+        for request in list(self.moving):
+            if self.moving[request] is None:
+                with contextlib.suppress(Error):
+                    self.moving[request] = request.frame.page
+            page = self.moving[request]
+            if page is not None and page.is_closed():
+                del self.moving[request]
+            elif page in pages or (page is None and self.reads_windows):
+                return True
+        return False
 
     def _is_quiet(self, frame: Frame) -> bool:
         quiet: bool = frame.evaluate(
             "([q, l, p]) => window.__agent ? window.__agent.settle(q, l, p) : true",
-            [self.recipe.quiet_ms, _REST_S * 1000, self.recipe.settle],
+            [self.recipe.quiet_ms, self.rest_s * 1000, self.recipe.settle],
         )
         return quiet
 
@@ -540,8 +683,9 @@ class _Session:
         if count is None:
             return None
         place = [count.css, count.pattern, count.attribute, count.minus]
-        found: int | None = self.tab.evaluate("place => window.__agent.number(...place)", place)
-        return found
+        return limits.answer(
+            limits.NUMBER, lambda: self.tab.evaluate("place => window.__agent.number(...place)", place)
+        )
 
     # --- what flow.py asks ------------------------------------------------------------------------------------------
 
@@ -631,6 +775,8 @@ class _Session:
         return PLACEHOLDER.sub(lambda m: self.secret(m[2]) if m[1] else self.parameters[m[2]], text)
 
     def _redact(self, text: str) -> str:
+        """`text` as it may be logged: without secrets, and without halves of characters."""
+        text = text.encode("utf-8", "replace").decode()
         for value in self.typed:
             if len(value) >= _SHORTEST_SECRET:
                 text = text.replace(value, _MASK).replace(html.escape(value), _MASK)
@@ -638,13 +784,20 @@ class _Session:
 
     def _evidence(self) -> Page | None:
         """The page as it is now, for the log; None if even that fails."""
+        if self.page.is_closed() or self.page in self.limits.left:
+            return None
         inside, self.inside = self.inside, ()
+        rest_s, self.rest_s = self.rest_s, min(self.rest_s, 0.5)
+        self.limits.until(self.limits.patience_s if self.page is self.home else self.limits.evidence_s)
         try:
-            return self._snap("trouble")
+            try:
+                return self._snap("trouble")
+            except PageError:  # it is too large, or does not come to rest
+                return self._snap("trouble", cut=True)
         except (AgentError, Error):
             return None
         finally:
-            self.inside = inside
+            self.inside, self.rest_s = inside, rest_s
 
     def _not_ready(self, step: Step, where: str, error: PlaywrightTimeout) -> PageError:
         target = next(
@@ -662,6 +815,9 @@ class _Session:
 
     def _told(self, error: AgentError | Error, where: str) -> AgentError:
         """Playwright's errors in our words; ours as they are."""
+        left = next((why for tab in self.windows.all_of(self.page) if (why := self.limits.left.get(tab))), None)
+        if left is not None:
+            return left
         if isinstance(error, AgentError):
             return error
         if "strict mode violation" in error.message:

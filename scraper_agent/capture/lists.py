@@ -7,17 +7,19 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from importlib import resources
 from time import monotonic
 from typing import TYPE_CHECKING, assert_never
 
 from playwright.sync_api import Error, Locator
 from playwright.sync_api import Page as Tab
+from pydantic import BaseModel, TypeAdapter
 
 from scraper_agent import completeness, convert
-from scraper_agent.capture import gathered
+from scraper_agent.capture import gathered, guard, limits
 from scraper_agent.completeness import Evidence, Filter, Sum
-from scraper_agent.errors import PageError
+from scraper_agent.errors import AgentError, PageError
 from scraper_agent.messages import N_
 from scraper_agent.ports import Sighting, Trouble
 from scraper_agent.recipe import ByClick, ByLink, ByWalk, Grid, List, Step, Target, Total, Unfold
@@ -30,10 +32,15 @@ SCRIPT = (resources.files("scraper_agent.capture") / "lists.js").read_text(encod
 
 _ACT_S = 10.0
 """How long the next page of a list may take to show other rows."""
+_AT_LEAST = 0.6
+"""Of a page's patience, once it is its turn, even if it has been under way for long: others may have held it up."""
 _STEP_S = 1.5
 """A click on `next` that the page dropped is repeated after so long, while the position proves that nothing moved."""
-_ARRIVE_S = 30.0
+_ROW_S = 3.0
+"""How long a grid may take to draw the rows of one place that it was scrolled to."""
 _BACK_S = 5.0
+_IN_VAIN = 3
+"""So many records in a row that cannot be reached are taken for the ERP; fewer, for links that lead astray."""
 _PATIENCE_S = 1.0
 """How long the bottom of an endless list is watched for more rows, or for a sign that some are being loaded."""
 
@@ -43,11 +50,51 @@ _SAME_ROWS = "([css, old]) => window.__agent.rows(css).join() === old"
 _MORE_ROWS = "([css, n]) => window.__agentLists.count(css) > n"
 _MORE_OR_BUSY = "([css, n, busy]) => window.__agentLists.count(css) > n || window.__agentLists.busy(busy)"
 _NOT_BUSY = "([css]) => !window.__agentLists.busy(css)"
-_FIELD = "e => e.localName === 'select' ? e.selectedOptions[0]?.text ?? '' : e.value ?? e.innerText"
+_FIELD = """e => ("" + (e.localName === 'select' ? e.selectedOptions[0]?.text ?? '' : e.value ?? e.innerText))
+  .slice(0, 2000).toWellFormed()"""
 _ROWS = "css => window.__agent.rows(css)"
+_FLAG = TypeAdapter(bool | None)
+_COUNT = TypeAdapter(int)
 _GO = "url => { window.__agentLeft = true; setTimeout(() => { location.href = url; }, 0); }"
 _GONE = "() => !window.__agentLeft && window.__agent !== undefined && document.readyState === 'complete'"
 _NUMBER_IS = "([css, pattern, n]) => window.__agent.number(css, pattern) === n"
+
+
+class _SeenRow(BaseModel):
+    text: str
+    key: str | None
+    link: str | None
+    amounts: list[str]
+
+
+class _Sight(BaseModel):
+    """What lists.js answers when it has looked."""
+
+    seen: list[_SeenRow]
+    hidden: int
+
+
+class _GatheredRow(BaseModel):
+    id: str
+    link: str | None
+    cells: list[list[str | int] | None]
+
+
+class _Gathered(BaseModel):
+    """What lists.js answers when it has scrolled through a grid."""
+
+    heads: list[list[str | int]]
+    rows: list[_GatheredRow]
+    doubtful: list[list[str]]
+    changed: int
+    gaps: int
+    missing: int
+    stops: int
+    ended: bool
+
+
+_SIGHT = TypeAdapter(_Sight)
+_GATHERED: TypeAdapter[_Gathered | None] = TypeAdapter(_Gathered | None)
 
 
 @dataclass(slots=True)
@@ -84,6 +131,8 @@ class ListReader:
     """The list half of one session, which keeps the tab."""
 
     session: _Session
+    unreached: int = 0
+    """Records in a row whose address could not be reached."""
 
     def read(self, step: List) -> Iterator[Sighting]:
         """Read a list to its end, certify it, and open its records. What breaks it off is certified too."""
@@ -126,8 +175,11 @@ class ListReader:
     def _pages(self, step: List, tally: _Tally, *, again: bool) -> Iterator[Sighting]:
         while True:
             tally.pages += 1
+            self.session.limits.allow()
             rows = yield from self._page(step, tally, again=again)
             tally.rows += rows
+            if len(tally.rows) > limits.ROWS:
+                raise _endless(step)
             texts = [row.text for row in rows]
             if not again:
                 match step.open:
@@ -166,16 +218,18 @@ class ListReader:
     def _look(self, step: List, tally: _Tally) -> list[_Row]:
         link = step.open.target if isinstance(step.open, ByLink) else None
         wanted = {"rows": step.rows, "key": step.key, "link": link, "cells": [t.cell for t in step.totals]}
-        found = self.session.tab.evaluate("wanted => window.__agentLists.look(wanted)", wanted)
-        tally.hidden += found["hidden"]
+        found = limits.answer(
+            _SIGHT, lambda: self.session.tab.evaluate("wanted => window.__agentLists.look(wanted)", wanted)
+        )
+        tally.hidden += found.hidden
         return [
             _Row(
-                text=row["text"],
-                key=row["key"] if step.key is not None else row["link"] if link is not None else None,
-                link=row["link"],
-                amounts=tuple(row["amounts"]),
+                text=row.text,
+                key=row.key if step.key is not None else row.link if link is not None else None,
+                link=row.link,
+                amounts=tuple(row.amounts),
             )
-            for row in found["seen"]
+            for row in found.seen
         ]
 
     def _second_look(self, step: List, tally: _Tally) -> Generator[Sighting, None, list[_Row] | None]:
@@ -216,7 +270,7 @@ class ListReader:
             Filter(
                 field=session._named(each.field),
                 wanted=session._fill_in(each.reads),
-                seen=session._locate(each.field).evaluate(_FIELD),
+                seen=limits.answer(limits.TEXT, partial(session._locate(each.field).evaluate, _FIELD)),
             )
             for each in step.filters
         )
@@ -230,7 +284,9 @@ class ListReader:
 
     def _sum(self, number: int, total: Total, tally: _Tally) -> Sum:
         locale = self.session.recipe.locale
-        stated: str = self.session.tab.evaluate("css => window.__agentLists.stated(css)", total.stated)
+        stated = limits.answer(
+            limits.TEXT, lambda: self.session.tab.evaluate("css => window.__agentLists.stated(css)", total.stated)
+        )
         try:
             summed = sum((convert.number(row.amounts[number], locale) for row in tally.rows), Decimal(0))
         except convert.Unreadable as error:
@@ -266,7 +322,12 @@ class ListReader:
             self._scroll_down(step, step.scroll, tally)
 
     def _shown(self, step: List) -> int:
-        count: int = self.session.tab.evaluate("css => window.__agentLists.count(css)", step.rows)
+        self.session.limits.allow()
+        count = limits.answer(
+            _COUNT, lambda: self.session.tab.evaluate("css => window.__agentLists.count(css)", step.rows)
+        )
+        if count > limits.ROWS:
+            raise _endless(step)
         return count
 
     def _press_more(self, step: List, more: Target, tally: _Tally) -> None:
@@ -295,7 +356,7 @@ class ListReader:
         session, loading = self.session, False
         while True:
             before = self._shown(step)
-            there = session.tab.evaluate("css => window.__agentLists.bottom(css)", css)
+            there = limits.answer(_FLAG, lambda: session.tab.evaluate("css => window.__agentLists.bottom(css)", css))
             if there is None:
                 raise _nothing_to_scroll(step, css)
             declared = session._number(step.declared)
@@ -333,11 +394,15 @@ class ListReader:
             "key": step.key,
             "link": link,
             "busy": step.busy,
-            "limit": _ARRIVE_S * 100,
+            "limit": _ROW_S * 1000,
         }
-        found = self.session.tab.evaluate("wanted => window.__agentLists.gather(wanted)", wanted)
-        if found is None:
+        self.session.limits.allow(limits.GATHER_S)
+        answer = limits.answer(
+            _GATHERED, lambda: self.session.tab.evaluate("wanted => window.__agentLists.gather(wanted)", wanted)
+        )
+        if answer is None:
             raise _nothing_to_scroll(step, grid.down)
+        found = answer.model_dump()
         table, ids = gathered.table(step.name, found)
         tally.missing += found["missing"] + found["gaps"]
         tally.changed += found["changed"]
@@ -363,7 +428,7 @@ class ListReader:
         if button is None:
             return False
         target = step.numbered if step.next is None else self.session._named(step.next)
-        old = ",".join(self.session.tab.evaluate(_ROWS, step.rows)) if step.grid is not None else ",".join(rows)
+        old = ",".join(self._texts(step)) if step.grid is not None else ",".join(rows)
         self.session._paced()
         self.session._click(button, str(target), double=False)
         if not self.session._wait_for(_OTHER_ROWS, [step.rows, old], _ACT_S):
@@ -378,11 +443,17 @@ class ListReader:
         self._loaded(step)
         return True
 
+    def _texts(self, step: List) -> list[str]:
+        return limits.answer(limits.TEXTS, lambda: self.session.tab.evaluate(_ROWS, step.rows))
+
     def _to_next(self, step: List, tally: _Tally) -> Locator | None:
         """What leads to the next page; None on the last."""
         if step.numbered is not None:
             wanted = str(tally.pages + 1)
-            numbers: list[str] = self.session.tab.evaluate("css => window.__agentLists.numbers(css)", step.numbered)
+            numbers = limits.answer(
+                limits.TEXTS,
+                lambda: self.session.tab.evaluate("css => window.__agentLists.numbers(css)", step.numbered),
+            )
             if wanted in numbers:
                 shown = self.session.tab.locator(f"css={step.numbered}").filter(visible=True)
                 return shown.nth(numbers.index(wanted))
@@ -400,35 +471,56 @@ class ListReader:
 
     def _follow_all(self, step: List, links: list[str | None]) -> Iterator[Sighting]:
         """Open every link; while one page is read, the next ones load in tabs of their own."""
-        home = self.session.tab
+        home, address = self.session.tab, self.session.tab.url
         most = self.session.settings.tabs
         spare: deque[Tab] = deque()
-        loading: deque[tuple[Tab, str | None]] = deque()
+        loading: deque[tuple[Tab, str | None, float]] = deque()
         coming = deque(links)
         try:
             for number in range(1, len(links) + 1):
                 while coming and len(loading) < most and not (loading and self.session.pace.wait_s(monotonic())):
-                    tab, link = spare.popleft() if spare else self._new_tab(home.url), coming.popleft()
-                    if link is not None:
+                    tab, link = spare.popleft() if spare else self._new_tab(address), coming.popleft()
+                    if self.session.may_open(link):
                         self.session._paced()
-                        tab.evaluate(_GO, link)
-                    loading.append((tab, link))
-                self.session.tab, link = loading.popleft()
-                yield from self._follow(step, link, number)
-                spare.append(self.session.tab)
+                        tab = self._set_out(tab, str(link), address)
+                    loading.append((tab, link, monotonic()))
+                self.session.tab, link, since = loading.popleft()
+                if (yield from self._follow(step, link, number, since)):
+                    spare.append(self.session.tab)
+                else:  # whatever the page did to its tab, the next record has nothing to do with it
+                    self._close(self.session.tab)
         finally:
-            for tab in (*spare, *(tab for tab, _ in loading)):
-                tab.close()
+            for tab in (*spare, *(tab for tab, _, _ in loading)):
+                self._close(tab)
             self.session.tab = home
+
+    def _close(self, tab: Tab) -> None:
+        for each in self.session.windows.all_of(tab)[::-1]:
+            if not each.is_closed():
+                self.session.limits.close(each)
+
+    def _set_out(self, tab: Tab, link: str, address: str) -> Tab:
+        """Send the tab on its way; one that does not obey any more is replaced."""
+        self.session.limits.allow(tab=tab)
+        try:
+            tab.evaluate(_GO, link)
+        except Error:
+            self._close(tab)
+            tab = self._new_tab(address)
+            tab.evaluate(_GO, link)
+        return tab
 
     def _new_tab(self, url: str) -> Tab:
         """A tab on a page of the ERP's own, so that what it opens is opened from there."""
         self.session._paced()
+        self.session.limits.allow()
         tab = self.session.context.new_page()
         tab.goto(url, wait_until="commit")
         return tab
 
-    def _follow(self, step: List, link: str | None, number: int) -> Iterator[Sighting]:
+    def _follow(self, step: List, link: str | None, number: int, since: float) -> Generator[Sighting, None, bool]:
+        """Whether the record was read; else it is told why."""
+        session = self.session
         where = f"list {step.name}, record {number}"
         try:
             if link is None:
@@ -439,18 +531,56 @@ class ListReader:
                     name=step.name,
                     number=number,
                 )
-            self._arrive(link)
-            yield from self.session._steps(step.steps, where)
-        except (PageError, Error) as error:
-            yield from self.session._drain()
-            yield Trouble(where=where, error=self.session._told(error, where), page=self.session._evidence())
+            if not self.session.may_open(link):
+                raise PageError(
+                    "SA2250",
+                    N_("list {name}: row {number} leads to {seen}, which is no address of the ERP"),
+                    hint=N_(
+                        "correct `open.target`; only http and https addresses of the recipe's parameters are opened"
+                    ),
+                    name=step.name,
+                    number=number,
+                    seen=guard.shown(link)[:200],
+                )
+            self._arrive(link, since)
+            yield from session._steps(step.steps, where)
+        except (AgentError, Error) as error:
+            self.unreached = self.unreached + 1 if isinstance(error, AgentError) and error.code == "SA2201" else 0
+            if self.unreached == _IN_VAIN or not (self.unreached or isinstance(error, PageError | Error)):
+                raise
+            yield from session._drain()
+            yield Trouble(where=where, error=session._told(error, where), page=session._evidence())
+            return False
+        self.unreached = 0
+        for window in session.windows.of(session.page):
+            window.close()
+        return not session.page.is_closed()
 
-    def _arrive(self, link: str) -> None:
-        """Wait for a page that `_GO` has set out for; a redirect may lead elsewhere."""
-        if not self.session._wait_for(_GONE, [link], _ARRIVE_S) or self.session.tab.url.startswith("chrome-error:"):
-            self.session._open(link)  # the ordinary way says what is wrong
+    def _arrive(self, link: str, since: float) -> None:
+        """Wait for a page that `_GO` has set out for at `since`; a redirect may lead elsewhere."""
+        session, there = self.session, False
+        patience_s = session.settings.patience_s
+        end = max(since + patience_s, monotonic() + _AT_LEAST * patience_s)
+        session.limits.allow(1.0)
+        while not there and monotonic() < end and not self._gives_no_page(link):
+            there = session._wait_for(_GONE, [link], _STEP_S / 5)
+        session.limits.allow()
+        if session.page.url.startswith("chrome-error:"):
+            session._open(link)  # the ordinary way says what is wrong
+        elif there:
+            session._rest()
         else:
-            self.session._rest()
+            raise PageError(
+                "SA2254",
+                N_("the page {url} had not come after {seconds} s"),
+                hint=N_("the ERP was slow; or the address gives a file and no page"),
+                url=guard.shown(link)[: limits.ADDRESS],
+                seconds=session.settings.patience_s,
+            )
+
+    def _gives_no_page(self, link: str) -> bool:
+        page = self.session.page
+        return page.url.startswith("chrome-error:") or self.session.limits.files.get(page) == link
 
     def _each_by_click(self, step: List, how: ByClick, rows: list[str]) -> Iterator[Sighting]:
         for number in range(1, len(rows) + 1):
@@ -464,7 +594,7 @@ class ListReader:
     def _came_back(self, step: List, rows: list[str]) -> None:
         if self.session._wait_for(_SAME_ROWS, [step.rows, ",".join(rows)], _BACK_S):
             return
-        again: list[str] = self.session.tab.evaluate(_ROWS, step.rows)
+        again = self._texts(step)
         raise PageError(
             "SA2209",
             N_("list {name}: the list is not the one that was left: {seen} rows, expected the same {expected}"),
@@ -494,11 +624,10 @@ class ListReader:
         place = [how.position.css, how.position.pattern, wanted]
         for _ in range(5):
             self.session._paced()
-            self.session._locate(how.next).click()
-            self.session._rest()
+            self.session._click(self.session._locate(how.next), self.session._named(how.next), double=False)
             if self.session._number(how.position) == wanted:
                 return
-            # A click is dropped, or takes effect late: it is repeated only while the position proves that nothing moved.
+            # A click may be dropped or late: it is repeated only while the position proves that nothing moved.
             if self.session._wait_for(_NUMBER_IS, place, _STEP_S):
                 self.session._rest()
                 return
@@ -531,6 +660,16 @@ def _cells_changed(first: list[gathered.Gathered], again: list[gathered.Gathered
     """How many rows of a grid read otherwise when it was gathered a second time."""
     looks = [Counter(row for table in tables for row in gathered.by_head(table)) for tables in (first, again)]
     return sum((looks[0] - looks[1]).values()) if again else 0
+
+
+def _endless(step: List) -> PageError:
+    return PageError(
+        "SA2255",
+        N_("list {name}: more than {limit} rows have come, and it does not end"),
+        hint=N_("narrow the list by a filter; or correct `rows`, `next`, `more` or `scroll`"),
+        name=step.name,
+        limit=limits.ROWS,
+    )
 
 
 def _nothing_to_scroll(step: List, css: str) -> PageError:
