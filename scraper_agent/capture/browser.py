@@ -185,9 +185,14 @@ class _Session:
     reads_windows: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.limits = limits.Limits(lambda: self.windows.all_of(self.page), self.settings.patience_s)
+        self.limits = limits.Limits(lambda: self.windows.all_of(self.page), self._end_browser, self.settings.patience_s)
         self.rest_s = min(_REST_S, self.settings.patience_s * 0.8)
         self.reads_windows = limits.reads_windows(self.recipe)
+
+    def _end_browser(self) -> None:
+        with contextlib.suppress(Error):
+            if self.context.browser is not None:
+                self.context.browser.close()
 
     def run(self) -> Iterator[Sighting]:
         with contextlib.closing(self._run()) as sightings:

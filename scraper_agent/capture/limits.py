@@ -50,6 +50,8 @@ class Limits:
     """Those of one session. `tabs` are closed together when the clock has run out: the page and its windows."""
 
     tabs: Callable[[], list[Tab]]
+    give_up: Callable[[], None]
+    """Ends the browser: what was asked of it fails."""
     patience_s: float = PATIENCE_S
     left: dict[Tab, PageError] = field(default_factory=dict)
     """Tabs that were closed, and why."""
@@ -61,6 +63,7 @@ class Limits:
     _tab: Tab | None = None
     _timer: asyncio.TimerHandle | None = None
     _waiting: bool = False
+    _in_vain: bool = False
     _counts: Counter[tuple[Tab, str]] = field(default_factory=Counter)
 
     @property
@@ -74,6 +77,7 @@ class Limits:
     def until(self, seconds: float, tab: Tab | None = None) -> None:
         """What comes next has to end within `seconds`."""
         self._until, self._tab = monotonic() + seconds, tab
+        self._in_vain = False
         self._counts.clear()
         self._wind()
 
@@ -147,7 +151,12 @@ class Limits:
             with contextlib.suppress(Error):
                 tab.close()
 
-        greenlet(close).switch()  # Playwright waits within a greenlet, and this is called from its own
+        self._apart(close)
+
+    @staticmethod
+    def _apart(act: Callable[[], None]) -> None:
+        """Let Playwright do it in a greenlet beside the one that asks, which goes on at once."""
+        asyncio.get_running_loop().call_soon(lambda: greenlet(act).switch())
 
     def _wind(self) -> None:
         if self._timer is not None:
@@ -161,6 +170,11 @@ class Limits:
         if monotonic() < self._until:
             self._wind()
             return
+        if self._in_vain:  # the tab is closed, and still nothing is answered: it is the browser that hangs
+            self._apart(self.give_up)
+            return
+        self._in_vain, self._until = True, monotonic() + self.patience_s
+        self._wind()
         for tab in self.tabs() if self._tab is None else [self._tab]:
             self.leave(
                 tab,
