@@ -29,6 +29,8 @@ PATIENCE_S = 25.0
 """How long a page may take for one step, beside what the recipe itself gives to it."""
 EVIDENCE_S = 4.0
 """How long a page that has failed may take to be kept."""
+_BROWSER_S = 30.0
+"""How long the browser may take to go on once a tab has been closed."""
 GATHER_S = 600.0
 """How long a grid may be scrolled through."""
 FRAMES = 300
@@ -173,7 +175,7 @@ class Limits:
         if self._in_vain:  # the tab is closed, and still nothing is answered: it is the browser that hangs
             self._apart(self.give_up)
             return
-        self._in_vain, self._until = True, monotonic() + self.patience_s
+        self._in_vain, self._until = True, monotonic() + _BROWSER_S
         self._wind()
         for tab in self.tabs() if self._tab is None else [self._tab]:
             self.leave(
