@@ -362,7 +362,7 @@ WINDOWS: dict[str, Case] = {
     "alert-in-frame": Case(shown("H-1", "<iframe srcdoc='<script>for (;;) alert(1)</script>'></iframe>"), FLOOD),
     "print": Case(script("for (let n = 0; n < 50; n++) print()"), READ),
     "popup": Case(script("open('/good/popup')"), READ),
-    "popups-1000": Case(script("for (let n = 0; n < 1000; n++) open('/good/' + n, '_blank')"), FLOOD | {"SA2211"}),
+    "popups-1000": Case(script("for (let n = 0; n < 1000; n++) open('/good/' + n, '_blank')"), FLOOD | SLOW),
     "popup-noopener": Case(script("open('/good/popup', '_blank', 'noopener')"), READ),
     "popup-about-blank": Case(
         script("const w = open('about:blank'); if (w) w.document.write('<script>while(true);</' + 'script>')"),
