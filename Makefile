@@ -19,7 +19,7 @@ demo-tryton: $(READY) system
 	$(BIN)/python -m tests.tryton.demo
 
 test: $(READY) system $(GAUNTLET) lint
-	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=15
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

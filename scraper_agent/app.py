@@ -8,17 +8,20 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import yaml
 from pydantic import SecretStr
 
 import scraper_agent
-from scraper_agent import approval, canonical, incremental, sending, signing, yamlfile
+from scraper_agent import approval, canonical, incremental, sending, signing, vault, yamlfile
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
+from scraper_agent.capture import guard, kept
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
 from scraper_agent.capture.pace import Pace
 from scraper_agent.config import Config, Erp, SecretPlace
@@ -26,13 +29,16 @@ from scraper_agent.errors import AgentError, NeedsPerson, Problem, UsageError
 from scraper_agent.formats import CODES, FORMATS
 from scraper_agent.messages import N_, render
 from scraper_agent.pipeline import Harvest, Pipeline, Plan, Receiver, Watch
-from scraper_agent.ports import Browser, Signer, Transport
+from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
 from scraper_agent.signing import sm2
 from scraper_agent.values import Attempt, Job, JobId, Receipt, Retry, RunEnded
 
 PATIENCE = 3
 """So many sends may fail in a row; the rest waits for the next time: each may take as long as a connection does."""
+
+KEYRING = "scraper_agent"
+"""What the agent's own entries in the keyring are filed under."""
 
 Prompt = Callable[[str], str]
 """Asks a person for a secret, by its name. Without a person it raises NeedsPerson."""
@@ -133,17 +139,74 @@ class App:
             config = config.model_copy(update={"ca_file": self.home / config.ca_file})
         return sending.connect(config)
 
-    def browser(self, erp: str) -> Browser:
+    def browser(self, erp: str) -> PlaywrightBrowser:
         settings = self.config.browser
-        limits = self.config.erps.get(erp, Erp()).pace
+        known = self.config.erps.get(erp, Erp())
+        limits = known.pace
         return PlaywrightBrowser(
             settings=Settings(
-                executable=settings.executable, headless=settings.headless, images=settings.images, tabs=limits.tabs
+                executable=settings.executable,
+                headless=settings.headless,
+                images=settings.images,
+                tabs=limits.tabs,
+                ca_file=None if known.ca_file is None else self.home / known.ca_file,
+                refuses=self.policy.requests.get(erp, approval.Requests()).refuses,
+                patience_s=settings.patience_s,
+                largest_answer=settings.answer_mb * 1024 * 1024,
             ),
             secret=lambda name: self._erp_secret(erp, name),
             tell=self.tell,
             pace=self._paces.setdefault(erp, Pace(limits.pages_per_minute)),
+            kept_session=lambda recipe, parameters: kept.read(
+                self.session_file(erp), kept.owner(recipe, parameters), lambda: self._session_key(erp)
+            ),
         )
+
+    def session_file(self, erp: str) -> Path:
+        return self.home / self.config.sessions / f"{erp}.session"
+
+    def _session_key(self, erp: str, *, make: bool = False) -> str:
+        """What a kept session is encrypted with. Raises NeedsPerson if it is not where it should be."""
+        place = self.config.erps.get(erp, Erp()).session_key
+        if not place.asked:
+            return self.secret(place, f"{erp}.session_key")
+        name = f"session {erp} {canonical.sm3(str(self.home).encode()).hex()[:8]}"
+        value = vault.get(KEYRING, name)
+        if not value and make:
+            value = kept.new_secret()
+            vault.put(KEYRING, name, value)
+        if not value:
+            raise NeedsPerson(
+                "SA7032",
+                N_("the key of the kept session of {erp} is not in the keyring"),
+                hint=N_(
+                    "`scraper-agent session forget {erp}` removes the session; then log in by `scraper-agent login`"
+                ),
+                erp=erp,
+            )
+        self.known_secrets.add(value)
+        return value
+
+    def log_in(self, loaded: recipes.Loaded, parameters: Mapping[str, str], *, visible: bool = True) -> Path:
+        """Have a person log in, and keep the session for the runs to come. Returns its file.
+
+        Raises:
+            NeedsPerson: nobody did.
+            AgentError: no browser, no ERP, no keyring, or the file cannot be written.
+        """
+        erp = erp_of(loaded)
+        key = self._session_key(erp, make=True)  # asked first: nobody should log in for nothing
+        browser = self.browser(erp)
+        settings = replace(browser.settings, visible_login=visible)
+        state = replace(browser, settings=settings).attend(loaded.recipe, parameters)
+        path = self.session_file(erp)
+        try:
+            kept.write(path, state, kept.owner(loaded.recipe, parameters), key)
+        except OSError as error:
+            raise AgentError(
+                "SA7033", N_("{path} cannot be written: {reason}"), path=path, reason=error.strerror
+            ) from error
+        return path
 
     def secret(self, place: SecretPlace, name: str) -> str:
         """A secret from where the config says; from a person if it says nothing.
@@ -155,6 +218,8 @@ class App:
             value = os.environ.get(place.env, "")
         elif place.file is not None:
             value = _first_line(self.home / place.file)
+        elif place.keyring is not None:
+            value = vault.get(*place.keyring.split("/"))
         else:
             value = self._answers.get(name) or self.prompt(name)
             self._answers[name] = value
@@ -164,7 +229,7 @@ class App:
                 N_("the secret `{name}` is empty or missing at {place}"),
                 hint=N_("set it there; never write it into the config itself"),
                 name=name,
-                place=place.env or place.file or render(N_("the terminal")),
+                place=place.env or place.file or place.keyring or render(N_("the terminal")),
             )
         self.known_secrets.add(value)
         return value
@@ -177,6 +242,14 @@ class App:
 
     def recipe(self, name: str) -> recipes.Loaded:
         return load_recipe(name, self.home / self.config.recipes)
+
+    def recipe_of(self, name: str) -> str:
+        """A recipe's own name, or of an ERP its first recipe's: they log in alike."""
+        if "/" in name or name.endswith((".yaml", ".yml")):
+            return name
+        folders = (self.home / self.config.recipes / name, builtin_recipes() / name)
+        found = sorted(p.stem for folder in folders for p in folder.glob("*.yaml") if p.stem != "lookups")
+        return f"{name}/{found[0]}" if found else name
 
     def parameters(self, loaded: recipes.Loaded, given: Mapping[str, str]) -> dict[str, str]:
         """Values of the recipe's parameters: given ones, then the config's, then its defaults.
@@ -248,6 +321,25 @@ class App:
             begin = incremental.start(archive, loaded.recipe, parameters)
         return {**parameters, rule.parameter: date.fromisoformat(begin).isoformat()}
 
+    def _allowed(self, loaded: recipes.Loaded, parameters: Mapping[str, str]) -> None:
+        """Whether the policy allows what the recipe may ask for: told before anything is opened."""
+        erp = erp_of(loaded)
+        addresses = [parameters[name] for name, p in loaded.recipe.parameters.items() if p.type == "url"]
+        needed = needs(loaded, [guard.origin(address) for address in addresses])
+        known = self.policy.requests.get(erp, approval.Requests())
+        known = known.model_copy(update={"addresses": tuple(guard.origin(a) for a in known.addresses)})
+        policy = self.policy.model_copy(update={"requests": {erp: known}})
+        if lacking := approval.lacking(policy, erp, needed):
+            raise UsageError(
+                "SA7020",
+                N_("the policy does not allow the recipe {recipe} to ask the ERP for: {seen}"),
+                hint=N_("if the enterprise wants it read so, this belongs into {path}:\n{yaml}"),
+                recipe=loaded.recipe.recipe,
+                seen="; ".join(lacking),
+                path=self.home / self.config.policy,
+                yaml=section({erp: approval.together(known, needed)}),
+            )
+
     # --- doing ------------------------------------------------------------------------------------------------------
 
     def harvest(
@@ -260,7 +352,12 @@ class App:
         dry_run: bool = False,
         most_documents: int | None = None,
     ) -> tuple[JobId, Harvest]:
-        """Read the ERP once; a run that was killed goes on under its own number."""
+        """Read the ERP once; a run that was killed goes on under its own number.
+
+        Raises:
+            UsageError: the policy does not allow what the recipe asks of the ERP.
+        """
+        self._allowed(loaded, parameters)
         plan = Plan(
             recipe=loaded.recipe,
             recipe_source=loaded.source,
@@ -345,8 +442,20 @@ def load_recipe(name: str, folder: Path) -> recipes.Loaded:
     )
 
 
+def needs(loaded: recipes.Loaded, addresses: Iterable[str]) -> approval.Requests:
+    """What a policy has to allow for a recipe to read an ERP at these addresses."""
+    return approval.Requests(addresses=tuple(addresses), permits=loaded.recipe.permits)
+
+
+def section(requests: Mapping[str, approval.Requests]) -> str:
+    """What of the policy file is about these ERPs, as YAML."""
+    data = {erp: r.model_dump(mode="json", by_alias=True, exclude_defaults=True) for erp, r in requests.items()}
+    return yaml.safe_dump({"requests": data}, allow_unicode=True, sort_keys=False, width=1000).rstrip()
+
+
 def _policy_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
     """Names that no document has: their limits would never be found, and nobody would know why all of it waits."""
+    yield from _request_problems(policy, at)
     for format, limit in policy.automatic.items():
         if format not in FORMATS:
             yield Problem(
@@ -363,6 +472,33 @@ def _policy_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterato
                     text=N_("`{seen}` is no currency of the code list"),
                     hint=N_("three capital letters, such as CNY"),
                     values={"seen": currency},
+                )
+
+
+def _request_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
+    """Addresses that none is, and patterns that do not parse: nothing would ever be like them."""
+    for erp, requests in policy.requests.items():
+        for number, address in enumerate(requests.addresses):
+            if not _fits(Parameter(type="url"), address) or urlsplit(address).path not in ("", "/"):
+                yield Problem(
+                    at=at.of(("requests", erp, "addresses", number)),
+                    code="SA7021",
+                    text=N_("`{seen}` is no address; expected http or https, host, and port if it is not the usual"),
+                    values={"seen": address},
+                )
+        patterns: list[tuple[yamlfile.Loc, str]] = [(("refuses", n), p) for n, p in enumerate(requests.refuses)]
+        for number, permit in enumerate(requests.permits):
+            patterns.append((("permits", number, "path"), permit.path))
+            patterns += [(("permits", number, "json", key), p) for key, p in permit.json_.items()]
+        for place, pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                yield Problem(
+                    at=at.of(("requests", erp, *place)),
+                    code="SA7022",
+                    text=N_("`{seen}` is not a regular expression: {why}"),
+                    values={"seen": pattern, "why": str(error)},
                 )
 
 

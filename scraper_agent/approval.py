@@ -1,4 +1,4 @@
-"""Who must say yes before a document is signed: the policy by itself within its limits, a person above them."""
+"""What the enterprise allows: which requests may reach its ERP, and who must say yes before a document is signed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scraper_agent import completeness
 from scraper_agent.errors import BusinessError
 from scraper_agent.messages import N_
+from scraper_agent.recipe import Permit
 from scraper_agent.values import Approval, Completeness, Digest, ListRead, Severity, Verdict
 
 
@@ -28,15 +29,49 @@ class Limit(BaseModel):
     warnings: Literal["hold", "allow"] = "hold"
 
 
-class Policy(BaseModel):
-    """The policy file. A format that is not named is always held."""
+class Requests(BaseModel):
+    """What may be asked of one ERP. A recipe may ask for less, never for more."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    addresses: tuple[str, ...] = Field((), description="Its addresses: scheme, host, and port if it is not the usual.")
+    permits: tuple[Permit, ...] = Field(
+        (), description="Requests beside GET and HEAD; a recipe's own must be among them, word for word."
+    )
+    refuses: tuple[str, ...] = Field(
+        (), description="Regular expressions of paths with their queries that are never asked for, by no recipe."
+    )
+
+
+class Policy(BaseModel):
+    """The policy file. A format that is not named is always held; an ERP that is not named is not read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    requests: dict[str, Requests] = Field(
+        {}, description="By ERP, the first part of a recipe's name: `demo` for `demo/order`."
+    )
     automatic: dict[str, Limit] = {}
     lists: Completeness = Field(
         Completeness.PLAUSIBLE,
         description="How complete the lists of a run must be for its documents to leave without a person's approval.",
+    )
+
+
+def lacking(policy: Policy, erp: str, needed: Requests) -> tuple[str, ...]:
+    """Of the addresses and permits that are needed, those that the policy does not name."""
+    known = policy.requests.get(erp, Requests())
+    addresses = [address for address in needed.addresses if address not in known.addresses]
+    permits = [permit for permit in needed.permits if permit not in known.permits]
+    return (*addresses, *(f"{permit.purpose} {permit.method} {permit.path}" for permit in permits))
+
+
+def together(one: Requests, other: Requests) -> Requests:
+    """What either of two allows, and neither refuses; nothing twice."""
+    return Requests(
+        addresses=tuple(dict.fromkeys((*one.addresses, *other.addresses))),
+        permits=(*one.permits, *(permit for permit in other.permits if permit not in one.permits)),
+        refuses=tuple(dict.fromkeys((*one.refuses, *other.refuses))),
     )
 
 

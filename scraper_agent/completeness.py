@@ -7,11 +7,11 @@ right count; only the second look tells. Whatever contradicts is *unproved*, how
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from scraper_agent.messages import N_
-from scraper_agent.values import Certificate, Completeness, ListRead, Reason
+from scraper_agent.values import Certificate, Completeness, Fact, ListRead, Reason, Relogin, RunStarted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,3 +168,19 @@ ORDER = (Completeness.UNPROVED, Completeness.PLAUSIBLE, Completeness.PROVED)
 
 def below(read: ListRead, least: Completeness) -> bool:
     return ORDER.index(of(read)) < ORDER.index(least)
+
+
+def counting(facts: Sequence[Fact]) -> tuple[ListRead, ...]:
+    """Of a run's facts the lists that count: since it was last taken up, and not begun anew after a login."""
+    found: list[ListRead] = []
+    for fact in facts:
+        match fact:
+            case RunStarted():
+                found.clear()
+            case Relogin(void_lists=void):
+                found = found[: len(found) - void]
+            case ListRead():
+                found.append(fact)
+            case _:
+                pass
+    return tuple(found)

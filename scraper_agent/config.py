@@ -23,12 +23,21 @@ class SecretPlace(Strict):
 
     env: str | None = Field(None, description="Name of an environment variable.")
     file: Path | None = Field(None, description="A file that holds it on its first line.")
+    keyring: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")] | None = Field(
+        None, description="`service/name` in the operating system's keyring; needs a desktop session."
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> SecretPlace:
-        if self.env is not None and self.file is not None:
-            raise Wrong(N_("give `env` or `file`, not both"))
+        given = [place for place in ("env", "file", "keyring") if getattr(self, place) is not None]
+        if len(given) > 1:
+            raise Wrong(N_("give only one of {seen}"), seen=", ".join(given))
         return self
+
+    @property
+    def asked(self) -> bool:
+        """Whether a person is asked."""
+        return self.env is None and self.file is None and self.keyring is None
 
 
 def _public_key(text: str) -> str:
@@ -70,6 +79,10 @@ class BrowserSettings(Strict):
     executable: Path | None = Field(None, description="Default: Edge, Chrome, Chromium, Playwright's own, as found.")
     headless: bool = True
     images: bool = Field(default=True, description="Keep an image of every page that is read.")
+    patience_s: int = Field(
+        20, ge=1, description="How long a page may take for one step, beside what the recipe gives it."
+    )
+    answer_mb: int = Field(64, ge=1, description="Largest answer of an ERP; one that is larger breaks off.")
 
 
 class PaceSettings(Strict):
@@ -86,7 +99,11 @@ class Erp(Strict):
 
     parameters: dict[str, str] = {}
     secrets: dict[str, SecretPlace] = {}
+    session_key: SecretPlace = Field(
+        SecretPlace(), description="What a kept session is encrypted with; default: made and kept in the keyring."
+    )
     pace: PaceSettings = PaceSettings()
+    ca_file: Path | None = Field(None, description="PEM of its own authority; default: those of the operating system.")
 
 
 class ReceiverSettings(Strict):
@@ -106,6 +123,7 @@ class Config(Strict):
     recipes: Path = Path("recipes")
     policy: Path = Path("policy.yaml")
     log: Path = Path("agent.log")
+    sessions: Path = Field(Path("sessions"), description="Folder of kept sessions, encrypted.")
     browser: BrowserSettings = BrowserSettings()
     erps: dict[str, Erp] = Field({}, description="By the first part of a recipe's name: `demo` for `demo/order`.")
     signing: signing.Config

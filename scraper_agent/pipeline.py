@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from functools import partial
 from typing import Literal, assert_never
 
-from scraper_agent import approval, canonical, completeness, envelope, incremental, mapping, messages
+from scraper_agent import accounts, approval, canonical, completeness, envelope, incremental, mapping, messages
 from scraper_agent.convert import Unreadable
-from scraper_agent.errors import AgentError, BusinessError, PageError, SendFailed, SendUnknown
+from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendUnknown
 from scraper_agent.format import Context, Document, Format, decode, encode
 from scraper_agent.messages import N_
-from scraper_agent.ports import Archive, Browser, Clock, File, Page, Sighting, Signer, Transport, Trouble, Verify
+from scraper_agent.ports import (
+    Archive,
+    Browser,
+    Clock,
+    Done,
+    File,
+    Look,
+    Page,
+    PersonNeeded,
+    Sighting,
+    Signer,
+    Transport,
+    Trouble,
+    Verify,
+)
 from scraper_agent.recipe import Recipe
 from scraper_agent.values import (
+    AccountStopped,
     Approval,
     Attempt,
+    Cleared,
     Completeness,
     Digest,
     Draft,
@@ -31,13 +47,17 @@ from scraper_agent.values import (
     Job,
     JobId,
     ListRead,
+    Outcome,
+    Parked,
     Reached,
     Receipt,
     Refused,
+    Relogin,
     Retry,
     RunEnded,
     RunFact,
     RunStarted,
+    SessionChecked,
     Snapshot,
     Verdict,
 )
@@ -81,7 +101,17 @@ class Harvest:
     """The newest day on a document, by the field that `since` names."""
     told: AgentError | None = None
     """The last trouble that was logged."""
+    told_where: str = ""
+    told_on: Digest | None = None
+    """The page of that trouble."""
+    lists: list[ListRead] = field(default_factory=list)
+    """Those that count; of lists that were begun anew the last reading."""
+    done: set[str] = field(default_factory=set)
+    """What need not be looked at again, should the run have to wait for a person."""
 
+
+FRESH = timedelta(hours=24)
+"""How long a run may have been parked and still go on at the same record: what was read before may have changed."""
 
 Watch = Callable[[JobId, Fact], None]
 """Hears of every fact as soon as it is durable."""
@@ -130,16 +160,18 @@ class Pipeline:
         """Read the ERP and make a job of every document. May be repeated after a kill: what is known stays one job.
 
         Raises:
+            NeedsPerson: the run is parked, and goes on when it is repeated; or the account rests, and nothing began.
             AgentError: the ERP cannot be reached or entered; what was read before stays.
         """
+        accounts.admit(self.archive, plan.recipe, plan.parameters)
         self._lists.pop(id, None)
         run = _Run(self, id, self.archive.length(id))
+        found = self._taken_up(id, plan)
         today = self.now().astimezone(mapping.CHINA_TIME).date()
         run.append(self._started(plan))
-        found = Harvest()
         format = self.formats[plan.recipe.format]
         reader = mapping.Reader(recipe=plan.recipe, format=format, lookups=plan.lookups, profile=self.profile)
-        sightings = browser.harvest(plan.recipe, plan.parameters)
+        sightings = browser.harvest(plan.recipe, plan.parameters, frozenset(found.done))
         stopped: AgentError | None = None
         try:
             for sighting in sightings:
@@ -154,9 +186,13 @@ class Pipeline:
             close = getattr(sightings, "close", None)
             if close is not None:
                 close()
+        if isinstance(stopped, NeedsPerson):
+            self._park(run, stopped, plan, found)
+            raise stopped
         if stopped is not None and stopped is not found.told:
             self._trouble(run, Trouble(where="run", error=stopped, page=None), found)
         found.complete &= found.faults == 0
+        found.complete &= all(completeness.of(read) is not Completeness.UNPROVED for read in found.lists)
         if found.complete and not plan.dry_run:
             before = incremental.mark(self.archive, plan.recipe, plan.parameters)
             reached = incremental.moved(plan.recipe, plan.parameters, before, found.newest, today)
@@ -180,13 +216,30 @@ class Pipeline:
                 found.refused += 1
                 run.append(refused)
             case ListRead() as read:
-                found.complete &= completeness.of(read) is not Completeness.UNPROVED
+                found.lists.append(read)
                 run.append(read)
+            case Done(place=place):
+                found.done.add(place)
+            case Relogin() as again:
+                reader.forget()
+                found.lists = found.lists[: len(found.lists) - again.void_lists]
+                run.append(again)
             case Trouble() as trouble:
                 reader.forget()
                 self._trouble(run, trouble, found)
+            case Look() as look:
+                reader.forget()
+                self._looked(run, look)
             case unknown:
                 assert_never(unknown)
+
+    def _looked(self, run: _Run, look: Look) -> None:
+        page: Digest | None = None
+        if look.page is not None:
+            snapshot = self._snapshot(look.page)
+            run.append(snapshot)
+            page = snapshot.page
+        run.append(replace(look.fact, page=page))
 
     def _started(self, plan: Plan) -> RunStarted:
         return RunStarted(
@@ -253,9 +306,56 @@ class Pipeline:
             snapshot = self._snapshot(trouble.page)
             run.append(snapshot)
             page = snapshot.page
+        found.told, found.told_where, found.told_on = trouble.error, trouble.where, page
+        if isinstance(trouble.error, NeedsPerson):
+            return  # the harvest ends with it, and the run is parked
         found.faults += 1
-        found.told = trouble.error
         run.append(_fault(trouble.where, trouble.error, page))
+
+    # --- waiting for a person ---------------------------------------------------------------------------------------
+
+    def _park(self, run: _Run, error: NeedsPerson, plan: Plan, found: Harvest) -> None:
+        """The run waits. What it has read is kept, so that it goes on at the same record."""
+        outcome = error.outcome if isinstance(error, PersonNeeded) else Outcome.NO_SECRET
+        if outcome.stops_account:
+            # Logged before the run is parked: if we die in between, the account rests all the same.
+            job = accounts.job_id(accounts.erp_of(plan.recipe))
+            account = accounts.account(plan.recipe, plan.parameters)
+            self._append(job, self.archive.length(job), AccountStopped(account=account, outcome=outcome, run=run.id))
+        done = {"places": sorted(found.done), "documents": list(found.documents)}
+        run.append(
+            Parked(
+                outcome=outcome,
+                where=found.told_where if found.told is error else "run",
+                page=found.told_on if found.told is error else None,
+                code=error.code,
+                text=error.text,
+                values={k: str(v) for k, v in error.values.items()},
+                parked_at=self.now(),
+                done=self.archive.put(canonical.dumps(done)) if found.done else None,
+                hint=error.hint,
+            )
+        )
+
+    def _taken_up(self, id: JobId, plan: Plan) -> Harvest:
+        """What a run that was parked had read; nothing if another recipe, or too much time, lies between."""
+        found = Harvest()
+        job = self.archive.job(id)
+        if not isinstance(job.last, Parked) or job.last.done is None:
+            return found
+        began = next(fact for fact in reversed(job.facts) if isinstance(fact, RunStarted))
+        now = self._started(plan)
+        alike = (began.recipe, began.parameters, began.agent) == (now.recipe, now.parameters, now.agent)
+        if not alike or self.now() - job.last.parked_at > FRESH:
+            return found
+        kept = json.loads(self.archive.get(job.last.done))
+        found.done = set(kept["places"])
+        for document in map(JobId, kept["documents"]):
+            found.documents[document] = draft = _draft_of(self.archive.job(document))
+            self._read_by[document] = id
+            if plan.recipe.since is not None:
+                found.newest = self._newest(found.newest, draft, plan.recipe.since.field)
+        return found
 
     def _draft(
         self, run: JobId, reader: mapping.Reader, page: Page, snapshot: Snapshot, plan: Plan
@@ -392,7 +492,15 @@ class Pipeline:
             case Attempt() as attempt:
                 return self._ask(job, attempt) if send else None
             case (
-                None | RunStarted() | Snapshot() | Fetched() | Refused() | ListRead() | Fault() | Reached() | RunEnded()
+                None
+                | RunStarted()
+                | Snapshot()
+                | Fetched()
+                | Refused()
+                | ListRead()
+                | Fault()
+                | (SessionChecked() | Relogin())
+                | (Reached() | Parked() | RunEnded() | AccountStopped() | Cleared())
             ):
                 raise ValueError(f"{job.id} is not a document")
             case Draft() | Verdict() | Approval() | Envelope() | Retry() as still_here:
@@ -653,5 +761,4 @@ def _lists_of(run: Job) -> tuple[ListRead, ...] | None:
     """Since the run was last taken up; None if it has not ended."""
     if not isinstance(run.last, RunEnded):
         return None
-    start = max(n for n, fact in enumerate(run.facts) if isinstance(fact, RunStarted))
-    return tuple(fact for fact in run.facts[start:] if isinstance(fact, ListRead))
+    return completeness.counting(run.facts)

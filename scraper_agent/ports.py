@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
-from scraper_agent.errors import AgentError
+from scraper_agent.errors import AgentError, NeedsPerson
 from scraper_agent.recipe import Recipe
-from scraper_agent.values import Digest, Entry, Fact, Job, JobId, ListRead, Refused
+from scraper_agent.values import Digest, Entry, Fact, Job, JobId, ListRead, Outcome, Refused, Relogin, SessionChecked
 
 Clock: TypeAlias = Callable[[], datetime]
 """Returns the time now, aware, UTC."""
@@ -48,20 +48,48 @@ class Trouble:
     page: Page | None
 
 
-Sighting: TypeAlias = Page | File | Refused | ListRead | Trouble
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a check of a session found and did, with the page it was seen on."""
+
+    fact: SessionChecked
+    """Without its page."""
+    page: Page | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was handed over since is whole, and need not be looked at again: `place` tells which record or page."""
+
+    place: str
+
+
+Sighting: TypeAlias = Page | File | Refused | ListRead | Trouble | Look | Done | Relogin
 """What a harvest yields, in the order it happened."""
+
+
+class PersonNeeded(NeedsPerson):
+    """The ERP wants what only a person can do; the run waits."""
+
+    def __init__(self, code: str, text: str, /, *, outcome: Outcome, hint: str = "", **values: object) -> None:
+        super().__init__(code, text, hint=hint, **values)
+        self.outcome = outcome
 
 
 class Browser(Protocol):
     """Drives one ERP session with query rights. Not thread-safe; one per running job."""
 
-    def harvest(self, recipe: Recipe, parameters: Mapping[str, str]) -> Iterator[Sighting]:
+    def harvest(
+        self, recipe: Recipe, parameters: Mapping[str, str], done: frozenset[str] = frozenset()
+    ) -> Iterator[Sighting]:
         """Log in, run the steps, and hand over what is seen, one thing at a time.
+
+        `done`: places that an earlier harvest, which had to wait for a person, called `Done`; they are passed over.
 
         May be repeated: it changes nothing in the ERP. Pages are not trusted.
 
         Raises:
-            NeedsPerson: the ERP refused the login or asks for what only a person knows.
+            NeedsPerson: the ERP refused the login or asks for what only a person knows; a `PersonNeeded` tells which.
             AgentError: no browser, or the ERP cannot be reached.
         """
         ...

@@ -8,6 +8,7 @@ profile (`profile`), or another page of the ERP read once a run (`source`).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -448,6 +449,14 @@ def within(step: Step, block: tuple[str | int, ...]) -> tuple[Step, ...]:
     return found  # type: ignore[return-value] # `blocks` names fields that hold steps
 
 
+def every(steps: tuple[Step, ...]) -> Iterator[Step]:
+    """Every step, those within others too; not those of flows that it uses."""
+    for step in steps:
+        yield step
+        for block in blocks(step):
+            yield from every(within(step, block))
+
+
 # --- places on the frozen page --------------------------------------------------------------------------------------
 
 
@@ -679,11 +688,85 @@ class Since(Strict):
     look_back_days: Annotated[int, Field(ge=0, le=3650)] = 7
 
 
+LogOutStep = Annotated[Open | Click | Wait, Field(discriminator="do")]
+
+
+class Apart(Strict):
+    """A session elsewhere that must have ended first, in the same browser. Only this check asks for its address."""
+
+    name: Annotated[str, Field(pattern=r"^[\w-]{1,40}$", description="What the log and messages call it.")]
+    url: str = Field(description="The page that shows whether it is logged in; a parameter of type url of its own.")
+    logged_in: Target = Field(description="Shows only when logged in, such as 退出.")
+    logged_out: Target = Field(description="Shows only when logged out, such as 登录. If both or neither show: stop.")
+    log_out: tuple[LogOutStep, ...] = Field(description="From that page; it is then opened and looked at again.")
+    attempts: Annotated[int, Field(ge=1, le=3, description="How often it is logged out at most.")] = 2
+    timeout_s: Annotated[float, Field(gt=0, le=120, description="For the page, and for what it has to show.")] = 15
+
+
+class Account(Strict):
+    """Whether it is the right account that is logged in."""
+
+    at: Target = Field(description="Where the page shows the account once logged in.")
+    reads: str = Field(description="What must stand there, word for word; `${parameter}` is filled in.")
+    log_out: tuple[LogOutStep, ...] = Field(
+        (), description="Another account is logged out by these, and `steps` carried out once more; none: stop."
+    )
+
+
+class Ready(Strict):
+    """A page between the login and the work that must be operable, such as 选择角色."""
+
+    shown: Target = Field(description="Shows on this page alone.")
+    press: Target = Field(description="Enabled, and clicked.")
+    leads_to: Target = Field(description="Shows where the click has led.")
+    timeout_s: Annotated[float, Field(gt=0, le=120, description="For each of the three.")] = 15
+
+
 class Login(Strict):
+    """How one logs in, and what shows where that fails: whichever of these shows stops the run, and a person is told.
+
+    After `wrong_password` and `locked_out` nobody logs in with this account until a person has cleared it.
+    """
+
     steps: tuple[Step, ...]
     done: Target = Field(description="Visible only when logged in.")
-    refused: Target | None = Field(None, description="Visible when the ERP refused the account or password.")
+    wrong_password: Target | None = Field(None, description="Visible when the ERP refused the account or password.")
+    locked_out: Target | None = Field(None, description="Visible when the ERP has locked the account.")
+    password_expired: Target | None = Field(None, description="Visible when the ERP wants a new password first.")
+    second_factor: Target | None = Field(None, description="Visible when the ERP asks for a code by SMS, app or key.")
+    captcha: Target | None = Field(None, description="Visible when the ERP asks whether this is a person.")
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 20
+    account: Account | None = None
+    ready: Ready | None = None
+
+
+def apart_names(recipe: Recipe) -> frozenset[str]:
+    """Parameters that are addresses of sessions elsewhere."""
+    urls = [
+        url
+        for apart in recipe.apart
+        for url in (apart.url, *(step.url for step in apart.log_out if isinstance(step, Open)))
+    ]
+    return frozenset(name for url in urls for kind, name in PLACEHOLDER.findall(url) if not kind)
+
+
+class Session(Strict):
+    """How a session that has ended shows. The login is then made once more, and reading goes on at the same record."""
+
+    alive: Target | None = Field(None, description="Visible on every page while logged in.")
+    expired: Target | None = Field(None, description="Visible when no longer logged in, such as the login's form.")
+    kicked_out: Target | None = Field(
+        None, description="Visible when the account was logged in elsewhere: the run stops and does not log in again."
+    )
+    page: str | None = Field(
+        None, description="Address that only a session shows, to try a kept one; `${parameter}` is filled in."
+    )
+
+    @model_validator(mode="after")
+    def _probe(self) -> Session:
+        if self.alive is None and self.expired is None:
+            raise Wrong(N_("give `alive`, `expired` or both: else the end of a session is not seen"))
+        return self
 
 
 Version: TypeAlias = Annotated[str, Field(pattern=r"^\d{1,9}(\.\d{1,9}){0,5}$")]
@@ -750,10 +833,15 @@ class Recipe(Strict):
         None, description="The page's own framework is asked, too, whether it has come to rest."
     )
     permits: tuple[Permit, ...] = ()
+    refuses: tuple[str, ...] = Field(
+        (), description="Regular expressions of paths with their queries that are never asked for, however permitted."
+    )
     lookups: dict[str, str | dict[str, str]] = Field(
         {}, description="Name -> a YAML file beside the recipe, or the table itself: the page's word -> the code."
     )
+    apart: tuple[Apart, ...] = Field((), description="Sessions elsewhere that must have ended before the login.")
     login: Login | None = None
+    session: Session | None = None
     since: Since | None = None
     flows: dict[str, Flow] = Field({}, description="Name -> steps that `use` carries out.")
     sources: dict[str, Source] = {}

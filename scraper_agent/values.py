@@ -17,7 +17,7 @@ Digest = NewType("Digest", str)
 """`sm3:` and 64 lower-case hex digits, of a blob in the archive."""
 
 JobId = NewType("JobId", str)
-"""`run/…` for a harvest, `doc/<format>/<64 hex>` for a document."""
+"""`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP."""
 
 
 class Severity(StrEnum):
@@ -142,6 +142,28 @@ class Fault:
     hint: str = ""
 
 
+SessionState: TypeAlias = Literal[
+    "logged_in", "logged_out", "unknown", "right_account", "other_account", "operable", "inoperable", "lost"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionChecked:
+    """A session was looked at before the ERP was used: one elsewhere, or the ERP's own."""
+
+    name: str
+    """Of one elsewhere as the recipe says; of the ERP's own `login`, `account`, `ready` or `session`."""
+    state: SessionState
+    action: Literal["go_on", "log_out", "check_again", "stop"]
+    """What was done about it."""
+    result: Literal["done", "failed"]
+    """Of the action."""
+    said: Reason | None
+    """Why the state is what it is, or the action failed, where that is not plain."""
+    page: Digest | None
+    """The page it was seen on; None if there was none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached:
     """A complete run has read everything up to a day: the next one may begin there (see `incremental.py`)."""
@@ -158,6 +180,76 @@ class RunEnded:
     complete: bool
     documents: int
     faults: int
+
+
+class Outcome(StrEnum):
+    """Why a run waits for a person: what became of its login or session."""
+
+    WRONG_PASSWORD = "wrong_password"  # noqa: S105 - a word, no password
+    PASSWORD_EXPIRED = "password_expired"  # noqa: S105
+    LOCKED_OUT = "locked_out"
+    SECOND_FACTOR = "second_factor"
+    CAPTCHA = "captcha"
+    KICKED_OUT = "kicked_out"  # the account was logged in elsewhere
+    EXPIRED = "expired"  # the session ended, and a new login did not help or cannot be made unattended
+    OTHER_SESSION = "other_session"  # somebody else is, or may be, logged in where it must not be
+    NO_SECRET = "no_secret"  # noqa: S105 - nobody gave it
+
+    @property
+    def stops_account(self) -> bool:
+        """Whether any further login may do harm, so that the account rests until a person clears it."""
+        return self in (Outcome.WRONG_PASSWORD, Outcome.LOCKED_OUT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relogin:
+    """The session ended in mid-run, the agent logged in once more, and `where` was begun anew.
+
+    Records that had been read are not opened again. Of the lists logged before, the last `void_lists` count no more.
+    """
+
+    where: str
+    url: str
+    number: int
+    """Which new login of this run it is, from 1."""
+    void_lists: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """The run waits for a person. Last fact of a run until it is taken up again, under the same number."""
+
+    outcome: Outcome
+    where: str
+    page: Digest | None
+    code: str
+    text: str
+    values: Mapping[str, str]
+    parked_at: datetime
+    done: Digest | None
+    """The records that were read and their documents; None where nothing was."""
+    hint: str = ""
+
+
+# --- facts of an ERP's accounts -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountStopped:
+    """No run logs in with this account until a person clears it."""
+
+    account: str
+    """Digests of the recipe's parameters of type account; empty if it has none."""
+    outcome: Outcome
+    run: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """A person says that what stopped the ERP's accounts is put right."""
+
+    by: str
+    """`person:` and the account name."""
 
 
 # --- facts of a document --------------------------------------------------------------------------------------------
@@ -246,9 +338,22 @@ class Failure:
     message: str
 
 
-RunFact: TypeAlias = RunStarted | Snapshot | Fetched | Refused | ListRead | Fault | Reached | RunEnded
+RunFact: TypeAlias = (
+    RunStarted
+    | Snapshot
+    | Fetched
+    | Refused
+    | ListRead
+    | Fault
+    | SessionChecked
+    | Relogin
+    | Reached
+    | Parked
+    | RunEnded
+)
+AccountFact: TypeAlias = AccountStopped | Cleared
 DocumentFact: TypeAlias = Draft | Verdict | Approval | Envelope | Attempt | Retry | Receipt | Failure
-Fact: TypeAlias = RunFact | DocumentFact
+Fact: TypeAlias = RunFact | AccountFact | DocumentFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,7 +417,18 @@ def state(job: Job) -> State:
             return State.RECEIPTED if accepted else State.REJECTED
         case Failure():
             return State.STOPPED
-        case None | RunStarted() | Snapshot() | Fetched() | Refused() | ListRead() | Fault() | Reached() | RunEnded():
+        case (
+            None
+            | RunStarted()
+            | Snapshot()
+            | Fetched()
+            | Refused()
+            | ListRead()
+            | Fault()
+            | (SessionChecked() | Relogin())
+            | Reached()
+            | (Parked() | RunEnded() | AccountStopped() | Cleared())
+        ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:
             assert_never(unknown)

@@ -8,7 +8,17 @@ import pytest
 
 os.environ["COLUMNS"] = "120"  # tables wrap alike with and without a terminal
 
-LONG = ("test_tryton.py", "test_lists_synthetic.py", "test_grids.py", "test_sources.py", "test_cli.py")
+LONG = (
+    "test_tryton.py",
+    "test_lists_synthetic.py",
+    "test_sessions.py",
+    "test_portals.py",
+    "test_grids.py",
+    "test_probes.py",
+    "test_kept.py",
+    "test_sources.py",
+    "test_cli.py",
+)
 
 
 @pytest.hookimpl(trylast=True)

@@ -55,6 +55,9 @@ from scraper_agent.values import (
     Finding,
     Job,
     JobId,
+    Outcome,
+    Parked,
+    Refused,
     RunEnded,
     RunStarted,
     Severity,
@@ -69,6 +72,8 @@ PASSWORD = "c4nary&Erp<77>"  # noqa: S105 - of the ERP this file starts
 PASSPHRASE = "c4nary pass phrase"  # noqa: S105 - of the key this file makes
 AK = "310001"
 POLICY = {"automatic": {"purchaseOrder": {"amounts": {"USD": "1000000"}}}}
+NOBODY = "http://127.0.0.1:9"
+LOGIN_PERMIT = {"purpose": "login", "path": "/login", "form": ["user", "password"]}
 EVIL = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202egnp.exe\r[bold]"
 
 
@@ -141,7 +146,10 @@ def configuration(base: str, url: str = "http://127.0.0.1:9/receive", **change: 
 def write(folder: Path, config: Mapping[str, Any]) -> Path:
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(dict(config), allow_unicode=True), encoding="utf-8")
-    (folder / "policy.yaml").write_text(yaml.safe_dump(POLICY), encoding="utf-8")
+    address = config["erps"]["demo"]["parameters"]["base"]
+    requests = {"demo": {"addresses": [address, NOBODY], "permits": [LOGIN_PERMIT]}}
+    policy = yaml.safe_dump(POLICY | {"requests": requests})
+    (folder / "policy.yaml").write_text(policy, encoding="utf-8")
     return path
 
 
@@ -165,6 +173,12 @@ class Site:
     def send_to(self, url: str) -> None:
         known = yaml.safe_load(self.config.read_text(encoding="utf-8"))["receiver"]
         self.change(receiver=known | {"transport": {"kind": "https", "url": url}})
+
+    def allow(self, address: str) -> None:
+        path = self.folder / "policy.yaml"
+        known = yaml.safe_load(path.read_text(encoding="utf-8"))
+        known["requests"]["demo"]["addresses"].append(address)
+        path.write_text(yaml.safe_dump(known), encoding="utf-8")
 
     def archive(self, *, read_only: bool = True) -> SqliteArchive:
         return SqliteArchive(self.folder / "archive.db", wiring.now, read_only=read_only)
@@ -317,7 +331,7 @@ def test_a_missing_config_is_usage(agent: Agent, tmp_path: Path) -> None:
         ("public_keys: {}", f"public_keys: {{'01': {sm2.G}0}}", "is not an SM2 public key"),
         ("public_keys: {}", f"public_keys: {{'01': {'1' * 128}}}", "is not an SM2 public key"),
         ("url: http://127.0.0.1:9/receive", "url: ftp://x", "is not an address to send to"),
-        ("env: CANARY_KEY", "env: CANARY_KEY\n  file: x", "give `env` or `file`, not both"),
+        ("env: CANARY_KEY", "env: CANARY_KEY\n  file: x", "give only one of env, file"),
     ],
 )
 def test_a_wrong_config_is_told_of_by_line_and_column(
@@ -482,7 +496,102 @@ def test_a_wrong_password_needs_a_person_and_is_not_tried_twice(
     assert "SA2203 the ERP refused the login; it says: 用户名或密码错误\nhint: " in said.err
     assert logins == [USER]
     with site.archive() as archive:
-        assert archive.last(archive.runs()[-1]) == RunEnded(complete=False, documents=0, faults=1)
+        run = archive.runs()[-1]
+        parked = archive.last(run)
+    assert isinstance(parked, Parked)
+    assert (parked.outcome, parked.where) == (Outcome.WRONG_PASSWORD, "login")
+    assert "waits for a person" in at("jobs").out
+    shown = at("job", run).out
+    assert "wrong password, in login: the ERP refused the login; it says: 用户名或密码错误" in shown
+    assert str(parked.page) in shown
+
+
+def test_an_account_that_was_refused_rests_until_a_person_clears_it(
+    at: Agent, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logins: list[str] = []
+    with monkeypatch.context() as wrong:
+        wrong.setattr(Erp, "login", lambda _, user, password: logins.append(user))
+        assert at("run", "demo/few").code == 5
+        said = at("run", "demo/order", "--max-documents", "1")
+        assert (said.code, logins) == (5, [USER]), "another recipe of the same ERP does not try either"
+        assert "SA7030 nobody logs in to demo with this account: wrong_password" in said.err
+        with site.archive() as archive:
+            before = archive.runs()[-1]
+        assert "demo: the account rests" in at("session", "list").out
+    assert at("session", "clear", "demo").code == 0
+    assert at("session", "clear", "demo").code == 2
+    assert at("run", "demo/few").code in (0, 3)
+    with site.archive() as archive:
+        assert archive.runs()[-1] == before, "the run that waited was taken up"
+        assert isinstance(archive.last(before), RunEnded)
+
+
+def test_refused_requests_are_counted_by_run_and_listed_by_job(at: Agent, site: Site, harvested: Site) -> None:
+    count = int(re.search(r"(\d+) request\(s\) of the pages were refused", harvested.run.err)[1])  # type: ignore[index]
+    with site.archive() as archive:
+        run = archive.runs()[0]
+        refused = [fact for fact in archive.job(run).facts if isinstance(fact, Refused)]
+        (document, *_) = archive.documents(run=run)
+    assert count == len(refused) > 0
+    for name in (run, document):
+        out = at("job", name).out
+        assert f"refused requests of the run: {count}" in out
+        for each in refused:
+            assert f"× {each.method} {each.url}  {each.reason}" in out
+
+
+def test_the_policy_says_what_an_erp_may_be_asked_for(at: Agent, site: Site) -> None:
+    """What is to be added to it is printed as it has to stand there; before, nothing is opened or logged."""
+    recipe, policy = site.folder / "recipes/demo/few.yaml", site.folder / "policy.yaml"
+    permit = "  - {purpose: query, path: /find, json: {kind: order}}\npermits:\n"
+    text = recipe.read_text(encoding="utf-8")
+    recipe.write_text(text.replace("permits:\n", "permits:\n" + permit.partition("permits")[0]), encoding="utf-8")
+    with site.archive() as archive:
+        before = archive.runs()
+    said = at("run", "demo/few", "--set", "base=http://127.0.0.1:8")
+    first, hint, *section = said.err[said.err.index("SA7020") :].splitlines()
+    told = "the policy does not allow the recipe demo/order to ask the ERP for: http://127.0.0.1:8; query POST /find"
+    assert (said.code, first) == (2, f"SA7020 {told}")
+    assert hint == f"hint: if the enterprise wants it read so, this belongs into {policy}:"
+    known, added = yaml.safe_load(policy.read_text(encoding="utf-8")), yaml.safe_load("\n".join(section))
+    assert {*known["requests"]["demo"]["addresses"]} < {*added["requests"]["demo"]["addresses"]}
+    with site.archive() as archive:
+        assert archive.runs() == before
+    policy.write_text(yaml.safe_dump(known | added), encoding="utf-8")
+    assert "SA2201" in at("run", "demo/few", "--set", "base=http://127.0.0.1:8").err, "nobody listens there"
+    policy.write_text("automatic: {}\n", encoding="utf-8")
+    assert "SA7020" in at("run", "demo/few").err, "an ERP that is not named is not read"
+
+
+@pytest.mark.parametrize(
+    ("requests", "told"),
+    [
+        ("{demo: {addresses: [ftp://erp]}}", "1:31: SA7021 `ftp://erp` is no address"),
+        ("{demo: {addresses: [http://erp/path]}}", "1:31: SA7021 `http://erp/path` is no address"),
+        ("{demo: {refuses: ['(']}}", "1:29: SA7022 `(` is not a regular expression: "),
+        ("{demo: {permits: [{purpose: query, path: '('}]}}", "1:52: SA7022 `(` is not a regular expression: "),
+    ],
+)
+def test_a_request_that_none_could_be_is_told_of(agent: Agent, tmp_path: Path, requests: str, told: str) -> None:
+    path = write(tmp_path, configuration("http://x"))
+    (tmp_path / "policy.yaml").write_text(f"requests: {requests}\n", encoding="utf-8")
+    said = agent("-c", path, "jobs")
+    assert said.code == 2
+    assert said.err.startswith(f"{tmp_path / 'policy.yaml'}:{told}")
+
+
+def test_the_policy_for_recipes_is_printed(agent: Agent) -> None:
+    said = agent("recipe", "permits", "demo/order", "demo/invoice", "tryton/order", "--address", "https://erp.example")
+    printed = yaml.safe_load(said.out)["requests"]
+    assert printed.keys() == {"demo", "tryton"}
+    assert printed["demo"] == {"addresses": ["https://erp.example"], "permits": [LOGIN_PERMIT]}
+    example = yamlfile.load(TOP / "policy.example.yaml", approval.Policy).requests["demo"]
+    for name in ("demo/order", "demo/invoice", "demo/receipt"):
+        recipe = wiring.load_recipe(name, TOP / "recipes").recipe
+        assert not approval.lacking(
+            approval.Policy(requests={"demo": example}), "demo", approval.Requests(permits=recipe.permits)
+        )
 
 
 def test_an_erp_that_cannot_be_reached_is_told_of(at: Agent, site: Site) -> None:
@@ -531,6 +640,7 @@ def test_ctrl_c_leaves_a_whole_log_and_answers_130(tmp_path: Path, site: Site, g
             return super().page(path, query)
 
     with Slow(PASSWORD) as erp:
+        site.allow(erp.url)
         command = [sys.executable, "-m", "scraper_agent", "--lang", "en", "-c", str(site.config), "run", "demo/order"]
         child = subprocess.Popen(
             [*command, "--set", f"base={erp.url}"],
@@ -1092,6 +1202,7 @@ def test_the_image_of_a_filled_password_field_shows_a_mask(
     """Also where the page shows what is typed. Around it, the page is seen: the other field keeps its stripes."""
     monkeypatch.setattr(browser, "_ACT_S", 0.5)
     with page_of(LOGIN.format(kind=kind, script="")) as base:
+        site.allow(base)
         said = at("run", "demo/few", "--set", f"base={base}")
     assert said.code == 3, said.err
     with site.archive() as archive:
@@ -1137,6 +1248,7 @@ def test_a_page_that_copies_the_password_into_its_text_is_kept_without_it(
     monkeypatch.setattr(browser, "_ACT_S", 0.5)
     script = "document.getElementById('echo').textContent = 'wrong: ' + this.value; document.title = this.value"
     with page_of(LOGIN.format(kind="password", script=script)) as base:
+        site.allow(base)
         said = at("run", "demo/few", "--set", f"base={base}")
     assert said.code == 3
     with site.archive() as archive:

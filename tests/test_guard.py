@@ -31,9 +31,30 @@ STUB = Permit.model_validate(
 PING = Permit(purpose="query", path="/ping")
 
 
-def judged(body: object = None, *, url: str = f"{BASE}/rpc/db", method: str = "POST") -> Pass | Stub | Refusal:
+LOGOUT = r"/logout(\?.*)?"
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+
+def judged(
+    body: object = None,
+    *,
+    url: str = f"{BASE}/rpc/db",
+    method: str = "POST",
+    refuses: str | None = None,
+    **headers: str,
+) -> Pass | Stub | Refusal:
     data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-    return guard.judge(method, url, data, permits=(LOGIN, QUERY, STUB, PING), origins=ORIGINS)
+    given = {"content-type": FORM_TYPE if "/login" in url else "application/json"}
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    return guard.judge(
+        method,
+        url,
+        data,
+        headers=given,
+        permits=(LOGIN, QUERY, STUB, PING),
+        origins=ORIGINS,
+        refuses=(refuses,) if refuses else (),
+    )
 
 
 # --- addresses ------------------------------------------------------------------------------------------------------
@@ -108,8 +129,8 @@ def test_a_permit_is_for_the_whole_path_and_query(path: str) -> None:
 def test_a_permit_may_name_a_query() -> None:
     permit = Permit(purpose="query", path=r"/ping\?n=\d+")
     url = f"{BASE}/ping?n=7"
-    assert guard.judge("POST", url, None, permits=(permit,), origins=ORIGINS) == Pass()
-    assert guard.judge("POST", f"{url}x", None, permits=(permit,), origins=ORIGINS) == UNKNOWN
+    assert guard.judge("POST", url, None, headers={}, permits=(permit,), origins=ORIGINS) == Pass()
+    assert guard.judge("POST", f"{url}x", None, headers={}, permits=(permit,), origins=ORIGINS) == UNKNOWN
 
 
 # --- bodies ---------------------------------------------------------------------------------------------------------
@@ -225,6 +246,83 @@ def test_a_permit_that_says_two_things_is_refused(keys: dict[str, object]) -> No
 )
 def test_an_address_is_logged_without_user_and_secrets(url: str, shown: str) -> None:
     assert guard.shown(url) == shown
+
+
+@pytest.mark.parametrize("filled", ["?{}", "?{}=1", "{}", "{};", "#{}", "?{}&action", "{}/delete"])
+@pytest.mark.parametrize("letter", ["x", "/", "&a=", "a!"])
+def test_long_addresses_take_no_long_time(filled: str, letter: str) -> None:
+    """Hours, if one of the patterns began anew at each letter."""
+    url = f"{BASE}/{filled.format(letter * 50_000)}"
+    judged(url=url, method="GET")
+    guard.shown(url)
+
+
+# --- headers, and paths that write ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url"])
+def test_a_header_that_changes_what_is_asked_for_is_refused(name: str) -> None:
+    meaning = "a header gives the request another meaning than its method and path"
+    assert judged(url=f"{BASE}/orders", method="GET", **{name: "DELETE"}) == Refusal(meaning)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content_encoding": "gzip"},
+        {"content_type": "application/json; charset=utf-7"},
+        {"content_type": "application/json;charset=utf-16"},
+        {"content_type": 'application/json; charset="UTF-32"'},
+        {"content_type": "application/x-www-form-urlencoded"},
+        {"content_type": "multipart/form-data; boundary=b"},
+        {"content_type": "text/html"},
+    ],
+)
+def test_a_body_that_the_server_would_read_as_another_is_refused(headers: dict[str, str]) -> None:
+    body = {"method": "model.order.read", "kind": "call"}
+    assert judged(body) == Pass()
+    assert judged(body, **headers) == OTHER_BODY
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=UTF-8", "text/plain", "", "application/rpc+json"])
+def test_json_is_sent_under_several_names(kind: str) -> None:
+    assert judged({"method": "model.order.read", "kind": "call"}, content_type=kind) == Pass()
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "text/plain", "application/json", ""])
+def test_a_form_is_sent_as_a_form(kind: str) -> None:
+    assert judged(b"user=a", url=f"{BASE}/login", content_type=kind) == OTHER_BODY
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/delete", "/o/1/delete", "/orders/1/Delete?x=1", "/deleteById.do", "/save_order.action", "/order!save.action",
+     "/x?a=1&action=deleteOrder", "/x?_method=DELETE", "/%64elete", "/a/..//delete/", "/delete;a=b", "/x?cmd=%64elete",
+     "/a\u00e9/approve"],
+)  # fmt: skip
+def test_paths_that_write_are_refused_however_they_are_asked(path: str) -> None:
+    for method in ("GET", "HEAD", "POST"):
+        assert judged(url=BASE + path, method=method) == Refusal("a path that writes")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/deleted", "/static/delete.png", "/save.js", "/approve/list", "/x?q=delete", "/x?back=/delete", "/saved?a=1"],
+)
+def test_paths_that_only_sound_like_it_are_asked(path: str) -> None:
+    assert judged(url=BASE + path, method="GET") == Pass()
+
+
+@pytest.mark.parametrize("path", ["/logout", "/LOGOUT?x", "/a/../logout", "/%6cogout", "//logout", "/logout;x=y"])
+def test_what_the_recipe_refuses_wins_over_everything(path: str) -> None:
+    never = Refusal("a path that is never asked for")
+    assert judged(url=BASE + path, method="GET", refuses=LOGOUT) == Refusal("a path that is never asked for")
+    assert judged(url=BASE + path, method="GET") == Pass()
+    assert judged(url=f"{BASE}/ping", refuses="/ping") == never
+
+
+def test_a_query_has_no_body() -> None:
+    assert judged(b"a=1", url=f"{BASE}/orders", method="GET") == Refusal("a query with a body")
 
 
 # --- buttons --------------------------------------------------------------------------------------------------------

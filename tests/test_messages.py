@@ -13,7 +13,7 @@ A code is `SA` and four digits; the first two say whose it is:
     SA40  envelopes and sending     envelope.py, sending/
     SA50  archive and report        archive/, report/
     SA60  approval and advancing    approval.py, pipeline.py
-    SA70  the wired program         app.py
+    SA70  the wired program         app.py, accounts.py, vault.py
     SA71  the command line          cli/
     SA72  `recipe …`                cli/recipe.py
     SA73  `demo`                    cli/demo.py
@@ -63,6 +63,8 @@ AREAS = {
     "approval.py": "SA60",
     "pipeline.py": "SA60",
     "app.py": "SA70",
+    "accounts.py": "SA70",
+    "vault.py": "SA70",
     "cli/recipe.py": "SA72",
     "cli/demo.py": "SA73",
     "cli/": "SA71",

@@ -6,18 +6,16 @@ What Chromium freezes is tested with Chromium; what the reader makes of bytes, w
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from importlib import resources
 
 import pytest
 from playwright.sync_api import Page as Tab
-from playwright.sync_api import sync_playwright
 
-from scraper_agent.capture import discovery
 from scraper_agent.errors import PageError
 from scraper_agent.page import PREFIX, FrozenPage, Spot
 from scraper_agent.recipe import Count
+from tests.chromium import chromium
 
 FREEZE = (resources.files("scraper_agent.capture") / "freeze.js").read_text(encoding="utf-8")
 URL = "http://erp.test/orders/1"
@@ -25,16 +23,9 @@ URL = "http://erp.test/orders/1"
 
 @pytest.fixture(scope="module")
 def tab() -> Iterator[Tab]:
-    with sync_playwright() as playwright:
-        path = shutil.which("chromium")
-        browser = (
-            playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-            if path
-            else discovery.launch(playwright, None, headless=True, tell=print)
-        )
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1200, "height": 800})
         yield page
-        browser.close()
 
 
 Freeze = Callable[..., bytes]

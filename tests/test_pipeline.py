@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from scraper_agent import approval, canonical, envelope, values
+from scraper_agent import accounts, approval, canonical, completeness, envelope, values
 from scraper_agent.app import PATIENCE, App
 from scraper_agent.approval import Limit, Policy
 from scraper_agent.archive.sqlite import SqliteArchive
@@ -27,14 +27,17 @@ from scraper_agent.capture.replay import ReplayBrowser
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendUnknown
 from scraper_agent.formats import FORMATS
 from scraper_agent.pipeline import Plan
-from scraper_agent.ports import Sighting, Signer, Trouble
-from scraper_agent.recipe import Recipe
+from scraper_agent.ports import Done, PersonNeeded, Sighting, Signer, Trouble
+from scraper_agent.recipe import Login, Recipe, Target
 from scraper_agent.sandbox.platform import Platform, Stored
 from scraper_agent.sending import https
 from scraper_agent.signing import keyfolder, sm2_file
 from scraper_agent.values import (
     Approval,
     Attempt,
+    Certificate,
+    Cleared,
+    Completeness,
     Draft,
     Envelope,
     Failure,
@@ -42,8 +45,11 @@ from scraper_agent.values import (
     Job,
     JobId,
     ListRead,
+    Outcome,
+    Parked,
     Receipt,
     Refused,
+    Relogin,
     Retry,
     RunEnded,
     RunStarted,
@@ -641,13 +647,85 @@ def test_trouble_of_the_browser_is_logged_with_the_page_it_saw(world: World) -> 
     assert world.body(fault.page) == seen.frozen
 
 
-def test_a_refused_login_ends_the_run_and_what_was_read_stays(world: World) -> None:
-    error = NeedsPerson("SA2203", "the ERP refused the login; it says: {seen}", seen="wrong")
+def needed(outcome: Outcome) -> PersonNeeded:
+    return PersonNeeded(
+        "SA2203", "the ERP refused the login; it says: {seen}", outcome=outcome, hint="hm", seen="wrong"
+    )
+
+
+def test_a_login_that_needs_a_person_parks_the_run_and_what_was_read_stays(world: World) -> None:
+    error, seen = needed(Outcome.CAPTCHA), page(b"<html>what was there", name="trouble")
     with pytest.raises(NeedsPerson):
-        world.harvest(frozen(1), Trouble(where="login", error=error, page=None), error)
-    assert kinds(world.run()) == [RunStarted, Snapshot, Fault, RunEnded], "one fault, told once"
-    assert world.run().last == RunEnded(complete=False, documents=1, faults=1)
-    assert [kinds(job) for job in world.send()] == [STRAIGHT]
+        world.harvest(frozen(1), Done("1"), Trouble(where="login", error=error, page=seen), error)
+    assert kinds(world.run()) == [RunStarted, Snapshot, Snapshot, Parked], "no fault: nothing was wrong"
+    parked = world.run().last
+    assert isinstance(parked, Parked)
+    assert (parked.outcome, parked.where, parked.code) == (Outcome.CAPTCHA, "login", "SA2203")
+    assert (parked.values, parked.hint) == ({"seen": "wrong"}, "hm")
+    assert parked.page == canonical.digest(seen.frozen)
+    assert [kinds(job) for job in world.send()] == [STRAIGHT[:2]], "held: its lists have not been read to their ends"
+    assert world.harvest(frozen(2)).complete, "the account does not rest"
+    assert [kinds(job)[2:] for job in world.send()] == [STRAIGHT[2:], STRAIGHT[2:]]
+
+
+def test_a_parked_run_goes_on_with_what_it_had_read(world: World) -> None:
+    error = needed(Outcome.KICKED_OUT)
+    with pytest.raises(NeedsPerson):
+        world.harvest(frozen(1), Done("first"), frozen(2), error)
+    asked: list[object] = []
+
+    class Resuming:
+        def harvest(self, recipe: Recipe, parameters: object, done: object = ()) -> Iterator[Sighting]:
+            asked.append(done)
+            yield page(frozen(3))
+
+    with world.pipeline() as pipeline:
+        found = pipeline.harvest(RUN, PLAN, Resuming())
+        assert [pipeline.archive.job(id).facts[0].record for id in found.documents] == [  # type: ignore[union-attr]
+            "orders/1",
+            "orders/2",
+            "orders/3",
+        ]
+    assert asked == [frozenset({"first"})]
+    assert world.run().last == RunEnded(complete=True, documents=3, faults=0)
+
+
+def test_a_run_that_was_parked_with_other_parameters_begins_anew(world: World) -> None:
+    with pytest.raises(NeedsPerson):
+        world.harvest(frozen(1), Done("first"), needed(Outcome.KICKED_OUT))
+    other = replace(PLAN, parameters={**PLAN.parameters, "base": "http://other.example"})
+    assert world.harvest(frozen(1), plan=other).documents.keys() == {job.id for job in world.jobs()}
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_an_account_that_a_login_endangers_rests_until_a_person_clears_it(world: World, outcome: Outcome) -> None:
+    plan = replace(PLAN, recipe=RECIPE.model_copy(update={"login": Login(steps=(), done=Target(css="b"))}))
+    with pytest.raises(PersonNeeded):
+        world.harvest(needed(outcome), plan=plan)
+    rests = outcome in (Outcome.WRONG_PASSWORD, Outcome.LOCKED_OUT)
+    length = len(world.run().facts)
+    if rests:
+        with pytest.raises(NeedsPerson, match="SA7030"):
+            world.harvest(frozen(1), plan=plan)
+        assert len(world.run().facts) == length, "nothing began"
+        someone_else = replace(plan, parameters={**plan.parameters, "user": "other"})
+        world.harvest(frozen(1), plan=someone_else)
+        with world.pipeline() as pipeline:
+            job = accounts.job_id("test")
+            pipeline.archive.append(job, pipeline.archive.length(job), Cleared(by="person:tester"))
+    assert world.harvest(frozen(1), plan=plan).documents
+    assert verify(world.path).whole
+
+
+def test_lists_that_were_begun_anew_after_a_login_count_once(world: World) -> None:
+    held = Certificate(state=Completeness.PROVED)
+    lists = [ListRead(name="orders", declared=n, harvested=n, pages=1, certificate=held) for n in (1, 2, 3)]
+    again = Relogin(where="steps", url="http://erp.example", number=1, void_lists=1)
+    found = world.harvest(lists[0], lists[1], frozen(1), again, lists[2], frozen(2))
+    assert found.complete
+    assert list(completeness.counting(world.run().facts)) == [lists[0], lists[2]]
+    with world.pipeline() as pipeline:
+        assert [pipeline.lists(job) for job in world.jobs()] == [(lists[0], lists[2])] * 2
 
 
 def test_an_erp_that_goes_away_is_told_of_in_the_log(world: World) -> None:
@@ -671,7 +749,7 @@ def test_the_browser_is_let_go_when_the_run_stops_early(world: World) -> None:
             closed.append(True)
 
     class Watched:
-        def harvest(self, recipe: Recipe, parameters: object) -> Iterator[Sighting]:
+        def harvest(self, recipe: Recipe, parameters: object, done: object = ()) -> Iterator[Sighting]:
             sightings = two()
             kept.append(sightings)
             return sightings

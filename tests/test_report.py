@@ -44,6 +44,8 @@ from scraper_agent.values import (
     Job,
     JobId,
     ListRead,
+    Outcome,
+    Parked,
     Receipt,
     Refused,
     Retry,
@@ -404,6 +406,25 @@ def test_in_a_dry_run_what_passes_waits_for_nobody(books: Books, tmp_path: Path)
     assert text(sheet(page, books.held).cssselect(".pill")[0]) == "passed"
     assert not page.cssselect("#attention .card")
     assert "did not end" in text(page)
+
+
+def test_a_run_that_waits_for_a_person_says_for_what(books: Books, tmp_path: Path) -> None:
+    path = tmp_path / "parked.db"
+    with SqliteArchive(path, lambda: NOW) as archive, SqliteArchive(books.path, lambda: NOW, read_only=True) as full:
+        parked = Parked(
+            outcome=Outcome.CAPTCHA,
+            where="login",
+            page=None,
+            code="SA2216",
+            text="the ERP asks whether a person logs in; it says: {seen}",
+            values={"seen": EVIL},
+            parked_at=NOW,
+            done=None,
+        )
+        continued(archive, RUN, full.job(RUN).facts[0], parked)
+    page = parsed(replace(books, path=path).write(tmp_path / "a.html", documents=[]))
+    assert "waits for a person: the ERP asks whether a person logs in; it says: " in text(page)
+    assert "did not end" not in text(page)
 
 
 def test_a_deleted_body_is_told_of_and_the_rest_is_shown(books: Books, tmp_path: Path) -> None:

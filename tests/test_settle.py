@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from importlib import resources
 
 import pytest
 from playwright.sync_api import Page as Tab
-from playwright.sync_api import sync_playwright
 
-from scraper_agent.capture import discovery
+from tests.chromium import chromium
 
 SETTLE = (resources.files("scraper_agent.capture") / "settle.js").read_text(encoding="utf-8")
 
@@ -32,18 +30,11 @@ BUSY = {
 
 @pytest.fixture(scope="module")
 def tab() -> Iterator[Tab]:
-    with sync_playwright() as playwright:
-        path = shutil.which("chromium")
-        browser = (
-            playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-            if path
-            else discovery.launch(playwright, None, headless=True, tell=print)
-        )
+    with chromium() as browser:
         page = browser.new_page()
         page.add_init_script(SETTLE)
         page.goto("about:blank")
         yield page
-        browser.close()
 
 
 def settled(tab: Tab, profile: str | None, setup: str, limit_ms: int) -> list[bool]:

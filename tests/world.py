@@ -123,7 +123,7 @@ class Script:
 
     sightings: tuple[Sighting | AgentError, ...]
 
-    def harvest(self, recipe: Recipe, parameters: object) -> Iterator[Sighting]:
+    def harvest(self, recipe: Recipe, parameters: object, done: object = ()) -> Iterator[Sighting]:
         for sighting in self.sightings:
             if isinstance(sighting, AgentError):
                 raise sighting

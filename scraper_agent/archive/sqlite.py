@@ -235,6 +235,11 @@ class SqliteArchive:
         rows = self._db.execute(f"{RUNS}{where} ORDER BY j.number", values)
         return [JobId(id) for id, _ in rows]
 
+    def accounts(self) -> list[JobId]:
+        """Jobs of ERPs' accounts that were ever stopped."""
+        rows = self._db.execute("SELECT id FROM jobs WHERE id LIKE 'session/%' ORDER BY id")
+        return [JobId(id) for (id,) in rows]
+
     def rebuild_index(self) -> None:
         """Remake the index tables from the log, in one transaction."""
         with self._transaction():

@@ -19,6 +19,7 @@ from scraper_agent.recipe import (
     Inside,
     Keep,
     List,
+    Login,
     Open,
     Optional,
     Permit,
@@ -39,7 +40,7 @@ from scraper_agent.recipe import (
 )
 
 
-def explain(loaded: Loaded) -> Iterator[str]:  # noqa: C901 - one paragraph after the other
+def explain(loaded: Loaded) -> Iterator[str]:  # noqa: C901, PLR0912 - one paragraph after the other
     """Lines of text in the chosen language; two spaces a level."""
     recipe = loaded.recipe
     yield render(
@@ -58,9 +59,18 @@ def explain(loaded: Loaded) -> Iterator[str]:  # noqa: C901 - one paragraph afte
         default = "" if parameter.default is None else f" = {parameter.default}"
         option = f"  --{name.replace('_', '-')} {parameter.type.upper()}{default}"
         yield f"{option}  {parameter.title}".rstrip()
+    for apart in recipe.apart:
+        told = {"name": apart.name, "url": apart.url, "logged_in": _target(apart.logged_in)}
+        yield render(
+            N_("Before it logs in, nobody may be logged in at {name}, {url}. If {logged_in} shows there:"), told
+        )
+        yield from _steps(apart.log_out)
     if recipe.login is not None:
         yield render(N_("It logs in:"))
         yield from _steps(recipe.login.steps)
+        yield from _checked(recipe.login)
+    if recipe.session is not None:
+        yield render(N_("A session that ends is told by what shows; it then logs in once more and goes on."))
     for name, flow in recipe.flows.items():
         given = ", ".join(f"{p} ({parameter.type})" for p, parameter in flow.parameters.items()) or "-"
         yield render(N_("By `{name}`, given {parameters}, is meant:"), {"name": name, "parameters": given})
@@ -87,6 +97,20 @@ def explain(loaded: Loaded) -> Iterator[str]:  # noqa: C901 - one paragraph afte
         yield f"  {_permit(permit)}"
     if not recipe.permits:
         yield render(N_("  nothing"))
+    if recipe.refuses:
+        yield render(N_("never asked for:"))
+        yield from (f"  {pattern}" for pattern in recipe.refuses)
+
+
+def _checked(login: Login) -> Iterator[str]:
+    if login.account is not None:
+        told = {"target": _target(login.account.at), "text": login.account.reads}
+        yield render(N_("{target} must read {text}; if it does not:"), told)
+        yield from _steps(login.account.log_out)
+        yield render(N_("  log in once more") if login.account.log_out else N_("  stop"))
+    if login.ready is not None:
+        told = {"press": _target(login.ready.press), "target": _target(login.ready.leads_to)}
+        yield render(N_("It clicks {press}, which must lead to {target}."), told)
 
 
 def _steps(steps: tuple[Step, ...], depth: int = 1) -> Iterator[str]:

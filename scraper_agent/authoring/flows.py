@@ -32,8 +32,12 @@ from scraper_agent.yamlfile import Loc, Positions
 
 def sequences(recipe: Recipe) -> Iterator[tuple[Loc, tuple[Step, ...]]]:
     """Every list of steps that stands on its own, with its place in the file."""
+    for number, apart in enumerate(recipe.apart):
+        yield ("apart", number, "log_out"), apart.log_out
     if recipe.login is not None:
         yield ("login", "steps"), recipe.login.steps
+        if recipe.login.account is not None:
+            yield ("login", "account", "log_out"), recipe.login.account.log_out
     for name, flow in recipe.flows.items():
         yield ("flows", name, "steps"), flow.steps
     for name, source in recipe.sources.items():

@@ -19,6 +19,8 @@ from scraper_agent.format import Field, Format, Holds
 from scraper_agent.messages import N_
 from scraper_agent.recipe import (
     PLACEHOLDER,
+    Account,
+    Apart,
     Click,
     Fill,
     Key,
@@ -27,7 +29,9 @@ from scraper_agent.recipe import (
     Read,
     Recipe,
     Select,
+    Session,
     Source,
+    apart_names,
     parts,
 )
 from scraper_agent.yamlfile import Loc, Positions
@@ -112,8 +116,15 @@ class _Checker:
         yield from self._reads()
         yield from self._sources()
         yield from self._since()
+        yield from self._apart()
         yield from flows.Checker(recipe=self.recipe, at=self.at).problems()
         yield from self._parameters()
+        if self.recipe.session is not None and self.recipe.login is None:
+            yield Problem(
+                at=self.at.key(("session",)),
+                code="SA1240",
+                text=N_("`session` goes with `login`: without one there is no session that could end"),
+            )
         if convert.notation_fault(self.recipe.locale.date):
             yield self._date(("locale", "date"), self.recipe.locale.date)
 
@@ -217,8 +228,10 @@ class _Checker:
                 yield from self._pattern(loc, value, groups=None)
             elif name == "although" and isinstance(value, str):
                 yield from self._although(loc, value)
-            elif name != "do" and isinstance(value, str) and isinstance(owner, (Open, Fill, Select, Click)):
+            elif isinstance(value, str) and _is_filled_in(name, owner):
                 yield from self._placeholders(loc, value, owner)
+        for number, pattern in enumerate(self.recipe.refuses):
+            yield from self._pattern(("refuses", number), pattern, groups=None)
         for number, permit in enumerate(self.recipe.permits):
             for key, pattern in permit.json_.items():
                 yield from self._pattern(("permits", number, "json", key), pattern, groups=None)
@@ -283,7 +296,7 @@ class _Checker:
                 )
             elif not kind and name not in (known := flows.names_at(self.recipe, loc)):
                 yield self._unknown("SA1210", N_("there is no parameter `{seen}`"), loc, name, known)
-        if isinstance(owner, Open):
+        if isinstance(owner, Open | Apart | Session):
             first = PLACEHOLDER.match(text)
             type = flows.names_at(self.recipe, loc).get(first[2]) if first else None
             rest = text[first.end() :] if first else ""
@@ -340,6 +353,30 @@ class _Checker:
         if since.field not in dates:
             text = N_("the document reads no date `{seen}`")
             yield self._unknown("SA1228", text, ("since", "field"), since.field, dates)
+
+    def _apart(self) -> Iterator[Problem]:
+        """The address of a session elsewhere is for that check alone, and no part of reading."""
+        names = apart_names(self.recipe)
+        for loc, owner, name, value in _walk(self.recipe, ()):
+            if loc[0] == "apart" or not isinstance(owner, Open) or name != "url":
+                continue
+            for _, used in PLACEHOLDER.findall(value):
+                if used in names:
+                    yield Problem(
+                        at=self.at.of(loc),
+                        code="SA1250",
+                        text=N_("`{seen}` is the address of a session elsewhere, which only the check may open"),
+                        hint=N_("give `apart` a parameter of its own"),
+                        values={"seen": used},
+                    )
+        for number, one in enumerate(self.recipe.apart):
+            if one.name in {other.name for other in self.recipe.apart[:number]}:
+                yield Problem(
+                    at=self.at.of(("apart", number, "name")),
+                    code="SA1251",
+                    text=N_("two sessions elsewhere are called `{seen}`"),
+                    values={"seen": one.name},
+                )
 
     def _twin(self, format: Format | None) -> Iterator[Problem]:
         """A twin's reads are as the document's own, of whose fields they are."""
@@ -497,6 +534,19 @@ class _Checker:
             hint=N_("write such as YYYY-MM-DD, MM/DD/YYYY or YYYY年M月D日"),
             values={"seen": seen},
         )
+
+
+def _is_filled_in(name: str, owner: BaseModel) -> bool:
+    """Whether `${...}` in this key is filled in."""
+    match owner:
+        case Open() | Fill() | Select() | Click():
+            return name != "do"
+        case Apart():
+            return name == "url"
+        case Account():
+            return name == "reads"
+        case _:
+            return False
 
 
 def made_by_the_program(format: Format) -> frozenset[str]:

@@ -9,7 +9,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from time import monotonic
@@ -25,17 +25,35 @@ from playwright.sync_api import (
     Locator,
     Request,
     Route,
+    StorageState,
     sync_playwright,
 )
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from scraper_agent import buttons
-from scraper_agent.capture import discovery, fetched, files, flow, gathered, guard, limits, lists, places
+from scraper_agent.capture import (
+    apart,
+    authority,
+    discovery,
+    fetched,
+    files,
+    flow,
+    gathered,
+    guard,
+    kept,
+    limits,
+    lists,
+    places,
+    proxy,
+)
+from scraper_agent.capture.login import Keeper
 from scraper_agent.capture.pace import Pace
-from scraper_agent.errors import AgentError, NeedsPerson, PageError
+from scraper_agent.capture.progress import Lost, Progress
+from scraper_agent.capture.running import Ended, Renew, Running
+from scraper_agent.errors import AgentError, PageError
 from scraper_agent.messages import N_
-from scraper_agent.ports import File, Page, Sighting, Trouble
+from scraper_agent.ports import File, Page, PersonNeeded, Sighting, Trouble
 from scraper_agent.recipe import (
     PLACEHOLDER,
     Click,
@@ -47,10 +65,10 @@ from scraper_agent.recipe import (
     Inside,
     Keep,
     List,
-    Login,
     Open,
     Optional,
     Part,
+    Permit,
     Receive,
     Recipe,
     Retry,
@@ -77,19 +95,12 @@ _LOOK_S = 0.25
 _GLANCE_MS = 20
 """How often a place that is not yet there is looked for again."""
 _TROUBLES = 5
-_PASSING = ("navigation", "context", "detached", "closed", "replaced")
-"""What Playwright says where a page or frame was replaced while it was asked."""
+_EVIDENCE = "trouble"
 _SHORTEST_SECRET = 4
 _MASK = "●●●●●●"
 _NO_WINDOWS = N_("no step of the recipe reads a window that the page opens")
 _LARGEST_IMAGE = 64_000_000
 """Pixels."""
-_OWN_FAULT = re.compile(
-    r"ERR_(?:ABORTED|BLOCKED_BY|EMPTY_RESPONSE|TOO_MANY_REDIRECTS|INVALID_|UNSAFE_|CONTENT_|RESPONSE_HEADERS|HTTP2?_"
-    r"|INCOMPLETE_|CONNECTION_(?:RESET|CLOSED|ABORTED)|UNKNOWN_URL|UNEXPECTED|FAILED|HEADERS_)"
-)
-"""What the browser says where this one address is at fault, and others of the same ERP may well be read."""
-
 _SIZE = re.compile(r'frozen-size="(\d+ \d+)"')
 _READS = """e => {
   const button = e.closest('button, a, label, [role=button], [role=menuitem], [role=link]');
@@ -123,6 +134,15 @@ class Settings:
     """Pages of records that load at a time."""
     patience_s: float = limits.PATIENCE_S
     """How long a page may take for one step, beside what the recipe gives to it."""
+    visible_login: bool = True
+    """Where a person logs in; False where a program plays the person."""
+    ca_file: Path | None = None
+    """The ERP's own authority; else those of the system."""
+    refuses: tuple[str, ...] = ()
+    """Paths that the enterprise's policy never asks for, beside those of the recipe."""
+    largest_answer: int = 64 * 1024 * 1024
+    proxied: bool = True
+    """Whether all of it goes through the read-only proxy; without it only tests run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,23 +156,97 @@ class PlaywrightBrowser:
     secret: Callable[[str], str]
     tell: Callable[[str], None] = print
     pace: Pace = field(default_factory=Pace)
+    kept_session: Callable[[Recipe, Mapping[str, str]], kept.Kept | None] = lambda _recipe, _parameters: None
+    """The session that a person has logged in to, if one is kept."""
 
-    def harvest(self, recipe: Recipe, parameters: Mapping[str, str]) -> Iterator[Sighting]:
-        with sync_playwright() as playwright:
-            browser = discovery.launch(
-                playwright, self.settings.executable, headless=self.settings.headless, tell=self.tell
+    def attend(self, recipe: Recipe, parameters: Mapping[str, str]) -> kept.Kept:
+        """Show the login's page, and wait until a person has logged in.
+
+        Raises:
+            NeedsPerson: nobody did, or the window was closed before.
+            AgentError: no browser, or the ERP cannot be reached.
+        """
+        visible = self.settings.visible_login
+        with self._launched(recipe, parameters, headless=not visible) as (running, door):
+            context = running.browser.new_context(no_viewport=visible, locale=recipe.language, service_workers="block")
+            session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace, door)
+            session.begin()
+            return session.keeper.attend()
+
+    def harvest(
+        self, recipe: Recipe, parameters: Mapping[str, str], done: frozenset[str] = frozenset()
+    ) -> Iterator[Sighting]:
+        with self._launched(recipe, parameters, headless=self.settings.headless) as (running, door):
+            state = self.kept_session(recipe, parameters)
+            if state is not None:
+                with contextlib.suppress(Lost):
+                    yield from self._harvest(running, door, recipe, parameters, done, state)
+                    return
+            yield from self._harvest(running, door, recipe, parameters, done, None, stale=state is not None)
+
+    @contextlib.contextmanager
+    def _launched(
+        self, recipe: Recipe, parameters: Mapping[str, str], *, headless: bool
+    ) -> Iterator[tuple[Running, proxy.Proxy | None]]:
+        """A browser whose only way out is the read-only proxy."""
+        with contextlib.ExitStack() as stack:
+            door = stack.enter_context(self._door(recipe, parameters)) if self.settings.proxied else None
+            playwright = stack.enter_context(sync_playwright())
+            running = Running(
+                lambda: discovery.launch(
+                    playwright, self.settings.executable, headless=headless, tell=self.tell, door=door
+                )
             )
-            context = browser.new_context(
+            try:
+                yield running, door
+            finally:
+                running.browser.close()
+
+    def _harvest(
+        self,
+        running: Running,
+        door: proxy.Proxy | None,
+        recipe: Recipe,
+        parameters: Mapping[str, str],
+        done: frozenset[str],
+        state: kept.Kept | None,
+        *,
+        stale: bool = False,
+    ) -> Iterator[Sighting]:
+        """Raises Lost if the kept session has ended; nothing of it must be left where the next login is made."""
+
+        def opened() -> BrowserContext:
+            return running.browser.new_context(
                 viewport={"width": self.settings.width, "height": self.settings.height},
                 locale=recipe.language,
                 service_workers="block",
                 accept_downloads=fetched.downloads(recipe),
+                storage_state=None if state is None else cast("StorageState", state.state),
             )
-            try:
-                yield from _Session(self.settings, recipe, parameters, self.secret, context, self.pace).run()
-            finally:
-                context.close()
-                browser.close()
+
+        def renew() -> BrowserContext:
+            running.again()
+            return opened()
+
+        session = _Session(self.settings, recipe, parameters, self.secret, opened(), self.pace, door)
+        session.keeper.stale = stale
+        session.renew, session.kill = renew, running.kill
+        try:
+            yield from session.run(done, state)
+            session.close()
+            yield from session._drain()  # noqa: SLF001 - what pages sent while they were closed
+        finally:
+            session.close()
+
+    def _door(self, recipe: Recipe, parameters: Mapping[str, str]) -> proxy.Proxy:
+        origins = frozenset[str]().union(*apart.origins(recipe, parameters))
+        secure = any(origin.startswith("https:") for origin in origins)
+        return proxy.Proxy(
+            origins=origins,
+            refuses=(*recipe.refuses, *self.settings.refuses),
+            trust=authority.asked(self.settings.ca_file) if secure else None,
+            largest_answer=self.settings.largest_answer,
+        )
 
 
 @dataclass  # without slots: Playwright keeps its wrappers of our handlers on the object
@@ -163,7 +257,10 @@ class _Session:
     secret: Callable[[str], str]
     context: BrowserContext
     pace: Pace = field(default_factory=Pace)
+    door: proxy.Proxy | None = None
     inbox: fetched.Inbox = field(init=False)
+    keeper: Keeper = field(init=False)
+    progress: Progress = field(init=False)
     page: Tab = field(init=False)
     inside: tuple[Part, ...] = ()
     """Frames and popups that stand for the page, within the steps of `inside`; not on pages that a list opened."""
@@ -173,79 +270,204 @@ class _Session:
     """Requests for another page, or another content of a frame, that are under way; None: for a window coming to be."""
     act_s: float = _ACT_S
     cdps: dict[Tab, CDPSession] = field(default_factory=dict)
-    seen: deque[Sighting] = field(default_factory=deque)
+    refusals: limits.Refusals = field(default_factory=limits.Refusals)
+    untold: int = 0
+    """Of what the proxy refused and did not keep, what was told."""
     typed: dict[str, Locator] = field(default_factory=dict)
     """Secrets that were typed, and into what: kept out of pages and images."""
+    tabs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What a kept session has in sessionStorage, which every tab has of its own."""
     logged_in: bool = False
+    origins: frozenset[str] = frozenset()
+    """What may be reached now; `elsewhere` as well while sessions elsewhere are checked."""
+    elsewhere: frozenset[str] = frozenset()
+    leaving: bool = False
     gathered: tuple[gathered.Gathered, ...] = ()
     """Tables that come along with the next snaps, since the page itself keeps only what is in view."""
+    renew: Renew | None = None
+    """None: the browser is not ours to be ended and started again."""
+    kill: Callable[[], None] | None = None
+    state: kept.Kept | None = None
     limits: limits.Limits = field(init=False)
-    origins: frozenset[str] = frozenset()
     rest_s: float = field(init=False)
     reads_windows: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.limits = limits.Limits(lambda: self.windows.all_of(self.page), self._end_browser, self.settings.patience_s)
+        self.keeper = Keeper(self)
+        self.progress = Progress(self.recipe)
+        self.limits = limits.Limits(self._tabs, self._end_browser, self.settings.patience_s)
         self.rest_s = min(_REST_S, self.settings.patience_s * 0.8)
         self.reads_windows = limits.reads_windows(self.recipe)
 
+    def _tabs(self) -> list[Tab]:
+        return self.windows.all_of(self.page)
+
     def _end_browser(self) -> None:
-        with contextlib.suppress(Error):
-            if self.context.browser is not None:
-                self.context.browser.close()
+        if self.kill is not None:
+            self.kill()
 
-    def run(self) -> Iterator[Sighting]:
-        with contextlib.closing(self._run()) as sightings:
-            try:
-                for sighting in sightings:
-                    with self.limits.waiting():  # whoever reads it takes its own time
-                        yield sighting
-            except Error as error:
-                raise AgentError(
-                    "SA2257",
-                    N_("the browser has ended: {seen}"),
-                    hint=N_("what was read before is kept; run again, and look by hand at the page that was read last"),
-                    seen=self._redact(error.message.splitlines()[0][:200]),
-                ) from error
-            finally:
-                self.limits.end()
-
-    def _run(self) -> Generator[Sighting, None, None]:
-        self.origins = origins = frozenset(
-            guard.origin(self.parameters[name]) for name, p in self.recipe.parameters.items() if p.type == "url"
-        )
+    def begin(self) -> None:
+        own, self.elsewhere = apart.origins(self.recipe, self.parameters)
+        if self.door is not None:
+            self.door.permits = self._permits
+        self.reach(own)
         self.context.add_init_script(_SETTLE)
         self.context.add_init_script(lists.SCRIPT)
         self.context.set_default_timeout(_ACT_S * 1000)
-        self.context.route("**/*", lambda route, request: self._judge(route, request, origins))
+        self.context.route("**/*", lambda route, request: self._judge(route, request, self.origins))
         self.context.route_web_socket("**/*", lambda socket: socket.close())
         self.context.on("dialog", self._dismiss)
-        self.inbox = fetched.Inbox(self.context, origins, self._not_let_in)
+        self.inbox = fetched.Inbox(self.context, self.origins, self._not_let_in, proxied=self.door is not None)
         self.context.grant_permissions([])  # whatever a page asks the person for is denied
         self.context.on("page", self._watch)
         self.context.on("page", self.windows.watch)
         self.context.on("requestfinished", self._arrived)
         self.context.on("requestfailed", self._arrived)
         self.limits.allow()
-        self.page = self.home = self.context.new_page()
-        if self.recipe.login is not None:
-            yield from self._login(self.recipe.login)
-        self.logged_in = True
+        self.page = self.home = self.fresh_tab()
+
+    def fresh_tab(self, beside: Tab | None = None) -> Tab:
+        """A tab that has in sessionStorage what the one beside it has there, or a kept session had."""
+        tabs = self.tabs if beside is None else kept.tabs(beside)
+        page = self.context.new_page()
+        if tabs:
+            page.add_init_script(kept.restoring(tabs))
+        return page
+
+    def reach(self, origins: frozenset[str]) -> None:
+        """What may be reached from now on."""
+        self.origins = origins
+        if self.door is not None:
+            self.door.origins = origins
+
+    def run(self, done: frozenset[str] = frozenset(), state: kept.Kept | None = None) -> Iterator[Sighting]:
+        with contextlib.closing(self._run(done, state)) as sightings:
+            try:
+                for sighting in sightings:
+                    with self.limits.waiting():  # whoever reads it takes its own time
+                        yield sighting
+            except Ended as ended:
+                raise ended.error from ended
+            except Error as error:
+                if self._is_up():
+                    raise
+                raise self._browser_ended(error) from error
+            finally:
+                self.limits.end()
+
+    def _run(self, done: frozenset[str], state: kept.Kept | None) -> Generator[Sighting, None, None]:
+        self.state = state
+        yield from self.come_in()
         ended = False
         try:
             for name, source in self.recipe.sources.items():
-                yield from self._careful(f"source {name}", source.steps)
-            yield from self._careful("steps", self.recipe.steps)
+                yield from self._lasting(f"source {name}", source.steps)
+            yield from self._lasting("steps", self.recipe.steps, done)
             ended = True
         except AgentError:
             ended = True
-            yield from self._careful("finally", self.recipe.finally_)
+            yield from self._finally()
             raise
         finally:
             if not ended:  # whoever listened has gone: nothing can be handed over any more
-                deque(self._careful("finally", self.recipe.finally_), maxlen=0)
-        yield from self._careful("finally", self.recipe.finally_)
+                deque(self._finally(), maxlen=0)
+        yield from self._finally()
         yield from self._drain()
+
+    def come_in(self) -> Iterator[Sighting]:
+        """Of a browser that has just started. Raises Lost if the kept session has ended."""
+        self.tabs = {} if self.state is None else self.state.tabs
+        self.begin()
+        if self.state is None or self.recipe.apart:
+            yield from self.enter()
+        else:
+            yield from self.keeper.enter_kept()
+
+    def come_in_again(self, renew: Renew) -> Iterator[Sighting]:
+        """Start the browser again; nothing of the one that has ended is there any more."""
+        self.limits.end()
+        self.limits = limits.Limits(self._tabs, self._end_browser, self.settings.patience_s)
+        self.windows, self.moving, self.cdps = places.Windows(), {}, {}
+        self.inside, self.gathered = (), ()
+        self.context = renew()
+        yield from self.come_in()
+
+    def close(self) -> None:
+        """Close its pages; a page that does not answer is not waited for longer than for an answer."""
+        self.limits.allow()
+        try:
+            self.context.close()
+        except Error:
+            if self._is_up():
+                raise
+        finally:
+            self.limits.end()
+
+    def _is_up(self) -> bool:
+        browser = self.context.browser
+        return browser is None or browser.is_connected()
+
+    def ask_browser(self) -> None:
+        """Raises Error if it does not answer; then it was ended."""
+        self.limits.until(limits.BROWSER_S, of_browser=True)
+        self.context.cookies()
+        self.limits.allow()
+
+    def check_browser(self) -> None:
+        """To be called after a trouble was told.
+
+        Raises:
+            Ended: it was the browser's, which is no more.
+        """
+        if not self._is_up():
+            raise Ended(self._browser_ended(None), self._redact(guard.shown(self.page.url))[: limits.ADDRESS])
+
+    def _browser_ended(self, error: Error | None) -> AgentError:
+        return AgentError(
+            "SA2257",
+            N_("the browser ended while {url} was read: {seen}"),
+            hint=N_("what was read before is kept; look by hand at that page"),
+            url=self._redact(guard.shown(self.page.url))[: limits.ADDRESS],
+            seen="-" if error is None else self._redact(error.message.splitlines()[0][:200]),
+        )
+
+    def enter(self) -> Iterator[Sighting]:
+        """To where the recipe's steps may begin, whatever the browser is logged in to; again once a session is lost."""
+        self.logged_in = False
+        yield from apart.enter(self)
+        self.logged_in = True
+
+    def _lasting(self, where: str, steps: tuple[Step, ...], done: frozenset[str] = frozenset()) -> Iterator[Sighting]:
+        """Run steps, and once more from their start after a session has ended; what was read is passed over.
+
+        Raises:
+            PersonNeeded: the account was logged in elsewhere, or the session cannot be had again.
+        """
+        self.progress.begin(done)
+        while True:
+            try:
+                for sighting in self._careful(where, steps):
+                    self.progress.note(sighting)
+                    yield sighting
+                return
+            except Lost as lost:
+                yield from self._drain()
+                yield from self.keeper.again(where, str(lost))
+            except Ended as ended:
+                yield from self._drain()
+                yield from self.keeper.restart(where, ended)
+            except PersonNeeded as error:
+                yield from self._drain()
+                yield Trouble(where=where, error=error, page=self.keeper.seen)
+                self.logged_in = False
+                raise
+
+    def _finally(self) -> Iterator[Sighting]:
+        """Nothing is clicked any more where the session is not ours."""
+        if self.logged_in:
+            self.leaving = True
+            with contextlib.suppress(Lost, Ended, PersonNeeded):
+                yield from self._careful("finally", self.recipe.finally_)
 
     # --- what the page may do ---------------------------------------------------------------------------------------
 
@@ -265,8 +487,10 @@ class _Session:
                 request.method,
                 request.url,
                 request.post_data_buffer,
-                permits=[p for p in self.recipe.permits if p.purpose != "login" or not self.logged_in],
+                headers=request.headers,
+                permits=self._permits(),
                 origins=origins,
+                refuses=(*self.recipe.refuses, *self.settings.refuses),
             )
         except ValueError as error:  # an address that does not parse
             verdict = guard.Refusal(str(error))
@@ -283,6 +507,10 @@ class _Session:
             case unknown:
                 assert_never(unknown)
 
+    def _permits(self) -> list[Permit]:
+        """What may leave beside GET, now. The proxy asks from its own thread."""
+        return [p for p in self.recipe.permits if p.purpose != "login" or not self.logged_in]
+
     def _arrived(self, request: Request) -> None:
         self.moving.pop(request, None)
 
@@ -290,10 +518,10 @@ class _Session:
         with contextlib.suppress(Error):
             self.limits.count(request.frame.page, "requests")
         url = guard.shown(request.url)[:500]
-        self.seen.append(Refused(method=request.method, url=self._redact(url), reason=reason))
+        self.refusals.add(Refused(method=request.method, url=self._redact(url), reason=reason))
 
     def _not_let_in(self, method: str, url: str, reason: str) -> None:
-        self.seen.append(Refused(method=method, url=self._redact(url), reason=reason))
+        self.refusals.add(Refused(method=method, url=self._redact(url), reason=reason))
 
     def _dismiss(self, dialog: Dialog) -> None:
         """A dialog of the page is always answered with Cancel; only leaving a page is let happen."""
@@ -304,86 +532,60 @@ class _Session:
                 return
             reason = f"dialog answered with Cancel: {dialog.message[:200]}"
             url = guard.shown(self.page.url)[: limits.ADDRESS]
-            self.seen.append(Refused(method="DIALOG", url=url, reason=self._redact(reason)))
+            self.refusals.add(Refused(method="DIALOG", url=url, reason=self._redact(reason)))
             dialog.dismiss()
 
     def _watch(self, tab: Tab) -> None:
         tab.on("crash", self.limits.crashed)
-        tab.on("download", lambda arrival: self.limits.gave(tab, arrival.url))
+        tab.on("download", lambda _: self.limits.count(tab, "downloads"))
         tab.on("popup", lambda window: self._window(tab, window))
 
     def _window(self, opener: Tab, window: Tab) -> None:
         self.limits.count(opener, "windows")
         if not self.reads_windows:
-            self.seen.append(
+            self.refusals.add(
                 Refused(method="WINDOW", url=self._redact(guard.shown(window.url)[:500]), reason=_NO_WINDOWS)
             )
             with contextlib.suppress(Error):
                 window.close()
 
     def _drain(self) -> Iterator[Sighting]:
-        while self.seen:
-            yield self.seen.popleft()
-
-    # --- login ------------------------------------------------------------------------------------------------------
-
-    def _login(self, login: Login) -> Iterator[Sighting]:
-        """Raises NeedsPerson where the ERP refuses the account: it is never tried twice."""
-        try:
-            yield from self._steps(login.steps, "login")
-            self._await_login(login)
-        except (AgentError, Error) as error:
-            told = self._told(error, "login")
-            yield Trouble(where="login", error=told, page=self._evidence())
-            raise told from error
-        self._rest()
-        yield from self._drain()
-
-    def _await_login(self, login: Login) -> None:
-        self.limits.allow(login.timeout_s)
-        end = monotonic() + login.timeout_s
-        while not (done := self._is_shown(login.done)):
-            if login.refused is not None and self._is_shown(login.refused):
-                break
-            if monotonic() > end:
-                raise PageError(
-                    "SA2204",
-                    N_("login at {url} did not end within {seconds} s: {expected} never showed"),
-                    hint=N_("look at the page's image; correct `login` in the recipe, or the page wants something new"),
-                    url=guard.shown(self.page.url),
-                    seconds=login.timeout_s,
-                    expected=_named(login.done),
-                )
-            self.page.wait_for_timeout(_GLANCE_MS)
-        if login.refused is not None and not done:
-            said = " ".join(self._locate(login.refused).first.inner_text().split())
-            raise NeedsPerson(
-                "SA2203",
-                N_("the ERP refused the login; it says: {seen}"),
-                hint=N_("correct the account or password; nothing was tried a second time, so nothing is locked"),
-                seen=self._redact(said)[:200],
-            )
+        if self.door is not None:
+            while self.door.refused:
+                refused = self.door.refused.popleft()
+                self.refusals.add(replace(refused, url=self._redact(refused.url)))
+            untold = self.door.untold
+            self.refusals.more, self.untold = self.refusals.more + untold - self.untold, untold
+        yield from self.refusals.told(self._redact(guard.shown(self.page.url))[:500])
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
     def _careful(self, where: str, steps: tuple[Step, ...]) -> Iterator[Sighting]:
         """Run steps; what fails is handed over with its page, and ends these steps only."""
-        if self.home.is_closed() and self.page in (self.home, None):
+        if self.home.is_closed() and self.page is self.home:
             self.limits.allow()
-            self.page = self.home = self.context.new_page()
+            self.page = self.home = self.fresh_tab()
         try:
             yield from self._steps(steps, where)
         except (PageError, Error) as error:
+            self.keeper.probe()
             yield from self._drain()
             yield Trouble(where=where, error=self._told(error, where), page=self._evidence())
+            self.check_browser()
 
     def _steps(self, steps: tuple[Step, ...], where: str) -> Iterator[Sighting]:
         for number, step in enumerate(steps, 1):
             self.limits.allow(getattr(step, "timeout_s", 0.0))
+            self.keeper.look()
+            apart.keep(self)
             try:
                 yield from self._step(step, f"{where}, step {number}")
             except PlaywrightTimeout as error:
+                self.keeper.probe()
                 raise self._not_ready(step, f"{where}, step {number}", error) from error
+            except (PageError, Error):
+                self.keeper.probe()
+                raise
             yield from self._drain()
 
     def _step(self, step: Step, where: str) -> Iterator[Sighting]:  # noqa: C901, PLR0912 - one case for each step
@@ -402,6 +604,33 @@ class _Session:
                 self._rest()
             case Unfold():
                 self._unfold(step)
+            case Snap() | Download() | Receive() | Keep():
+                place = self.progress.place(where)
+                passed = self.progress.passed(place)
+                with self.progress.within(where):
+                    for sighting in self._kept(step, passed=passed):
+                        if not passed or isinstance(sighting, Refused):
+                            yield sighting
+                if not passed:
+                    yield from self.progress.snapped(place, step.name)
+            case List():
+                with self.progress.within(where):
+                    yield from lists.ListReader(self).read(step)
+            case Close():
+                self._surface(("popup",))
+                self.windows.of(self.page)[-1].close()
+            case Inside(in_=within, steps=steps):
+                yield from self._inside(chain(within), steps, where)
+            case Use() | When() | ForEach() | Optional() | Retry():
+                yield from flow.flowing(step, self, where)
+            case unknown:
+                assert_never(unknown)
+
+    def _kept(self, step: Snap | Download | Receive | Keep, *, passed: bool) -> Iterator[Sighting]:
+        """What the log keeps. `passed`: only what leads on is done, since an earlier pass has handed it over."""
+        match step:
+            case Snap() | Download() if passed:
+                return
             case Snap(name=name, in_=window):
                 yield self._snap(name, window)
             case Download():
@@ -413,19 +642,11 @@ class _Session:
                     yield from self._steps(step.steps, f"keep {step.name}")
                     printed = self.inbox.pdf(self.page, step.timeout_s)
                 yield self._file(step.name, "pdf", printed)
-            case List():
-                yield from lists.ListReader(self).read(step)
-            case Close():
-                self._surface(("popup",))
-                self.windows.of(self.page)[-1].close()
-            case Inside(in_=within, steps=steps):
-                yield from self._inside(chain(within), steps, where)
-            case Use() | When() | ForEach() | Optional() | Retry():
-                yield from flow.flowing(step, self, where)
             case unknown:
                 assert_never(unknown)
 
     def _await(self, target: Target, timeout_s: float) -> None:
+        self.limits.allow(timeout_s)
         end = monotonic() + min(timeout_s, self.act_s if self.act_s < _ACT_S else timeout_s)
         while not self._is_shown(target):
             if monotonic() > end:
@@ -449,7 +670,8 @@ class _Session:
             with self.limits.waiting():
                 self.page.wait_for_timeout(math.ceil(wait * 1000))  # events go on meanwhile
 
-    def _open(self, url: str) -> None:
+    def _open(self, url: str, timeout_s: float | None = None) -> int:
+        """Returns the status of the answer. `timeout_s`: beside the patience that every page is given."""
         self.gathered = ()
         if not self.may_open(url):
             raise PageError(
@@ -459,31 +681,38 @@ class _Session:
                 url=guard.shown(url)[:200],
             )
         self._paced()
+        wait_s = self.limits.patience_s if timeout_s is None else timeout_s
+        self.limits.allow(wait_s)
         try:
             if urlsplit(url)._replace(fragment="") == urlsplit(self.page.url)._replace(fragment=""):
                 self.page.goto("about:blank")  # else only the fragment changes, and what was open stays open
-            self.page.goto(url, wait_until="load", timeout=30_000)
+            answer = self.page.goto(url, wait_until="load", timeout=wait_s * 1000)
         except PlaywrightTimeout:
             raise
         except Error as error:
-            if self.page in self.limits.left:
+            if self.page in self.limits.left or not self._is_up():
                 raise
-            if _OWN_FAULT.search(error.message):
-                raise PageError(
-                    "SA2253",
-                    N_("the address {url} gives no page: {seen}"),
-                    hint=N_("look at it by hand; what else the ERP shows is read all the same"),
-                    url=guard.shown(url)[: limits.ADDRESS],
-                    seen=self._redact(error.message.splitlines()[0][:200]),
-                ) from error
-            raise AgentError(
-                "SA2201",
-                N_("the ERP cannot be reached at {url}: {seen}"),
-                hint=N_("is the address right, the network up, and may this machine reach it?"),
-                url=guard.shown(url),
-                seen=self._redact(error.message.splitlines()[0][:200]),
-            ) from error
+            raise self.unreachable(url, error) from error
+        self.limits.allow()
         self._rest()
+        return answer.status if answer is not None else 0
+
+    def unreachable(self, url: str, error: Error) -> AgentError:
+        return AgentError(
+            "SA2201",
+            N_("the ERP cannot be reached at {url}: {seen}"),
+            hint=N_("is the address right, the network up, and may this machine reach it?"),
+            url=guard.shown(url),
+            seen=self.seen(error),
+        )
+
+    def seen(self, error: Error) -> str:
+        """What the browser says of an address, and what the proxy knows of it."""
+        return self._redact(f"{error.message.splitlines()[0][:200]}{self._why()}")
+
+    def _why(self) -> str:
+        """What the proxy knows of an ERP that does not answer; the browser only knows that the proxy did not."""
+        return f" ({self.door.trouble[:200]})" if self.door is not None and self.door.trouble else ""
 
     def may_open(self, url: str | None) -> bool:
         """Whether it is a page of the ERP's own addresses: nothing else is opened, such as `file:`."""
@@ -526,6 +755,7 @@ class _Session:
         value = self._fill_in(text)
         for kind, name in PLACEHOLDER.findall(text):
             if kind:
+                apart.check_address(self)
                 self.typed[self.secret(name)] = locator
         locator.fill(value)
 
@@ -577,6 +807,8 @@ class _Session:
         if len(url) > limits.ADDRESS and not cut:
             raise places.too_large(f"characters of its address: {len(url)}", limits.ADDRESS)
         frozen = places.freeze(page, _FREEZE, url[: limits.ADDRESS], guard.shown, cut=cut)
+        if name != _EVIDENCE:
+            self.keeper.probe(page)  # after it was frozen: what was the login's page then is so still
         whole = gathered.written(frozen, self.gathered)
         clean = self._redact(whole)
         image = None
@@ -591,6 +823,7 @@ class _Session:
             lambda: self._click(target, _named(step.on), double=False, stays=True, although=step.although),
             step.timeout_s,
         )
+        self.keeper.probe()
         url = self._redact(guard.shown(self.page.url))
         yield self._file(step.name, " ".join(step.media), found)
         yield Page(name=step.name, url=url, frozen=files.page(found.body, fetched.wanted(step), url), image=None)
@@ -599,6 +832,7 @@ class _Session:
         with self.inbox.listening(step) as heard:
             yield from self._steps(step.steps, f"receive {step.name}")
             answers = heard.wait(self.page)
+        self.keeper.probe()
         for found in answers:
             yield self._file(step.name, "json", found)
             url = self._redact(found.url)
@@ -646,8 +880,10 @@ class _Session:
                 raise
             except Error as error:
                 troubles += 1
-                if troubles > _TROUBLES or not any(word in error.message for word in _PASSING):
+                if not any(word in error.message for word in places.PASSING) or self.page.is_closed():
                     raise
+                if troubles > _TROUBLES:
+                    break
                 self.page.wait_for_load_state("load")
                 continue
             if not quiet:
@@ -746,7 +982,7 @@ class _Session:
     def _locate(self, target: Target) -> Locator:
         if target.any_of:
             return self._first_shown(target.any_of)
-        return _within(self._surface(chain(target.in_)), target)
+        return places.within(self._surface(chain(target.in_)), target)
 
     def _first_shown(self, targets: tuple[Target, ...]) -> Locator:
         """Of alternatives the first that shows, waited for; the last one if none ever does."""
@@ -764,12 +1000,12 @@ class _Session:
             return any(map(self._is_shown, target.any_of))
         where = (*(self.inside if self.page is self.home else ()), *chain(target.in_))
         try:
-            found = _within(places.resolve(self.page, where, self.windows), target)
+            found = places.within(places.resolve(self.page, where, self.windows), target)
             return found.filter(visible=True).count() > 0
         except places.Missing:
             return False
         except Error as error:
-            if any(word in error.message for word in _PASSING):
+            if any(word in error.message for word in places.PASSING):
                 return False
             raise
 
@@ -796,9 +1032,9 @@ class _Session:
         self.limits.until(self.limits.patience_s if self.page is self.home else self.limits.evidence_s)
         try:
             try:
-                return self._snap("trouble")
+                return self._snap(_EVIDENCE)
             except PageError:  # it is too large, or does not come to rest
-                return self._snap("trouble", cut=True)
+                return self._snap(_EVIDENCE, cut=True)
         except (AgentError, Error):
             return None
         finally:
@@ -820,6 +1056,8 @@ class _Session:
 
     def _told(self, error: AgentError | Error, where: str) -> AgentError:
         """Playwright's errors in our words; ours as they are."""
+        if isinstance(error, Error) and not self._is_up():
+            return self._browser_ended(error)
         left = next((why for tab in self.windows.all_of(self.page) if (why := self.limits.left.get(tab))), None)
         if left is not None:
             return left
@@ -841,25 +1079,6 @@ class _Session:
             where=where,
             seen=self._redact(error.message.splitlines()[0][:300]),
         )
-
-
-def _within(surface: places.Surface, target: Target) -> Locator:
-    match target:
-        case Target(label=str(label)):
-            return surface.get_by_label(label, exact=True)
-        case Target(role=str(role), name=str(name)):
-            return surface.get_by_role(role, name=name, exact=True)  # type: ignore[arg-type] # checked by Playwright
-        case Target(text=str(text)):
-            return surface.get_by_text(text, exact=True)
-        case Target(id=str(id)):
-            return surface.locator(f'css=[id="{_quoted(id)}"]')
-        case _:
-            return surface.locator(f"css={target.css}")
-
-
-def _quoted(text: str) -> str:
-    """`text` within quotation marks of CSS."""
-    return "".join(f"\\{ord(c):x} " if c in '"\\\n\r\f' else c for c in text)
 
 
 def _named(target: Target) -> str:

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, Error, Playwright
+from playwright.sync_api import Browser, Error, Playwright, ProxySettings
 
+from scraper_agent.capture.proxy import Proxy
 from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.messages import N_
 
@@ -26,11 +27,26 @@ PACKAGE_MANAGERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
 
 _INSTALL_TIMEOUT_S = 600
 
+_ONLY_BY_PROXY = (
+    "--proxy-bypass-list=<-loopback>",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # whatever goes past the proxy finds nobody
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--disable-shared-workers",
+    "--autofill-server-url=about:blank",  # else each form asks Google what its fields are
+)
 
-def launch(playwright: Playwright, executable: Path | None, *, headless: bool, tell: Callable[[str], None]) -> Browser:
+
+def launch(
+    playwright: Playwright,
+    executable: Path | None,
+    *,
+    headless: bool,
+    tell: Callable[[str], None],
+    door: Proxy | None = None,
+) -> Browser:
     """Start the configured browser; else Edge, Chrome, Chromium, Playwright's own; else install one.
 
-    `tell` hears of slow steps.
+    `tell` hears of slow steps. All that the browser asks for goes through `door`.
 
     Raises:
         UsageError: `executable` is configured and is not there or does not start.
@@ -38,7 +54,7 @@ def launch(playwright: Playwright, executable: Path | None, *, headless: bool, t
     """
     if executable is not None:
         try:
-            return _start(playwright, headless=headless, executable_path=str(executable))
+            return _start(playwright, door, headless=headless, executable_path=str(executable))
         except Error as error:
             raise UsageError(
                 "SA2101",
@@ -48,12 +64,12 @@ def launch(playwright: Playwright, executable: Path | None, *, headless: bool, t
                 seen=_first_line(error),
             ) from error
     tried: list[str] = []
-    browser = _first(playwright, headless, tried)
+    browser = _first(playwright, door, headless, tried)
     if browser is None:
         for name, commands in _installers():
             tell(name)
             tried.append(f"{name}: {_install(commands)}")
-            browser = _first(playwright, headless, [])
+            browser = _first(playwright, door, headless, [])
             if browser is not None:
                 break
     if browser is None:
@@ -66,10 +82,10 @@ def launch(playwright: Playwright, executable: Path | None, *, headless: bool, t
     return browser
 
 
-def _first(playwright: Playwright, headless: bool, tried: list[str]) -> Browser | None:
+def _first(playwright: Playwright, door: Proxy | None, headless: bool, tried: list[str]) -> Browser | None:
     for name, options in _candidates():
         try:
-            return _start(playwright, headless=headless, **options)
+            return _start(playwright, door, headless=headless, **options)
         except Error as error:
             tried.append(f"{name}: {_first_line(error)}")
     return None
@@ -85,13 +101,19 @@ def _candidates() -> Iterator[tuple[str, dict[str, str]]]:
     yield "Playwright's own", {}
 
 
-def _start(playwright: Playwright, *, headless: bool, **options: str) -> Browser:
+def _start(playwright: Playwright, door: Proxy | None, *, headless: bool, **options: str) -> Browser:
     arguments = ["--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium does not start as root with its sandbox
     if sys.platform == "linux":
         arguments.append("--disable-dev-shm-usage")  # /dev/shm is tiny in containers
-    return playwright.chromium.launch(headless=headless, args=arguments, **options)  # type: ignore[arg-type]
+    through: ProxySettings | None = None
+    if door is not None:
+        arguments += _ONLY_BY_PROXY
+        if door.spki is not None:
+            arguments.append(f"--ignore-certificate-errors-spki-list={door.spki}")
+        through = {"server": f"http://127.0.0.1:{door.port}", "username": door.user, "password": door.password}
+    return playwright.chromium.launch(headless=headless, args=arguments, proxy=through, **options)  # type: ignore[arg-type]
 
 
 def _installers() -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:

@@ -23,7 +23,7 @@
   };
   // What is too large is refused here, before it is handed over.
   const cut = !whole && given.cut === true;
-  const MOST = { characters: cut ? 1000000 : 16000000, elements: cut ? 20000 : 250000, levels: 1000 };
+  const MOST = { characters: cut ? 1000000 : 16000000, elements: cut ? 20000 : 250000, levels: 1800 };
   const used = { characters: 0, elements: 0, levels: 0 };
   let full = false;
   const use = (what, more) => {

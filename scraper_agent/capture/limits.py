@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,13 +24,14 @@ from scraper_agent.capture import guard
 from scraper_agent.errors import PageError
 from scraper_agent.messages import N_
 from scraper_agent.recipe import Recipe
+from scraper_agent.values import Refused
 
-PATIENCE_S = 25.0
+PATIENCE_S = 20.0
 """How long a page may take for one step, beside what the recipe itself gives to it."""
 EVIDENCE_S = 4.0
 """How long a page that has failed may take to be kept."""
-_BROWSER_S = 30.0
-"""How long the browser may take to go on once a tab has been closed."""
+BROWSER_S = 6.0
+"""How long it may take until something goes on once the tab was closed; else it is the browser that hangs."""
 GATHER_S = 600.0
 """How long a grid may be scrolled through."""
 FRAMES = 300
@@ -41,10 +42,35 @@ ADDRESS = 2000
 MOST = {"dialogs": 20, "windows": 20, "downloads": 20, "requests": 1000, "frames": FRAMES, "navigations": 30}
 """How much of each one page may ask for within one step; what is refused takes time, too."""
 
+REFUSALS = 100
+"""Of one step so many are told one by one, and of the others how many there were."""
+
 Answer = TypeVar("Answer")
 TEXT = TypeAdapter(str)
 TEXTS: TypeAdapter[list[str]] = TypeAdapter(list[str])
 NUMBER = TypeAdapter(int | None)
+
+
+@dataclass(slots=True)
+class Refusals:
+    """What was refused and is yet to be told."""
+
+    waiting: deque[Refused] = field(default_factory=deque)
+    more: int = 0
+
+    def add(self, refused: Refused) -> None:
+        if len(self.waiting) < REFUSALS:
+            self.waiting.append(refused)
+        else:
+            self.more += 1
+
+    def told(self, url: str) -> Iterator[Refused]:
+        """All of it, at the end of a step; `url`: the page that is shown."""
+        while self.waiting:
+            yield self.waiting.popleft()
+        if self.more:
+            more, self.more = self.more, 0
+            yield Refused(method="MORE", url=url, reason=f"{more} more were refused and are not listed")
 
 
 @dataclass
@@ -53,14 +79,12 @@ class Limits:
 
     tabs: Callable[[], list[Tab]]
     give_up: Callable[[], None]
-    """Ends the browser: what was asked of it fails."""
+    """Ends the browser without asking it: what was asked of it fails."""
     patience_s: float = PATIENCE_S
     left: dict[Tab, PageError] = field(default_factory=dict)
     """Tabs that were closed, and why."""
     talking: set[Tab] = field(default_factory=set)
     """Tabs that have shown a dialog."""
-    files: dict[Tab, str] = field(default_factory=dict)
-    """Tabs that were given a file and no page, and the address of the last one."""
     _until: float = 0.0
     _tab: Tab | None = None
     _timer: asyncio.TimerHandle | None = None
@@ -76,10 +100,10 @@ class Limits:
         """What comes next may take so long beyond the patience that every step has; `tab`: it is about this one."""
         self.until(self.patience_s + seconds, tab)
 
-    def until(self, seconds: float, tab: Tab | None = None) -> None:
-        """What comes next has to end within `seconds`."""
+    def until(self, seconds: float, tab: Tab | None = None, *, of_browser: bool = False) -> None:
+        """What comes next has to end within `seconds`. `of_browser`: no page is asked, so none can be at fault."""
         self._until, self._tab = monotonic() + seconds, tab
-        self._in_vain = False
+        self._in_vain = of_browser
         self._counts.clear()
         self._wind()
 
@@ -119,11 +143,6 @@ class Limits:
                 ),
             )
 
-    def gave(self, tab: Tab, url: str) -> None:
-        """What was asked for is a file, and no page."""
-        self.files[tab] = url
-        self.count(tab, "downloads")
-
     def crashed(self, tab: Tab) -> None:
         self.leave(
             tab,
@@ -153,10 +172,10 @@ class Limits:
             with contextlib.suppress(Error):
                 tab.close()
 
-        self._apart(close)
+        self.apart(close)
 
     @staticmethod
-    def _apart(act: Callable[[], None]) -> None:
+    def apart(act: Callable[[], None]) -> None:
         """Let Playwright do it in a greenlet beside the one that asks, which goes on at once."""
         asyncio.get_running_loop().call_soon(lambda: greenlet(act).switch())
 
@@ -173,9 +192,9 @@ class Limits:
             self._wind()
             return
         if self._in_vain:  # the tab is closed, and still nothing is answered: it is the browser that hangs
-            self._apart(self.give_up)
+            self.give_up()
             return
-        self._in_vain, self._until = True, monotonic() + _BROWSER_S
+        self._in_vain, self._until = True, monotonic() + BROWSER_S
         self._wind()
         for tab in self.tabs() if self._tab is None else [self._tab]:
             self.leave(

@@ -75,6 +75,7 @@
       const columns = new Map(), heads = [], table = new Map(), numbersSeen = new Set();
       const doubtful = [], filled = new Set();
       let changed = new Set(), gaps = 0, keyColumn = null, mutated = 0, stops = 0, loading = 0;
+      const wide = () => (across ? across.scrollWidth - across.clientWidth : 0);
       const watcher = new MutationObserver(() => { mutated += 1; });
       watcher.observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
 
@@ -137,27 +138,47 @@
           }
         }
       };
-      // In view, drawn down to the lower edge, joined to what was seen before, and not changing any more.
+      // Whether every row in the pane is drawn from side to side and the rows reach its lower edge: a busy machine draws
+      // columns late, and frozen ones apart from the others.
+      const drawn = (view) => {
+        const frame = down.getBoundingClientRect(), top = frame.top + down.clientTop, edge = top + down.clientHeight;
+        const left = across ? across.getBoundingClientRect().left + across.clientLeft : 0;
+        const right = across && wide() > 1 ? left + across.clientWidth : -Infinity;
+        const parts = new Map();
+        for (const [row, id] of view) {
+          const box = row.getBoundingClientRect();
+          if (box.bottom > top && box.top < edge) parts.set(id, [...(parts.get(id) || []), row]);
+        }
+        let lowest = -Infinity;
+        for (const rows of parts.values()) {
+          lowest = Math.max(lowest, ...rows.map((row) => row.getBoundingClientRect().bottom));
+          if (right === -Infinity) continue;
+          const cells = rows.flatMap((row) => Array.from(row.querySelectorAll(grid.cells))).filter(shown);
+          const spans = cells.map((cell) => cell.getBoundingClientRect()).sort((a, b) => a.left - b.left);
+          const reached = spans.reduce((to, span) => (span.left <= to + 2 ? Math.max(to, span.right) : to), left);
+          if (reached < right - 2) return false;
+        }
+        return parts.size > 0 && (down.scrollTop >= down.scrollHeight - down.clientHeight - 1 || lowest >= edge - 2);
+      };
+      // In view, drawn down to the lower edge and from side to side, joined to what was seen before, and not changing any more.
       // Where the list has moved down by `moved` pixels, its rows have moved up or others have come: some grids leave
       // what was there in its place for some frames.
       const arrive = async (before, moved) => {
         const start = performance.now();
-        for (;;) {
+        for (let frames = 1; ; frames += 1) {  // not seconds: a busy machine draws fewer frames in one
           const since = mutated;
           await frame();
           const waits = busy && first(busy) !== null;
           if (waits) loading += 1;
           const view = inView();
-          const edge = down.getBoundingClientRect().top + down.clientTop + down.clientHeight;
-          const atEnd = down.scrollTop >= down.scrollHeight - down.clientHeight - 1;
-          const lowest = view.reduce((most, [row]) => Math.max(most, row.getBoundingClientRect().bottom), -Infinity);
           const joined = before === null || view.some(([, id]) => before.has(id));
           const late = performance.now() - start;
-          const others = before === null || moved < 1 || late > 2000 || view.some(([row, id]) =>
+          const others = before === null || moved < 1 || frames > 120 || view.some(([row, id]) =>
             !before.has(id) || Math.abs(before.get(id) - row.getBoundingClientRect().top - moved) < 2);
-          const still = mutated === since || late > 1000; // what never stops moving, such as a clock, is not waited for
-          if (!waits && view.length && joined && others && still && (atEnd || lowest >= edge - 2)) return view;
+          const still = mutated === since || frames > 60; // what never stops moving, such as a clock, is not waited for
+          if (!waits && view.length && joined && others && still && (frames > 120 || drawn(view))) return view;
           if (late > limit) { gaps += 1; return view; }
+          if (frames % 10 === 0) down.dispatchEvent(new Event("scroll")); // some grids drop one while they draw
         }
       };
       const to = async (x, y, before) => {
@@ -170,7 +191,6 @@
         return new Map(view.map(([row, id]) => [id, row.getBoundingClientRect().top]));
       };
       lookAtHeads();
-      const wide = () => (across ? across.scrollWidth - across.clientWidth : 0);
       let before = null, forth = true, swept = false;
       const sweep = async (y) => {
         if (wide() <= 1) { before = await to(0, y, before); return; }

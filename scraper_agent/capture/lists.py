@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from importlib import resources
 from time import monotonic
 from typing import TYPE_CHECKING, assert_never
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Error, Locator
 from playwright.sync_api import Page as Tab
@@ -19,7 +20,7 @@ from pydantic import BaseModel, TypeAdapter
 from scraper_agent import completeness, convert
 from scraper_agent.capture import gathered, guard, limits
 from scraper_agent.completeness import Evidence, Filter, Sum
-from scraper_agent.errors import AgentError, PageError
+from scraper_agent.errors import PageError
 from scraper_agent.messages import N_
 from scraper_agent.ports import Sighting, Trouble
 from scraper_agent.recipe import ByClick, ByLink, ByWalk, Grid, List, Step, Target, Total, Unfold
@@ -34,13 +35,15 @@ _ACT_S = 10.0
 """How long the next page of a list may take to show other rows."""
 _AT_LEAST = 0.6
 """Of a page's patience, once it is its turn, even if it has been under way for long: others may have held it up."""
+_AT_FIRST = 0.25
+"""Of a page's patience, before it is asked whether another record's page holds it up."""
+_HELD_S = 2.0
+_LOOK_MS = 10
 _STEP_S = 1.5
 """A click on `next` that the page dropped is repeated after so long, while the position proves that nothing moved."""
 _ROW_S = 3.0
 """How long a grid may take to draw the rows of one place that it was scrolled to."""
 _BACK_S = 5.0
-_IN_VAIN = 3
-"""So many records in a row that cannot be reached are taken for the ERP; fewer, for links that lead astray."""
 _PATIENCE_S = 1.0
 """How long the bottom of an endless list is watched for more rows, or for a sign that some are being loaded."""
 
@@ -55,8 +58,6 @@ _FIELD = """e => ("" + (e.localName === 'select' ? e.selectedOptions[0]?.text ??
 _ROWS = "css => window.__agent.rows(css)"
 _FLAG = TypeAdapter(bool | None)
 _COUNT = TypeAdapter(int)
-_GO = "url => { window.__agentLeft = true; setTimeout(() => { location.href = url; }, 0); }"
-_GONE = "() => !window.__agentLeft && window.__agent !== undefined && document.readyState === 'complete'"
 _NUMBER_IS = "([css, pattern, n]) => window.__agent.number(css, pattern) === n"
 
 
@@ -111,6 +112,8 @@ class _Tally:
     changed: int = 0
     returned: bool = True
     tables: list[gathered.Gathered] = field(default_factory=list)
+    met: Counter[str] = field(default_factory=Counter)
+    """How often each name of a row has come: two rows may be called alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +129,26 @@ class _Row:
         return self.text if self.key is None else self.key
 
 
+@dataclass
+class _Coming:
+    """A record, and the tab that it is to be shown in."""
+
+    tab: Tab
+    link: str | None
+    used: bool
+    """Another record was shown in the tab before, at the address `before`."""
+    before: str = ""
+    since: float = 0.0
+    over: bool = False
+    """It is there, or there is none: `error`."""
+    error: Error | None = None
+
+
 @dataclass(slots=True)
 class ListReader:
     """The list half of one session, which keeps the tab."""
 
     session: _Session
-    unreached: int = 0
-    """Records in a row whose address could not be reached."""
 
     def read(self, step: List) -> Iterator[Sighting]:
         """Read a list to its end, certify it, and open its records. What breaks it off is certified too."""
@@ -151,6 +167,7 @@ class ListReader:
                 names = [Counter(row.name for row in rows) for rows in (second, tally.rows)]
                 evidence = replace(evidence, recounted=len(second), same=names[0] == names[1])
         except (PageError, Error) as error:
+            session.keeper.probe()
             broken = session._told(error, f"list {step.name}").code
             yield from session._drain()
             yield self._fact(step, tally, replace(self._counted(step, tally, evidence), broken=broken))
@@ -159,7 +176,9 @@ class ListReader:
         yield self._fact(step, tally, evidence)
         session.gathered = _joined(step.name, tally.tables)
         if isinstance(step.open, ByLink):
-            yield from self._follow_all(step, [row.link for row in tally.rows])
+            places = [self._place(step, row, tally) for row in tally.rows]
+            links = [(n, row.link, at) for n, (row, at) in enumerate(zip(tally.rows, places, strict=True), 1)]
+            yield from self._follow_all(step, [each for each in links if not session.progress.passed(each[2])])
 
     def _fact(self, step: List, tally: _Tally, evidence: Evidence) -> ListRead:
         return ListRead(
@@ -184,9 +203,9 @@ class ListReader:
             if not again:
                 match step.open:
                     case ByClick() as how:
-                        yield from self._each_by_click(step, how, texts)
+                        yield from self._each_by_click(step, how, rows, tally)
                     case ByWalk() as how:
-                        yield from self._walk(step, how, texts, tally)
+                        yield from self._walk(step, how, rows, tally)
                     case ByLink() | None:
                         pass
                     case unknown:
@@ -197,23 +216,42 @@ class ListReader:
     def _page(self, step: List, tally: _Tally, *, again: bool) -> Generator[Sighting, None, list[_Row]]:
         """The rows of the page of the list that is shown."""
         session = self.session
+        where = f"list {step.name}, page {tally.pages}"
         self._unroll(step, tally)
+        before: list[_Row] | None = None
         if step.grid is not None:
             rows, table = self._gather(step, step.grid, tally)
             tally.tables.append(table)
             if not again and step.page:
                 session.gathered = (table,)
-                yield from session._steps(step.page, f"list {step.name}, page {tally.pages}")
+                yield from session._steps(step.page, where)
                 session.gathered = ()
-            return rows
-        if again:
-            return self._look(step, tally)
-        before = self._look(step, _Tally()) if step.page and not _folds(step.page) else None
-        yield from session._steps(step.page, f"list {step.name}, page {tally.pages}")
-        rows = self._look(step, tally)
-        if before is not None and [row.name for row in before] != [row.name for row in rows]:
+        elif again:
+            rows = self._look(step, tally)
+        else:
+            before = self._look(step, _Tally()) if step.page and not _folds(step.page) else None
+            yield from session._steps(step.page, where)
+            rows = self._look(step, tally)
+        session.keeper.probe()  # the login's page is no list without rows
+        names = tuple(row.name for row in rows)
+        if before is not None and tuple(row.name for row in before) != names:
             tally.changed += 1  # what `page` froze may be what was there before, or after
+        if step.page and not again and session.progress.moved(session.progress.place(where), names):
+            tally.changed += 1  # what `page` froze was handed over before the session ended
         return rows
+
+    def _place(self, step: List, row: _Row, tally: _Tally) -> str:
+        """What tells this record in another pass over the same list."""
+        name = row.link or row.name
+        tally.met[name] += 1
+        return self.session.progress.place(f"list {step.name}", name, str(tally.met[name]))
+
+    def _record(self, step: List, number: int, place: str, *, careful: bool = True) -> Iterator[Sighting]:
+        """The steps on a record that is shown."""
+        session, where = self.session, f"list {step.name}, record {number}"
+        with session.progress.within(place):
+            sightings = session._careful(where, step.steps) if careful else session._steps(step.steps, where)
+            yield from session.progress.record(place, step.steps, sightings)
 
     def _look(self, step: List, tally: _Tally) -> list[_Row]:
         link = step.open.target if isinstance(step.open, ByLink) else None
@@ -469,28 +507,30 @@ class ListReader:
 
     # --- records ----------------------------------------------------------------------------------------------------
 
-    def _follow_all(self, step: List, links: list[str | None]) -> Iterator[Sighting]:
+    def _follow_all(self, step: List, links: list[tuple[int, str | None, str]]) -> Iterator[Sighting]:
         """Open every link; while one page is read, the next ones load in tabs of their own."""
-        home, address = self.session.tab, self.session.tab.url
+        fresh = partial(self._new_tab, self.session.tab, self.session.tab.url)
+        home = self.session.tab
         most = self.session.settings.tabs
         spare: deque[Tab] = deque()
-        loading: deque[tuple[Tab, str | None, float]] = deque()
-        coming = deque(links)
+        loading: deque[_Coming] = deque()
+        coming = deque(link for _, link, _ in links)
         try:
-            for number in range(1, len(links) + 1):
+            for number, _, place in links:
                 while coming and len(loading) < most and not (loading and self.session.pace.wait_s(monotonic())):
-                    tab, link = spare.popleft() if spare else self._new_tab(address), coming.popleft()
-                    if self.session.may_open(link):
+                    used = bool(spare)
+                    loading.append(_Coming(spare.popleft() if used else fresh(), coming.popleft(), used))
+                    if self.session.may_open(loading[-1].link):
                         self.session._paced()
-                        tab = self._set_out(tab, str(link), address)
-                    loading.append((tab, link, monotonic()))
-                self.session.tab, link, since = loading.popleft()
-                if (yield from self._follow(step, link, number, since)):
-                    spare.append(self.session.tab)
+                        self._set_out(loading[-1], home.url)
+                record = loading.popleft()
+                self.session.tab = record.tab
+                if (yield from self._follow(step, record, number, place, fresh)):
+                    spare.append(self.session.page)
                 else:  # whatever the page did to its tab, the next record has nothing to do with it
-                    self._close(self.session.tab)
+                    self._close(self.session.page)
         finally:
-            for tab in (*spare, *(tab for tab, _, _ in loading)):
+            for tab in (*spare, *(each.tab for each in loading)):
                 self._close(tab)
             self.session.tab = home
 
@@ -499,28 +539,43 @@ class ListReader:
             if not each.is_closed():
                 self.session.limits.close(each)
 
-    def _set_out(self, tab: Tab, link: str, address: str) -> Tab:
-        """Send the tab on its way; one that does not obey any more is replaced."""
-        self.session.limits.allow(tab=tab)
-        try:
-            tab.evaluate(_GO, link)
-        except Error:
-            self._close(tab)
-            tab = self._new_tab(address)
-            tab.evaluate(_GO, link)
-        return tab
+    def _set_out(self, coming: _Coming, address: str) -> None:
+        """Send a tab to its record, and do not wait. The browser is asked for it, not the page that the tab shows."""
+        referer = urlsplit(address)._replace(fragment="").geturl()
 
-    def _new_tab(self, url: str) -> Tab:
-        """A tab on a page of the ERP's own, so that what it opens is opened from there."""
+        def go() -> None:
+            tab, link = coming.tab, str(coming.link)
+            try:
+                if urlsplit(link)._replace(fragment="") == urlsplit(tab.url)._replace(fragment=""):
+                    tab.goto("about:blank")  # else only the fragment changes, and what was open stays open
+                tab.goto(link, referer=referer, wait_until="load", timeout=0)
+            except Error as error:
+                coming.error = error
+            coming.over = True
+
+        coming.since, coming.before = monotonic(), coming.tab.url
+        self.session.limits.apart(go)
+
+    def _new_tab(self, home: Tab, address: str) -> Tab:
+        """A tab on a page of the ERP's own, so that what it opens is opened from there.
+
+        Raises:
+            AgentError: not even that page can be reached any more, so it is no fault of a record.
+        """
         self.session._paced()
         self.session.limits.allow()
-        tab = self.session.context.new_page()
-        tab.goto(url, wait_until="commit")
+        tab = self.session.fresh_tab(home)
+        try:
+            tab.goto(address, wait_until="commit", timeout=self.session.settings.patience_s * 1000)
+        except Error as error:
+            raise self.session.unreachable(address, error) from error
         return tab
 
-    def _follow(self, step: List, link: str | None, number: int, since: float) -> Generator[Sighting, None, bool]:
+    def _follow(
+        self, step: List, record: _Coming, number: int, place: str, fresh: Callable[[], Tab]
+    ) -> Generator[Sighting, None, bool]:
         """Whether the record was read; else it is told why."""
-        session = self.session
+        session, link = self.session, record.link
         where = f"list {step.name}, record {number}"
         try:
             if link is None:
@@ -531,7 +586,7 @@ class ListReader:
                     name=step.name,
                     number=number,
                 )
-            if not self.session.may_open(link):
+            if not session.may_open(link):
                 raise PageError(
                     "SA2250",
                     N_("list {name}: row {number} leads to {seen}, which is no address of the ERP"),
@@ -542,54 +597,78 @@ class ListReader:
                     number=number,
                     seen=guard.shown(link)[:200],
                 )
-            self._arrive(link, since)
-            yield from session._steps(step.steps, where)
-        except (AgentError, Error) as error:
-            self.unreached = self.unreached + 1 if isinstance(error, AgentError) and error.code == "SA2201" else 0
-            if self.unreached == _IN_VAIN or not (self.unreached or isinstance(error, PageError | Error)):
-                raise
+            if not self._came(record, _AT_FIRST) and self._is_held(record):
+                self._close(record.tab)
+                record = _Coming(fresh(), link, used=False)
+                session.tab = record.tab
+                self._set_out(record, record.tab.url)
+            self._came(record, 1.0)
+            self._arrive(record, link)
+            yield from self._record(step, number, place, careful=False)
+        except (PageError, Error) as error:
+            session.keeper.probe()
             yield from session._drain()
-            yield Trouble(where=where, error=session._told(error, where), page=session._evidence())
+            still = record.since and not record.over
+            page = None if still else session._evidence()  # it would be the page that the tab showed before
+            yield Trouble(where=where, error=session._told(error, where), page=page)
+            yield from session.progress.told(place)
+            session.check_browser()
             return False
-        self.unreached = 0
         for window in session.windows.of(session.page):
             window.close()
         return not session.page.is_closed()
 
-    def _arrive(self, link: str, since: float) -> None:
-        """Wait for a page that `_GO` has set out for at `since`; a redirect may lead elsewhere."""
-        session, there = self.session, False
-        patience_s = session.settings.patience_s
-        end = max(since + patience_s, monotonic() + _AT_LEAST * patience_s)
-        session.limits.allow(1.0)
-        while not there and monotonic() < end and not self._gives_no_page(link):
-            there = session._wait_for(_GONE, [link], _STEP_S / 5)
-        session.limits.allow()
-        if session.page.url.startswith("chrome-error:"):
-            session._open(link)  # the ordinary way says what is wrong
-        elif there:
-            session._rest()
-        else:
+    def _came(self, record: _Coming, share: float) -> bool:
+        """Wait for a page that is under way, or for an error in its place; `share` of the patience is spent."""
+        patience_s = self.session.settings.patience_s * share
+        end = max(record.since + patience_s, monotonic() + _AT_LEAST * patience_s)
+        self.session.limits.until(end - monotonic() + 1)
+        while not record.over and monotonic() < end:
+            record.tab.wait_for_timeout(_LOOK_MS)
+        self.session.limits.allow()
+        return record.over
+
+    def _is_held(self, record: _Coming) -> bool:
+        """Whether another record's page does not let go of the tab; while the ERP is slow, that page still answers."""
+        here = record.used and record.tab.url == record.before
+        return here and not self.session._wait_for("() => true", [], _HELD_S)
+
+    def _arrive(self, record: _Coming, link: str) -> None:
+        """A redirect may have led elsewhere."""
+        session = self.session
+        if not record.over:
+            session.ask_browser()
             raise PageError(
                 "SA2254",
                 N_("the page {url} had not come after {seconds} s"),
-                hint=N_("the ERP was slow; or the address gives a file and no page"),
+                hint=N_("the ERP was slow, or the page never ends"),
                 url=guard.shown(link)[: limits.ADDRESS],
                 seconds=session.settings.patience_s,
             )
+        if record.error is not None and "interrupted by another navigation" not in record.error.message:
+            if session.page.is_closed():
+                raise record.error
+            raise PageError(  # it need not be the ERP: the next tab will tell
+                "SA2253",
+                N_("the address {url} gives no page: {seen}"),
+                hint=N_("look at it by hand; what else the ERP shows is read all the same"),
+                url=guard.shown(link)[: limits.ADDRESS],
+                seen=session.seen(record.error),
+            )
+        session._rest()
 
-    def _gives_no_page(self, link: str) -> bool:
-        page = self.session.page
-        return page.url.startswith("chrome-error:") or self.session.limits.files.get(page) == link
-
-    def _each_by_click(self, step: List, how: ByClick, rows: list[str]) -> Iterator[Sighting]:
-        for number in range(1, len(rows) + 1):
+    def _each_by_click(self, step: List, how: ByClick, rows: list[_Row], tally: _Tally) -> Iterator[Sighting]:
+        texts = [row.text for row in rows]
+        for number, each in enumerate(rows, 1):
+            place = self._place(step, each, tally)
+            if self.session.progress.passed(place):
+                continue
             self.session._paced()
             row = self.session.tab.locator(step.rows).filter(visible=True).nth(number - 1)
             self.session._click(row.locator(how.target), f"css {how.target}", double=how.double)
-            yield from self.session._careful(f"list {step.name}, record {number}", step.steps)
+            yield from self._record(step, number, place)
             yield from self.session._steps(how.back, f"list {step.name}, back from record {number}")
-            self._came_back(step, rows)
+            self._came_back(step, texts)
 
     def _came_back(self, step: List, rows: list[str]) -> None:
         if self.session._wait_for(_SAME_ROWS, [step.rows, ",".join(rows)], _BACK_S):
@@ -604,20 +683,26 @@ class ListReader:
             expected=len(rows),
         )
 
-    def _walk(self, step: List, how: ByWalk, rows: list[str], tally: _Tally) -> Iterator[Sighting]:
-        if not rows:
+    def _walk(self, step: List, how: ByWalk, rows: list[_Row], tally: _Tally) -> Iterator[Sighting]:
+        places = [self._place(step, row, tally) for row in rows]
+        passed = [self.session.progress.passed(place) for place in places]
+        if all(passed):
             return
+        begin = passed.index(False)
         self.session._paced()
-        first = self.session.tab.locator(step.rows).filter(visible=True).first
+        first = self.session.tab.locator(step.rows).filter(visible=True).nth(begin)
         self.session._click(first.locator(how.target).first, f"css {how.target}", double=how.double)
         start = self.session._number(how.position)
-        for number in range(len(rows)):
-            if number:
-                self._advance(step, how, (start or 1) + number)
-            yield from self.session._careful(f"list {step.name}, record {number + 1}", step.steps)
+        for number in range(begin, len(rows)):
+            if number > begin:
+                self._advance(step, how, (start or begin + 1) + number - begin)
+            if not passed[number]:
+                yield from self._record(step, number + 1, places[number])
         yield from self.session._steps(how.back, f"list {step.name}, back")
         # An ERP may show the list folded again: that is no fault, but no proof either.
-        tally.returned = tally.returned and self.session._wait_for(_SAME_ROWS, [step.rows, ",".join(rows)], _STEP_S)
+        tally.returned = tally.returned and self.session._wait_for(
+            _SAME_ROWS, [step.rows, ",".join(row.text for row in rows)], _STEP_S
+        )
 
     def _advance(self, step: List, how: ByWalk, wanted: int) -> None:
         """Press `next` until the page itself says that record `wanted` is shown."""
@@ -627,7 +712,7 @@ class ListReader:
             self.session._click(self.session._locate(how.next), self.session._named(how.next), double=False)
             if self.session._number(how.position) == wanted:
                 return
-            # A click may be dropped or late: it is repeated only while the position proves that nothing moved.
+            # A click may be dropped or take effect late: it is repeated only where the position says nothing moved.
             if self.session._wait_for(_NUMBER_IS, place, _STEP_S):
                 self.session._rest()
                 return

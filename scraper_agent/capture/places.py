@@ -17,7 +17,7 @@ from playwright.sync_api import Page as Tab
 from scraper_agent.capture import guard, limits
 from scraper_agent.errors import PageError
 from scraper_agent.messages import N_
-from scraper_agent.recipe import InFrame, Part
+from scraper_agent.recipe import InFrame, Part, Target
 from scraper_agent.relations import is_frame
 
 Surface: TypeAlias = Tab | Frame | Locator
@@ -34,6 +34,8 @@ _PREFIX = '<html xmlns="http://www.w3.org/1999/xhtml" frozen-url="'
 _SUFFIX = "</html>"
 _SIZE = re.compile(r' frozen-size="\d{1,8} \d{1,8}"><head>')
 _HEAD = 20_000
+PASSING = ("navigation", "context", "detached", "closed", "replaced")
+"""What Playwright says where a page or frame was replaced while it was asked."""
 _DEEPEST = 12
 """Frames in frames: a page deeper than this is not read."""
 
@@ -154,6 +156,26 @@ def _missing(target: str, seen: str) -> Missing:
         target=target,
         seen=seen,
     )
+
+
+def within(surface: Surface, target: Target) -> Locator:
+    """What `target` names on `surface`; where it stands (`in`) is for who resolved the surface."""
+    match target:
+        case Target(label=str(label)):
+            return surface.get_by_label(label, exact=True)
+        case Target(role=str(role), name=str(name)):
+            return surface.get_by_role(role, name=name, exact=True)  # type: ignore[arg-type] # checked by Playwright
+        case Target(text=str(text)):
+            return surface.get_by_text(text, exact=True)
+        case Target(id=str(id)):
+            return surface.locator(f'css=[id="{_quoted(id)}"]')
+        case _:
+            return surface.locator(f"css={target.css}")
+
+
+def _quoted(text: str) -> str:
+    """`text` within quotation marks of CSS."""
+    return "".join(f"\\{ord(c):x} " if c in '"\\\n\r\f' else c for c in text)
 
 
 # --- freezing -------------------------------------------------------------------------------------------------------

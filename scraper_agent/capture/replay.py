@@ -1,4 +1,4 @@
-"""Plays frozen pages that were recorded earlier, in the order of their file names: for tests without an ERP."""
+"""Plays frozen pages that were recorded earlier, in the order of their numbers: for tests without an ERP."""
 
 from __future__ import annotations
 
@@ -18,9 +18,19 @@ class ReplayBrowser:
 
     folder: Path
 
-    def harvest(self, recipe: Recipe, parameters: Mapping[str, str]) -> Iterator[Sighting]:  # noqa: ARG002 - nothing to fill in
+    def harvest(
+        self,
+        recipe: Recipe,
+        parameters: Mapping[str, str],  # noqa: ARG002 - nothing to fill in
+        done: frozenset[str] = frozenset(),  # noqa: ARG002 - it never waits for a person
+    ) -> Iterator[Sighting]:
         sources = [s.page for s in recipe.sources.values()]
         for name in dict.fromkeys((*sources, recipe.document.page)):
-            for path in sorted(self.folder.glob(f"{name}*{SUFFIX}")):
-                if path.stem == name or path.stem.removeprefix(f"{name}-").isdigit():
-                    yield Page(name=name, url=f"replay:{path.name}", frozen=path.read_bytes(), image=None)
+            for path in self._pages(name):
+                yield Page(name=name, url=f"replay:{path.name}", frozen=path.read_bytes(), image=None)
+
+    def _pages(self, name: str) -> list[Path]:
+        """In the order of their numbers: 2 before 10."""
+        numbers = {path: path.stem.removeprefix(name).lstrip("-") for path in self.folder.glob(f"{name}*{SUFFIX}")}
+        pages = [path for path, number in numbers.items() if path.stem == name or number.isdecimal()]
+        return sorted(pages, key=lambda path: int(numbers[path] or 0))

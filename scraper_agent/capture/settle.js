@@ -161,6 +161,11 @@
         await rest(idle ? Math.min(Math.max(4, quiet - (now - last)), 50) : 8);
       }
     },
+    // Whether `css` shows in this document or its shadow roots; null if it is not CSS as browsers know it.
+    shows(css) {
+      try { document.querySelector(css); } catch (error) { return null; }
+      return roots().some((root) => Array.from(root.querySelectorAll(css)).some(shown));
+    },
     // The number the page states in the first shown match of `css`, or null.
     number(css, pattern, attribute, minus) {
       for (const element of document.querySelectorAll(css)) {

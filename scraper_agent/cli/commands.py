@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 import scraper_agent
 from scraper_agent import app as wiring
-from scraper_agent import approval, mapping
+from scraper_agent import approval, completeness, mapping
 from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
 from scraper_agent.archive.sqlite import SqliteArchive
@@ -34,7 +34,22 @@ from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
 from scraper_agent.pipeline import Harvest
 from scraper_agent.signing import keyfolder
-from scraper_agent.values import Approval, Draft, Fact, Job, JobId, ListRead, RunEnded, Snapshot, State, Verdict, state
+from scraper_agent.values import (
+    Approval,
+    Draft,
+    Fact,
+    Job,
+    JobId,
+    ListRead,
+    Parked,
+    Refused,
+    RunEnded,
+    RunStarted,
+    Snapshot,
+    State,
+    Verdict,
+    state,
+)
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -213,7 +228,7 @@ def run(
     app: App = context.obj.app()
     names, options = parameters.split(recipes)
     loaded = [app.recipe(name) for name in names]
-    given = parameters.given(loaded, options, dict(_assignment(text) for text in set_ or []))
+    given = parameters.given(loaded, options, dict(assignment(text) for text in set_ or []))
     planned = [(each, app.parameters(each, given)) for each in loaded]
     failed: AgentError | None = None
     stopped: list[AgentError] = []
@@ -234,6 +249,9 @@ def run(
             failed = failed or error
     if session.tallies:
         show.console.print(show.closing(session.tallies, FORMATS))
+    show.talk.print(render(N_("{count} request(s) of the pages were refused."), {"count": session.refused}))
+    if session.refused and session.runs:
+        show.talk.print(show.visible(render(N_("`scraper-agent job {run}` lists them."), {"run": session.runs[-1]})))
     report(stopped)
     if failed is not None:
         raise failed
@@ -244,7 +262,7 @@ def run(
         raise typer.Exit(stopped[0].exit_code if stopped else BusinessError.exit_code)
 
 
-def _assignment(text: str) -> tuple[str, str]:
+def assignment(text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not sign:
         raise UsageError("SA7102", N_("`{seen}` is not name=value"), seen=text)
@@ -303,6 +321,8 @@ class Session:
     runs: list[JobId] = field(default_factory=list)
     documents: dict[JobId, None] = field(default_factory=dict)
     incomplete: bool = False
+    refused: int = 0
+    """Requests that were not let through."""
 
     def harvest(
         self,
@@ -320,10 +340,14 @@ class Session:
             match fact:
                 case Draft():
                     self.documents[job] = None  # even if the harvest fails before its end
+                case Refused():
+                    self.refused += 1
                 case ListRead(harvested=total) if most_documents is None:
                     self.bar.update(task, total=total)
                 case Snapshot(name=name) if name == loaded.recipe.document.page:
                     self.bar.advance(task)
+                case RunStarted():
+                    self.runs.append(job)
                 case RunEnded(documents=done, complete=complete):
                     self.bar.update(task, total=max(done, 1), completed=max(done, 1))
                     logger.info("{} {} documents, complete={}", loaded.recipe.recipe, done, complete)
@@ -331,14 +355,13 @@ class Session:
                     pass
 
         with _between_facts() as check:
-            id, found = self.app.harvest(
+            _, found = self.app.harvest(
                 self.archive, loaded, parameters, watch, dry_run=dry_run, most_documents=most_documents
             )
         tally = self.tallies.setdefault(format.name, show.Tally())
         tally.read += len(found.documents)
         tally.refused_pages += found.faults
         tally.refused_requests += found.refused
-        self.runs.append(id)
         self.documents.update(dict.fromkeys(found.documents))
         self.incomplete |= not found.complete and most_documents is None
         return found
@@ -382,7 +405,10 @@ def jobs(
         kinds = {_LAST[wanted]} if wanted is not None else set(_LAST.values())
         found = (archive.job(each.id) for each in archive.states(format=format) if each.last in kinds)
         listed = [(job, _why(job, pipeline.held_because)) for job in found if wanted in (None, state(job))]
+        waiting = [(id, fact) for id in archive.runs() if isinstance(fact := archive.last(id), Parked)]
     show.console.print(show.jobs(listed))
+    for id, fact in waiting:
+        show.console.print(f"{id}  {show.parked(fact)}", markup=False, soft_wrap=True)
 
 
 _LAST = {
@@ -445,7 +471,7 @@ def find_job(archive: SqliteArchive, name: str) -> Job:
 
 
 @cli.command(
-    help=render(N_("Show one document: its values, findings, facts, and where each value was read.")),
+    help=render(N_("Show one document: its values, findings, facts, and where each value was read; or one run.")),
     epilog=example("job 3f2a9c", "job PO202603-0019 --origins"),
 )
 def job(
@@ -457,6 +483,9 @@ def job(
 ) -> None:
     app: App = context.obj.app()
     with app.archive(read_only=True) as archive:
+        if name.startswith("run/"):
+            _show_run(archive.job(_run(archive, name)))
+            return
         found = find_job(archive, name)
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
         draft = _draft(found)
@@ -473,10 +502,25 @@ def job(
             show.console.print(show.plain(why))
         for line in show.certified(pipeline.lists(found)):
             show.console.print(show.plain(line))
+        for line in show.refused(archive.job(draft.run).facts):
+            show.console.print(line, markup=False, soft_wrap=True)
         for fact in found.facts:
             show.console.print(show.fact(fact), markup=False, soft_wrap=True)
         if origins:
             show.as_json(json.loads(archive.get(draft.provenance)))
+
+
+def _show_run(job: Job) -> None:
+    """What a run waits for, which requests were refused, and its facts."""
+    if isinstance(job.last, Parked):
+        show.console.print(show.parked(job.last), markup=False, soft_wrap=True)
+    for line in show.certified(completeness.counting(job.facts)):
+        show.console.print(show.plain(line))
+    for line in show.refused(job.facts):
+        show.console.print(line, markup=False, soft_wrap=True)
+    for fact in job.facts:
+        if not isinstance(fact, Refused):
+            show.console.print(show.fact(fact), markup=False, soft_wrap=True)
 
 
 def _draft(job: Job) -> Draft:
@@ -647,7 +691,7 @@ def key_new(context: typer.Context) -> None:
     app: App = context.obj.app()
     place = app.config.passphrase
     passphrase = app.secret(place, "passphrase")
-    if place.env is None and place.file is None and app.secret(place, render(N_("passphrase again"))) != passphrase:
+    if place.asked and app.secret(place, render(N_("passphrase again"))) != passphrase:
         raise NeedsPerson("SA7106", N_("the two passphrases differ"), hint=N_("try again"))
     made = keyfolder.create(app.home / app.config.signing.folder, SecretStr(passphrase), wiring.now())
     _print_key(made)

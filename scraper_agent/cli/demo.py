@@ -16,6 +16,7 @@ import yaml
 from pydantic import SecretStr
 
 from scraper_agent import app as wiring
+from scraper_agent import approval
 from scraper_agent.app import App
 from scraper_agent.cli import report as reporting
 from scraper_agent.cli import show
@@ -165,7 +166,15 @@ def _configure(
 ) -> None:
     amounts = ("purchaseOrder", "foreignInvoice")
     limits = {format: {"amounts": {currency: str(trial.limit) for currency in _CURRENCIES}} for format in amounts}
-    policy = {"automatic": {**limits, "goodsReceipt": {"lines": "500"}}}
+    erp = trial.recipes[0].split("/")[0]
+    requests = approval.Requests()
+    for name in trial.recipes:  # a person looks at what `recipe permits` prints; a demo trusts its own recipes
+        loaded = wiring.load_recipe(name, trial.folder)
+        requests = approval.together(requests, wiring.needs(loaded, [trial.parameters["base"]]))
+    policy = {
+        **yaml.safe_load(wiring.section({erp: requests})),
+        "automatic": {**limits, "goodsReceipt": {"lines": "500"}},
+    }
     config = {
         "enterprise": {
             "name": "上海启明精工有限公司",
@@ -174,7 +183,7 @@ def _configure(
             "customs_master": "2200",
         },
         "erps": {
-            trial.recipes[0].split("/")[0]: {
+            erp: {
                 "parameters": dict(trial.parameters),
                 "secrets": {"password": {"file": "erp-password"}},
             }

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from scraper_agent import app as wiring
+from scraper_agent import approval
 from scraper_agent.app import App
 from scraper_agent.authoring import explain as telling
 from scraper_agent.authoring import load, samples
@@ -135,6 +136,25 @@ def _schema() -> dict[str, object]:
             if isinstance(rule.get("additionalProperties"), dict):  # an overlay takes a name away by an empty value
                 rule["additionalProperties"] = {"anyOf": [rule["additionalProperties"], {"type": "null"}]}
     return made
+
+
+@commands.command(
+    help=render(N_("Print what the enterprise's policy has to allow for recipes to read an ERP.")),
+    epilog=example("recipe permits demo/order demo/invoice --address http://127.0.0.1:8080"),
+)
+def permits(
+    recipes: Names,
+    address: Annotated[
+        list[str] | None, typer.Option(help=render(N_("Address of the ERP; may be given several times.")))
+    ] = None,
+) -> None:
+    needed: dict[str, approval.Requests] = {}
+    for name in recipes:
+        loaded = _load(name)
+        erp = wiring.erp_of(loaded)
+        asked = wiring.needs(loaded, address or ["https://ERP.example"])
+        needed[erp] = approval.together(needed.get(erp, approval.Requests()), asked)
+    typer.echo(wiring.section(needed))
 
 
 @commands.command(

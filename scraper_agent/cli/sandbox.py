@@ -1,4 +1,4 @@
-"""`sandbox erp | platform`: the two servers of the demo, by themselves, on loopback."""
+"""`sandbox erp | portals | platform`: the servers to try against, by themselves, on loopback."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
 from scraper_agent.sandbox.erp import Erp
 from scraper_agent.sandbox.platform import Platform
+from scraper_agent.sandbox.portals import Case, Portals
 from scraper_agent.signing import keyfolder
 
 commands = typer.Typer(
@@ -47,6 +48,32 @@ def erp(
     password = _password(password_file) if password_file is not None else "sandbox"
     with _taking(port), Erp(password, port=port) as server:
         show.console.print(server.url, markup=False)
+        _until_interrupted()
+
+
+@commands.command(
+    help=render(
+        N_(
+            "Serve two portals that share a browser's logins, Shanghai's and the national one, on loopback until "
+            "Ctrl-C; accounts sh-query and gov-import, password as of the ERP."
+        )
+    ),
+    epilog=example("sandbox portals --case national"),
+)
+def portals(
+    port: Annotated[int, typer.Option(min=0, max=65535, help=render(N_("Shanghai's; 0 takes a free one.")))] = 8081,
+    national_port: Annotated[
+        int, typer.Option(min=0, max=65535, help=render(N_("The national one's; 0 takes a free one.")))
+    ] = 8082,
+    case: Annotated[
+        Case, typer.Option(help=render(N_("Who is logged in when a browser comes, or what goes wrong.")))
+    ] = Case.NOBODY,
+    password_file: Annotated[Path | None, typer.Option(help=render(N_("A file that holds the password.")))] = None,
+) -> None:
+    password = _password(password_file) if password_file is not None else "sandbox"
+    with _taking(port), Portals(password, case=case, port=port, national_port=national_port) as server:
+        for name, portal in (("base", server.url("shanghai")), ("national", server.url("national"))):
+            show.console.print(f"{name}: {portal}", markup=False)
         _until_interrupted()
 
 

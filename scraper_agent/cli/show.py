@@ -15,7 +15,21 @@ from rich.table import Table
 from scraper_agent import canonical, completeness
 from scraper_agent.format import Document, Field, Format
 from scraper_agent.messages import N_, render
-from scraper_agent.values import Completeness, Draft, Fact, Finding, Job, ListRead, Severity, State, Verdict, state
+from scraper_agent.values import (
+    Completeness,
+    Draft,
+    Fact,
+    Finding,
+    Job,
+    ListRead,
+    Outcome,
+    Parked,
+    Refused,
+    Severity,
+    State,
+    Verdict,
+    state,
+)
 
 console = Console(highlight=False)
 talk = Console(stderr=True, highlight=False)
@@ -176,6 +190,46 @@ def certified(lists: Iterable[ListRead]) -> list[str]:
         said = "; ".join(render(reason.text, reason.values) for reason in reasons)
         told.append(f"{read.name}: {render(names[completeness.of(read)])}{f' ({said})' if said else ''}")
     return told
+
+
+def outcome(of: Outcome) -> str:
+    names = {
+        Outcome.WRONG_PASSWORD: N_("wrong password"),
+        Outcome.PASSWORD_EXPIRED: N_("password expired"),
+        Outcome.LOCKED_OUT: N_("account locked"),
+        Outcome.SECOND_FACTOR: N_("second factor"),
+        Outcome.CAPTCHA: N_("captcha"),
+        Outcome.KICKED_OUT: N_("logged in elsewhere"),
+        Outcome.EXPIRED: N_("session expired"),
+        Outcome.OTHER_SESSION: N_("another session"),
+        Outcome.NO_SECRET: N_("secret missing"),
+    }
+    return render(names[of])
+
+
+def parked(of: Parked) -> str:
+    """What a run waits for: what happened, where, the page it shows, and what is to be done."""
+    told = {
+        "outcome": outcome(of.outcome),
+        "since": f"{of.parked_at.astimezone():%Y-%m-%d %H:%M}",
+        "where": of.where,
+        "sentence": render(of.text, of.values),
+    }
+    lines = [render(N_("waits for a person since {since}: {outcome}, in {where}: {sentence}"), told)]
+    if of.hint:
+        lines.append("  " + render(N_("hint: ")) + render(of.hint, of.values))
+    if of.page is not None:
+        lines.append("  " + render(N_("the page: {page}"), {"page": of.page}))
+    return visible("\n".join(lines))
+
+
+def refused(facts: Iterable[Fact]) -> list[str]:
+    """The requests of a run that were not let through, each once with how often."""
+    counted = Counter((f.method, f.url, f.reason) for f in facts if isinstance(f, Refused))
+    if not counted:
+        return []
+    head = render(N_("refused requests of the run: {count}"), {"count": counted.total()})
+    return [head, *(visible(f"  {n} × {m} {url}  {render(why)}") for (m, url, why), n in counted.items())]
 
 
 def fact(of: Fact) -> str:

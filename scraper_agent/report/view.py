@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
 
-from scraper_agent import messages, values
+from scraper_agent import completeness, messages, values
 from scraper_agent.errors import AgentError
 from scraper_agent.format import Format
 from scraper_agent.mapping import Origin
@@ -31,9 +31,11 @@ from scraper_agent.values import (
     Job,
     JobId,
     ListRead,
+    Parked,
     Refused,
     RunEnded,
     RunStarted,
+    SessionChecked,
     Snapshot,
     State,
     Verdict,
@@ -93,7 +95,10 @@ class Run:
     times: tuple[str, str]
     """Start and end, as far as known."""
     ended: RunEnded | None
+    parked: Parked | None
     lists: tuple[ListRead, ...]
+    sessions: tuple[tuple[str, SessionChecked], ...]
+    """Each with its time, as far as known."""
     pages: int
 
 
@@ -234,13 +239,18 @@ class _Builder:
         if not starts:
             return None
         times = self.times.get(job.id) or [s.taken_at for s in snapshots]
+        each = [pages.moment(at) for at in times] if len(times) == len(job.facts) else [""] * len(job.facts)
         return Run(
             id=job.id,
             started=starts[-1],
             resumed=len(starts) - 1,
             times=(pages.moment(times[0]), pages.moment(times[-1])) if times else ("", ""),
             ended=job.last if isinstance(job.last, RunEnded) else None,
-            lists=tuple(fact for fact in job.facts if isinstance(fact, ListRead)),
+            parked=job.last if isinstance(job.last, Parked) else None,
+            lists=completeness.counting(job.facts),
+            sessions=tuple(
+                (at, fact) for at, fact in zip(each, job.facts, strict=True) if isinstance(fact, SessionChecked)
+            ),
             pages=len(snapshots),
         )
 

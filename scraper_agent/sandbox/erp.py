@@ -22,6 +22,7 @@ from typing import Literal, NamedTuple, Self, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import jinja2
+from markupsafe import Markup
 
 Value: TypeAlias = str | int | Decimal | date | None
 T = TypeVar("T")
@@ -407,11 +408,13 @@ def _shown(value: Value, how: str = "text") -> str:
             return str(value)
 
 
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
     loader = jinja2.PackageLoader("scraper_agent.sandbox")
     env = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     env.filters["shown"] = _shown
     env.filters["warehouse"] = {w.code: w.name for w in WAREHOUSES}.__getitem__
+    css = resources.files("scraper_agent.sandbox").joinpath("erp.css").read_text("utf-8")
+    env.globals["css"] = Markup(css)  # noqa: S704 - our own file
     env.globals |= {"books": BOOKS, "files": FILES, "warehouses": [w.name for w in WAREHOUSES]}
     return env
 
@@ -436,7 +439,7 @@ class Erp:
 
     def __post_init__(self) -> None:
         self._records = _records()
-        self._templates = _templates()
+        self._templates = templates()
         self._sessions: set[str] = set()
 
     def start(self) -> None:
@@ -547,9 +550,7 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         path, erp = address.path.strip("/"), self.server.erp
         session = self._session()
-        if path == "static/erp.css":
-            self._send(resources.files("scraper_agent.sandbox").joinpath("erp.css").read_text("utf-8"), kind="text/css")
-        elif path == "login":
+        if path == "login":
             self._send(erp.login_page(refused=False))
         elif not erp.knows(session):
             self._redirect("/login")

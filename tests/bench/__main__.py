@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import bench_document, bench_lists, bench_page, bench_tryton, bench_verify
+from tests.bench import bench_document, bench_lists, bench_page, bench_session, bench_tryton, bench_verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,17 @@ def promises(*, share: bool) -> list[Promise]:
         Promise("MB more at the end of a list of 10,000 rows than after a tenth", lists["memory_mb"], 50),
         Promise("records of an ERP that answers in 150 ms, one tab / four", lists["faster_by_tabs"], 3, at_least=True),
     ]
+    session = _told("session", bench_session.measure())
+    slow.append(
+        Promise("of 50 sessions killed in mid-list, gone on at the same row", session["resumed"], 50, at_least=True)
+    )
     tryton = _told("tryton", bench_tryton.measure())
-    return [*quick, *slow, Promise("60 Tryton orders cell by cell / frozen", tryton["faster"], 3, at_least=True)]
+    return [
+        *quick,
+        *slow,
+        Promise("60 Tryton orders cell by cell / frozen", tryton["faster"], 3, at_least=True),
+        Promise("60 Tryton orders through the read-only proxy / without it", tryton["proxy_ratio"], 1.1),
+    ]
 
 
 def _told(name: str, numbers: dict[str, float]) -> dict[str, float]:

@@ -7,6 +7,8 @@ import contextlib
 import gzip
 import http.server
 import json
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,26 +17,18 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import quote
 
-READ = frozenset({"read"})
-"""The record is read, and what the page shows is data."""
-SLOW = frozenset({"SA2247", "SA2211", "SA2254"})
-"""The page never comes, never answers or never rests."""
-LARGE = frozenset({"SA2251", *SLOW})
-GONE = frozenset({"SA2248"})
-FLOOD = frozenset({"SA2249"})
-LIES = frozenset({"SA2252", "SA2256", "SA2212", "SA2247"})
-"""The page's scripts take the place of the browser's own: it is noticed, or the page does not answer."""
-NO_PAGE = frozenset({"SA2253", "SA2254"})
-
 Answer = Callable[["Handler"], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A page and what may become of it. `shows`: what a record that was read has to show, word for word."""
+    """A page and what has to become of its record: `read`, or the code of its trouble; `or` where both are right.
+
+    `shows`: what a record that was read has to show, word for word.
+    """
 
     answer: str | Answer
-    outcome: frozenset[str]
+    outcome: str
     shows: str = ""
 
 
@@ -54,7 +48,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             elif case is None:
                 self.send(404, "text/plain", b"")
             elif isinstance(case.answer, str):
-                self.page(case.answer)
+                self.page(case.answer.replace("FOREIGN", self.server.foreign))
             else:
                 case.answer(self)
 
@@ -90,6 +84,8 @@ class Server(http.server.ThreadingHTTPServer):
         self.asked: list[tuple[str, str]] = []
         self.over = threading.Event()
         self.index = ""
+        self.foreign = ""
+        """An address that is not the ERP's."""
 
     def handle_error(self, request: object, client_address: object) -> None:
         pass  # a browser that left in the middle of an answer
@@ -166,12 +162,14 @@ def endless(handler: Handler) -> None:
     handler.send_header("Transfer-Encoding", "chunked")
     handler.end_headers()
     block = b"<p>" + b"y" * 65000
-    while not handler.server.over.is_set():
+    while not handler.server.over.wait(0.002):  # else the browser's own requests would starve in this process
         handler.wfile.write(b"%x\r\n%s\r\n" % (len(block), block))
 
 
 def reset(handler: Handler) -> None:
-    handler.connection.close()
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.shutdown(socket.SHUT_RDWR)
+    handler.close_connection = True
 
 
 def answering(
@@ -207,9 +205,28 @@ def around(handler: Handler) -> None:
     handler.send(302, "text/plain", b"", Location=handler.path.partition("?")[0] + f"?{time.monotonic_ns()}")
 
 
-def file(handler: Handler, *, name: str, kind: str = "application/octet-stream", star: bool = False) -> None:
+def file(
+    handler: Handler,
+    *,
+    name: str,
+    kind: str = "application/octet-stream",
+    star: bool = False,
+    body: bytes = b"MZ\x90\x00 not to be run",
+) -> None:
     said = f"attachment; filename*=UTF-8''{quote(name, safe='')}" if star else f'attachment; filename="{name}"'
-    handler.send(200, kind, b"MZ\x90\x00 not to be run", Content_Disposition=said)
+    handler.send(200, kind, body, Content_Disposition=said)
+
+
+def linked(to: Answer) -> Answer:
+    """A page with a link to what `to` answers."""
+
+    def either(handler: Handler) -> None:
+        if handler.path.endswith("?file"):
+            to(handler)
+        else:
+            handler.page(shown("H-1", '<a id=file href="?file">file</a>'))
+
+    return either
 
 
 answer = partial(partial, answering)
@@ -219,81 +236,69 @@ HEAD = b"<!doctype html><meta charset=utf-8><p id=no>H-1</p>"
 # --- families -------------------------------------------------------------------------------------------------------
 
 SIZE: dict[str, Case] = {
-    "text-100mb": Case(partial(large, head=HEAD, block=b"<p>" + b"x" * (MB - 3), times=100), LARGE),
+    "text-100mb": Case(partial(large, head=HEAD, block=b"<p>" + b"x" * (MB - 3), times=100), "SA2253"),
     "attribute-20mb": Case(
-        partial(large, head=HEAD + b'<p title="', block=b"x" * MB, times=20, tail=b'">.</p>'), LARGE
+        partial(large, head=HEAD + b'<p title="', block=b"x" * MB, times=20, tail=b'">.</p>'), "SA2251"
     ),
     "script-20mb": Case(
-        partial(large, head=HEAD + b"<script>'", block=b"x" * MB, times=20, tail=b"'</script>"), READ | SLOW
-    ),
-    "data-attributes": Case(
-        partial(
-            large, head=HEAD + b"<p ", block=b"".join(b"data-%d=1 " % n for n in range(20_000)), times=1, tail=b">.</p>"
-        ),
-        READ | LARGE,
+        partial(large, head=HEAD + b"<script>'", block=b"x" * MB, times=20, tail=b"'</script>"), "read"
     ),
     "million-elements": Case(
         script(
             "document.body.append(...Array.from({length: 10}, () => { const d = document.createElement('div'); d.innerHTML = '<b>1</b>'.repeat(1e5); return d; }))"
         ),
-        LARGE,
+        "SA2251",
     ),
     "cells-100000": Case(
         partial(large, head=HEAD + b"<table>", block=b"<tr>" + b"<td>1" * 100, times=1000, tail=b"</table>"),
-        READ | LARGE,
+        "SA2251",
     ),
-    "deep-markup": Case(shown("H-1", "<div>" * 100_000), READ | SLOW),
-    "deep-by-script": Case(
+    "deep-markup": Case(shown("H-1", "<div>" * 10_000), "read"),
+    "deep-4000": Case(
         script(
-            "let d = document.body; for (let n = 0; n < 100000; n++) { const i = document.createElement('div'); d.append(i); d = i; } d.append('x')"
+            "let d = document.body; for (let n = 0; n < 4000; n++) { const i = document.createElement('b'); d.append(i); d = i; } d.append('x')"
         ),
-        LARGE | {"SA2212", "SA2248"},
-    ),
-    "deep-2000": Case(
-        script(
-            "let d = document.body; for (let n = 0; n < 2000; n++) { const i = document.createElement('b'); d.append(i); d = i; } d.append('x')"
-        ),
-        frozenset({"SA2251"}),
+        "SA2251",
     ),
     "canvas": Case(
         script(
             "const c = document.createElement('canvas'); c.width = c.height = 32000; c.getContext('2d').fillRect(0, 0, 9, 9); document.body.append(c)"
         ),
-        READ,
+        "read",
     ),
-    "wide-and-high": Case(shown("H-1", "<div style='width:1000000px;height:1000000px'>x</div>"), READ),
-    "image-lies": Case(shown("H-1", "<img width=1000000 height=1000000 src=/nothing>"), READ),
-    "title-2mb": Case(shown("H-1", f"<script>document.title = 'x'.repeat({2 * MB})</script>"), READ),
-    "title-20mb": Case(shown("H-1", f"<script>document.title = 'x'.repeat({20 * MB})</script>"), LARGE),
-    "frames-1000": Case(shown("H-1", "<iframe srcdoc=x></iframe>" * 1000), LARGE),
-    "frame-of-itself": Case(shown("H-1", "<iframe src=?a></iframe><iframe src=?b></iframe>"), READ | LARGE),
+    "wide-and-high": Case(shown("H-1", "<div style='width:1000000px;height:1000000px'>x</div>"), "read"),
+    "image-lies": Case(shown("H-1", "<img width=1000000 height=1000000 src=/nothing>"), "read"),
+    "title-2mb": Case(shown("H-1", f"<script>document.title = 'x'.repeat({2 * MB})</script>"), "read"),
+    "title-20mb": Case(shown("H-1", f"<script>document.title = 'x'.repeat({20 * MB})</script>"), "SA2251"),
+    "frames-1000": Case(shown("H-1", "<iframe srcdoc=x></iframe>" * 1000), "SA2251"),
+    "frame-of-itself": Case(shown("H-1", "<iframe src=?a></iframe><iframe src=?b></iframe>"), "read"),
     "shadow-wide": Case(
         script(
             "for (let n = 0; n < 20000; n++) { const i = document.createElement('div'); i.attachShadow({mode: 'closed'}).innerHTML = '<b>1</b>'; document.body.append(i); }"
         ),
-        READ | LARGE,
+        "read",
     ),
-    "options-100000": Case(shown("H-1", "<select>" + "<option>1" * 100_000 + "</select>"), READ),
-    "input-value-20mb": Case(shown("H-1", f"<input id=i><script>i.value = 'x'.repeat({20 * MB})</script>"), LARGE),
-    "address-1mb": Case(script("history.replaceState(0, '', '?' + 'x'.repeat(1000000))"), LARGE),
+    "options-20000": Case(shown("H-1", "<select>" + "<option>1" * 20_000 + "</select>"), "read"),
+    "input-value-20mb": Case(shown("H-1", f"<input id=i><script>i.value = 'x'.repeat({20 * MB})</script>"), "SA2251"),
+    "address-1mb": Case(script("history.replaceState(0, '', '?' + 'x'.repeat(1000000))"), "SA2251"),
     "classes": Case(
-        script("document.body.className = Array.from({length: 200000}, (_, n) => 'c' + n).join(' ')"), READ
+        script("document.body.className = Array.from({length: 200000}, (_, n) => 'c' + n).join(' ')"), "read"
     ),
-    "gzip-100mb": Case(partial(bomb, megabytes=100, head=HEAD), READ | SLOW),
-    "gzip-broken": Case(answer(body=b"\x1f\x8b\x08\x00" + b"\xff" * 99, Content_Encoding="gzip"), NO_PAGE | {"SA2212"}),
+    "gzip-100mb": Case(partial(bomb, megabytes=100, head=HEAD), "read"),
+    "gzip-broken": Case(answer(body=b"\x1f\x8b\x08\x00" + b"\xff" * 99, Content_Encoding="gzip"), "SA2254"),
     "cookie-flood": Case(
         script(
             "for (let n = 0; n < 200; n++) document.cookie = 'c' + n + '=' + 'x'.repeat(3000) + ';path=/r/cookie-flood'"
         ),
-        READ,
+        "read",
     ),
     "storage-flood": Case(
         script(
             "try { for (let n = 0;; n++) localStorage[n] = 'x'.repeat(100000); } catch (e) { localStorage.clear(); }"
         ),
-        READ,
+        "read",
     ),
-    "console-flood": Case(script("for (let n = 0; n < 3000; n++) console.log('%s%s%n'.repeat(100), n)"), READ | SLOW),
+    "console-flood": Case(script("for (let n = 0; n < 3000; n++) console.log('%s%s%n'.repeat(100), n)"), "read"),
 }
 
 TIME: dict[str, Case] = {
@@ -301,155 +306,157 @@ TIME: dict[str, Case] = {
         script(
             "setInterval(() => document.body.append(Object.assign(document.createElement('i'), {textContent: 'x'})), 1)"
         ),
-        SLOW,
+        "SA2211",
     ),
     "endless-scroll": Case(
         script(
             "const more = () => { for (let n = 0; n < 50; n++) document.body.append(document.createElement('p')); scrollTo(0, 1e9); setTimeout(more, 5); }; more()"
         ),
-        SLOW,
+        "SA2211",
     ),
-    "endless-body": Case(endless, SLOW | LARGE | GONE),
-    "trickle": Case(trickle, SLOW),
-    "hanging": Case(hanging, SLOW),
-    "half": Case(half, SLOW),
-    "hanging-frame": Case(shown("H-1", "<iframe src=/r/hanging></iframe>"), SLOW),
-    "loop": Case(script("setTimeout(() => { while (true); }, 20)"), SLOW),
-    "loop-of-promises": Case(script("(async () => { while (true) await null; })()"), SLOW),
-    "regular-expression": Case(script("setTimeout(() => /^(a+)+$/.test('a'.repeat(60) + 'b'), 20)"), SLOW),
-    "sync-xhr": Case(script("const x = new XMLHttpRequest(); x.open('GET', '/r/hanging', false); x.send()"), SLOW),
-    "redirects": Case(around, NO_PAGE),
-    "refresh": Case(shown("H-1", "<meta http-equiv=refresh content='0;url=?again'>"), SLOW | READ),
-    "ping-pong": Case(
-        script("setTimeout(() => { location.href = '?' + Math.random(); }, 30)"), SLOW | READ | {"SA2212"}
+    "endless-body": Case(endless, "SA2253"),
+    "trickle": Case(trickle, "SA2254"),
+    "hanging": Case(hanging, "SA2254"),
+    "half": Case(half, "SA2254"),
+    "hanging-frame": Case(shown("H-1", "<iframe src=/r/hanging></iframe>"), "SA2254"),
+    "loop": Case(script("onload = () => setTimeout(() => { while (true); }, 50)"), "SA2247"),
+    "loop-of-promises": Case(script("(async () => { while (true) await null; })()"), "SA2254"),
+    "regular-expression": Case(
+        script("onload = () => setTimeout(() => /^(a+)+$/.test('a'.repeat(60) + 'b'), 50)"), "SA2247"
     ),
+    "sync-xhr": Case(script("const x = new XMLHttpRequest(); x.open('GET', '/r/hanging', false); x.send()"), "SA2254"),
+    "redirects": Case(around, "SA2253"),
+    "refresh": Case(shown("H-1", "<meta http-equiv=refresh content='0;url=?again'>"), "SA2211"),
+    "ping-pong": Case(script("setTimeout(() => { location.href = '?' + Math.random(); }, 30)"), "SA2211"),
     "history-flood": Case(
-        script("for (let n = 0; n < 5000; n++) try { history.pushState(n, '', '#' + n); } catch (e) {}"), READ | SLOW
+        script("for (let n = 0; n < 5000; n++) try { history.pushState(n, '', '#' + n); } catch (e) {}"), "read"
     ),
-    "reload": Case(script("setTimeout(() => location.reload(), 30)"), READ | SLOW | {"SA2212"}),
-    "back": Case(script("setTimeout(() => history.back(), 5)"), READ | SLOW | {"SA2212"}),
+    "reload": Case(script("setTimeout(() => location.reload(), 30)"), "SA2211"),
+    "back": Case(script("setTimeout(() => history.back(), 5)"), "read"),
     "unload-trap": Case(
         script(
             "onbeforeunload = (e) => { e.preventDefault(); return 'stay'; }; addEventListener('pagehide', () => navigator.sendBeacon('/write', 'x'))"
         ),
-        READ,
+        "read",
     ),
     "unload-loop": Case(
         script(
             "onpagehide = onunload = onbeforeunload = () => { const end = Date.now() + 60000; while (Date.now() < end); }"
         ),
-        READ,
+        "read",
     ),
     "animation": Case(
-        shown("H-1", "<style>@keyframes t{from{opacity:0}to{opacity:1}}p{animation:t 1s infinite}</style>"), READ | SLOW
+        shown("H-1", "<style>@keyframes t{from{opacity:0}to{opacity:1}}p{animation:t 1s infinite}</style>"), "read"
     ),
-    "worker-loop": Case(script("new Worker(URL.createObjectURL(new Blob(['while (true);'])))"), READ),
-    "no-content": Case(answer(status=204), SLOW),
-    "error-page": Case(answer(status=500, body=HEAD), READ),
-    "empty": Case(answer(), READ),
-    "not-http": Case(partial(raw, data=b"SSH-2.0-x\r\n"), NO_PAGE | READ),
-    "headers-large": Case(partial(raw, data=b"HTTP/1.1 200 OK\r\nX: " + b"x" * 400_000 + b"\r\n\r\n"), NO_PAGE),
-    "reset": Case(reset, NO_PAGE),
+    "worker-loop": Case(script("new Worker(URL.createObjectURL(new Blob(['while (true);'])))"), "read"),
+    "no-content": Case(answer(status=204), "SA2253"),
+    "error-page": Case(answer(status=500, body=HEAD), "read"),
+    "empty": Case(answer(), "read"),
+    "not-http": Case(partial(raw, data=b"SSH-2.0-x\r\n"), "SA2253"),
+    "headers-large": Case(partial(raw, data=b"HTTP/1.1 200 OK\r\nX: " + b"x" * 400_000 + b"\r\n\r\n"), "SA2253"),
+    "reset": Case(reset, "SA2253"),
 }
 
 WINDOWS: dict[str, Case] = {
-    "alerts-100000": Case(script("for (let n = 0; n < 100000; n++) alert(n)"), FLOOD),
-    "confirm": Case(script("if (confirm('approve?')) fetch('/write', {method: 'POST'}); document.title = 'no'"), READ),
-    "prompt": Case(script("if (prompt('password?') !== null) fetch('/write', {method: 'POST'})"), READ),
-    "confirm-loop": Case(script("while (!confirm('delete everything?'));"), FLOOD),
-    "alert-later": Case(script("setInterval(() => alert('x'), 5)"), FLOOD | SLOW),
-    "alert-50mb": Case(script("alert('x'.repeat(50e6))"), READ | SLOW),
-    "alert-in-frame": Case(shown("H-1", "<iframe srcdoc='<script>for (;;) alert(1)</script>'></iframe>"), FLOOD),
-    "print": Case(script("for (let n = 0; n < 50; n++) print()"), READ),
-    "popup": Case(script("open('/good/popup')"), READ),
-    "popups-1000": Case(script("for (let n = 0; n < 1000; n++) open('/good/' + n, '_blank')"), FLOOD | SLOW),
-    "popup-noopener": Case(script("open('/good/popup', '_blank', 'noopener')"), READ),
+    "alerts-100000": Case(script("for (let n = 0; n < 100000; n++) alert(n)"), "SA2249"),
+    "confirm": Case(
+        script("if (confirm('approve?')) fetch('/write', {method: 'POST'}); document.title = 'no'"), "read"
+    ),
+    "prompt": Case(script("if (prompt('password?') !== null) fetch('/write', {method: 'POST'})"), "read"),
+    "confirm-loop": Case(script("while (!confirm('delete everything?'));"), "SA2249"),
+    "alert-later": Case(script("setInterval(() => alert('x'), 5)"), "SA2249"),
+    "alert-50mb": Case(script("alert('x'.repeat(50e6))"), "read"),
+    "alert-in-frame": Case(shown("H-1", "<iframe srcdoc='<script>for (;;) alert(1)</script>'></iframe>"), "SA2249"),
+    "print": Case(script("for (let n = 0; n < 50; n++) print()"), "read"),
+    "popup": Case(script("open('/good/popup')"), "read"),
+    "popups-1000": Case(script("for (let n = 0; n < 1000; n++) open('/good/' + n, '_blank')"), "SA2249"),
+    "popup-noopener": Case(script("open('/good/popup', '_blank', 'noopener')"), "read"),
     "popup-about-blank": Case(
         script("const w = open('about:blank'); if (w) w.document.write('<script>while(true);</' + 'script>')"),
-        READ | SLOW,
+        "SA2254",
     ),
-    "popup-of-popups": Case(script("open(location.href)"), READ | FLOOD | {"SA2211"}),
-    "popup-writes": Case(script("const w = open(''); if (w) w.eval(\"fetch('/write', {method: 'POST'})\")"), READ),
+    "popup-of-popups": Case(script("open(location.href)"), "read"),
+    "popup-writes": Case(script("const w = open(''); if (w) w.eval(\"fetch('/write', {method: 'POST'})\")"), "read"),
     "link-blank": Case(
         script(
             "const a = document.createElement('a'); a.href = '/good/x'; a.target = '_blank'; document.body.append(a); a.click()"
         ),
-        READ,
+        "read",
     ),
-    "closes-itself": Case(script("setTimeout(() => { open('', '_self'); close(); }, 5)"), READ | {"SA2212"}),
+    "closes-itself": Case(script("setTimeout(() => { open('', '_self'); close(); }, 5)"), "read"),
     "opener": Case(
-        script("if (window.opener) opener.location = '/write'; if (parent !== self) parent.location = '/write'"), READ
+        script("if (window.opener) opener.location = '/write'; if (parent !== self) parent.location = '/write'"), "read"
     ),
     "top-from-frame": Case(
         shown("H-1", "<iframe srcdoc=\"<script>try { top.location = '/r/hanging' } catch (e) {}</script>\"></iframe>"),
-        SLOW | READ,
+        "read",
     ),
     "fullscreen": Case(
-        script("document.documentElement.requestFullscreen().catch(() => {}); document.body.requestPointerLock()"), READ
+        script("document.documentElement.requestFullscreen().catch(() => {}); document.body.requestPointerLock()"),
+        "read",
     ),
     "permissions": Case(
         script(
             "Notification.requestPermission(); navigator.geolocation.getCurrentPosition(() => fetch('/leak'), () => {}); if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia({video: true, audio: true}).then(() => fetch('/leak'), () => {})"
         ),
-        READ,
+        "read",
     ),
     "clipboard": Case(
-        script("navigator.clipboard && navigator.clipboard.readText().then((t) => fetch('/leak?' + t), () => {})"), READ
+        script("navigator.clipboard && navigator.clipboard.readText().then((t) => fetch('/leak?' + t), () => {})"),
+        "read",
     ),
     "form-submits": Case(
         shown(
             "H-1", "<form method=post action=/write><input name=a></form><script>document.forms[0].submit()</script>"
         ),
-        READ | NO_PAGE | SLOW,
+        "read",
     ),
-    "beacons": Case(script("for (let n = 0; n < 50; n++) navigator.sendBeacon('/write', 'x')"), READ),
-    "posts-5000": Case(
-        script("for (let n = 0; n < 5000; n++) fetch('/write?' + n, {method: 'POST'}).catch(() => {})"), FLOOD | SLOW
+    "beacons": Case(script("for (let n = 0; n < 50; n++) navigator.sendBeacon('/write', 'x')"), "read"),
+    "posts-1500": Case(
+        script("for (let n = 0; n < 1500; n++) fetch('/write?' + n, {method: 'POST'}).catch(() => {})"), "SA2249"
     ),
-    "foreign-image": Case(shown("H-1", "<img src='FOREIGN/leak?H-1'>"), READ),
-    "foreign-frame": Case(shown("H-1", "<iframe src='FOREIGN/leak'></iframe>"), READ),
-    "foreign-location": Case(script("location.href = 'FOREIGN/leak'"), NO_PAGE | READ | SLOW | {"SA2212"}),
+    "foreign-image": Case(shown("H-1", "<img src='FOREIGN/leak?H-1'>"), "read"),
+    "foreign-frame": Case(shown("H-1", "<iframe src='FOREIGN/leak'></iframe>"), "read"),
+    "foreign-location": Case(script("location.href = 'FOREIGN/leak'"), "read"),
     "foreign-redirect": Case(
         lambda handler: handler.send(302, "text/plain", b"", Location="http://elsewhere.invalid/leak"),
-        NO_PAGE | {"SA2201"},
+        "SA2253",
     ),
     "redirect-to-file": Case(
-        lambda handler: handler.send(302, "text/plain", b"", Location="file:///etc/passwd"), NO_PAGE
+        lambda handler: handler.send(302, "text/plain", b"", Location="file:///etc/passwd"), "SA2253"
     ),
     "redirect-to-script": Case(
-        lambda handler: handler.send(302, "text/plain", b"", Location="javascript:alert(1)"), NO_PAGE
+        lambda handler: handler.send(302, "text/plain", b"", Location="javascript:alert(1)"), "SA2253"
     ),
-    "to-file": Case(script("setTimeout(() => { location.href = 'file:///etc/passwd'; }, 5)"), READ),
-    "to-data": Case(script("setTimeout(() => { location.href = 'data:text/html,<p id=no>other</p>'; }, 5)"), READ),
-    "to-mail": Case(script("location.href = 'mailto:a@b.example'"), READ),
-    "web-socket": Case(script("new WebSocket('ws://' + location.host + '/write')"), READ),
+    "to-file": Case(script("setTimeout(() => { location.href = 'file:///etc/passwd'; }, 5)"), "read"),
+    "to-data": Case(script("setTimeout(() => { location.href = 'data:text/html,<p id=no>other</p>'; }, 5)"), "read"),
+    "to-mail": Case(script("location.href = 'mailto:a@b.example'"), "read"),
+    "web-socket": Case(script("new WebSocket('ws://' + location.host + '/write')"), "read"),
     "service-worker": Case(
-        script("navigator.serviceWorker && navigator.serviceWorker.register('/write.js').catch(() => {})"), READ
+        script("navigator.serviceWorker && navigator.serviceWorker.register('/write.js').catch(() => {})"), "read"
     ),
 }
 
 CRASHES: dict[str, Case] = {
     "memory": Case(
-        script("setTimeout(() => { const a = []; for (;;) a.push(new Array(1e6).fill(1.5)); }, 20)"), GONE | SLOW
+        script("setTimeout(() => { const a = []; for (;;) a.push(new Array(1e6).fill(1.5)); }, 20)"), "SA2248"
     ),
     "memory-of-buffers": Case(
         script("setTimeout(() => { const a = []; for (let n = 0; n < 10; n++) a.push(new Uint8Array(1e8)); }, 20)"),
-        READ | GONE | SLOW,
+        "read",
     ),
-    "stack": Case(script("const f = () => f(); try { f(); } catch (e) {}"), READ),
+    "stack": Case(script("const f = () => f(); try { f(); } catch (e) {}"), "read"),
     "many-animations": Case(
         shown(
             "H-1",
             "<style>@keyframes s{to{transform:rotate(1turn)}}i{display:inline-block;filter:blur(9px);animation:s 1s infinite}</style>"
             + "<i>x</i>" * 2000,
         ),
-        READ | SLOW,
+        "read",
     ),
-    "web-gl": Case(
-        script("for (let n = 0; n < 40; n++) document.createElement('canvas').getContext('webgl')"), READ | SLOW
-    ),
-    "css-nested": Case(shown("H-1", "<style>" + "*:has(" * 200 + "a" + ")" * 200 + "{}</style>"), READ),
-    "layout": Case(shown("H-1", "<table>" * 200 + "x"), READ),
+    "web-gl": Case(script("for (let n = 0; n < 40; n++) document.createElement('canvas').getContext('webgl')"), "read"),
+    "css-nested": Case(shown("H-1", "<style>" + "*:has(" * 200 + "a" + ")" * 200 + "{}</style>"), "read"),
+    "layout": Case(shown("H-1", "<table>" * 200 + "x"), "read"),
     "svg-uses": Case(
         shown(
             "H-1",
@@ -457,7 +464,7 @@ CRASHES: dict[str, Case] = {
             + "".join(f"<g id=a{n}><use href=#a{n - 1} /><use href=#a{n - 1} /></g>" for n in range(1, 12))
             + "</defs><use href=#a11 /></svg>",
         ),
-        READ | SLOW,
+        "read",
     ),
     "entities": Case(
         answer(
@@ -466,14 +473,14 @@ CRASHES: dict[str, Case] = {
             + b"".join(b'<!ENTITY %c "%s">' % (98 + n, b"&%c;" % (97 + n) * 10) for n in range(8))
             + b']><html xmlns="http://www.w3.org/1999/xhtml"><body><p id="no">&i;</p></body></html>',
         ),
-        READ | LARGE,
+        "read",
     ),
     "xml-external": Case(
         answer(
             kind="application/xhtml+xml",
             body=b'<!DOCTYPE html [<!ENTITY x SYSTEM "file:///etc/passwd">]><html xmlns="http://www.w3.org/1999/xhtml"><body><p id="no">H-1&x;</p></body></html>',
         ),
-        READ,
+        "read",
     ),
 }
 
@@ -485,30 +492,28 @@ NAMES = {
 }  # fmt: skip
 
 DOWNLOADS: dict[str, Case] = {
-    **{
-        f"name-{n}": Case(partial(file, name=name, star=not name.isascii()), SLOW | NO_PAGE)
-        for n, name in NAMES.items()
-    },
-    "type-lies": Case(answer(kind="application/x-msdownload", body=b"<p id=no>H-1</p>"), SLOW | NO_PAGE),
-    "type-none": Case(answer(kind="", body=HEAD), READ | SLOW | NO_PAGE),
-    "zip": Case(answer(kind="application/zip", body=b"PK\x03\x04"), SLOW | NO_PAGE),
-    "pdf": Case(answer(kind="application/pdf", body=b"%PDF-1.7\n%%EOF"), READ | SLOW | NO_PAGE | {"SA2212", "SA2256"}),
+    **{f"name-{n}": Case(partial(file, name=name, star=not name.isascii()), "SA2253") for n, name in NAMES.items()},
+    "type-lies": Case(answer(kind="application/x-msdownload", body=b"<p id=no>H-1</p>"), "SA2253"),
+    "type-none": Case(answer(kind="", body=HEAD), "read"),
+    "zip": Case(answer(kind="application/zip", body=b"PK\x03\x04"), "SA2253"),
+    "pdf": Case(answer(kind="application/pdf", body=b"%PDF-1.7\n%%EOF"), "read"),
     "automatic": Case(
-        script("const a = document.createElement('a'); a.href = '/r/name-climbs'; a.download = '../x'; a.click()"), READ
+        script("const a = document.createElement('a'); a.href = '/r/name-climbs'; a.download = '../x'; a.click()"),
+        "read",
     ),
     "automatic-100": Case(
         script(
             "for (let n = 0; n < 100; n++) { const a = document.createElement('a'); a.href = 'data:,x' + n; a.download = '../x' + n; a.click(); }"
         ),
-        READ | FLOOD,
+        "read",
     ),
     "automatic-blob": Case(
         script(
             "const a = document.createElement('a'); a.href = URL.createObjectURL(new Blob(['x'])); a.download = 'CON'; a.click()"
         ),
-        READ,
+        "read",
     ),
-    "in-frame": Case(shown("H-1", "<iframe src=/r/name-device></iframe>"), READ | SLOW),
+    "in-frame": Case(shown("H-1", "<iframe src=/r/name-device></iframe>"), "read"),
 }
 
 TEXTS = {
@@ -543,12 +548,12 @@ TEXT: dict[str, Case] = {
                 "document.getElementById('no').textContent = " + json.dumps(text).replace("<", "\\u003c"),
                 "",
             ),
-            READ,
+            "read",
             text,
         )
         for name, text in TEXTS.items()
     },
-    **{f"markup-{name}": Case(shown("H-1", markup), READ, "H-1") for name, markup in MARKUP.items()},
+    **{f"markup-{name}": Case(shown("H-1", markup), "read", "H-1") for name, markup in MARKUP.items()},
 }
 
 NEVER = "() => new Promise(() => {})"
@@ -572,7 +577,6 @@ LIE = {
     "clock": "performance.now = () => NaN; Date.now = () => 0",
     "clock-runs": "let n = 0; performance.now = () => (n += 1e9)",
     "agent": "window.__agent = {settle: () => new Promise(() => {}), rows: 1}; Object.defineProperty(window, '__agentLists', {get() { throw 1; }})",
-    "agent-left": "Object.defineProperty(window, '__agentLeft', {get: () => true})",
     "ready": "Object.defineProperty(document, 'readyState', {get: () => 'loading'})",
     "pollution": "Object.prototype.url = 'x'; Object.prototype.cut = true; Object.prototype.frame = 1; Object.prototype.then = 1",
     "pollution-getter": "Object.defineProperty(Object.prototype, 'h', {get() { throw new Error('x'); }, set() {}})",
@@ -594,8 +598,16 @@ LIE = {
     "animations": "document.getAnimations = () => { throw new Error('x'); }",
     "style": "window.getComputedStyle = () => null",
 }
-LIES_TOLD: dict[str, Case] = {
-    f"lie-{name}": Case(early(code), READ | LIES | SLOW | LARGE) for name, code in LIE.items()
+CAUGHT = {
+    "SA2212": "array-from array-from-endless join-date promise observer select rects string map local-name title animations",
+    "SA2256": "join join-short size",
+    "SA2247": "visibility clock agent attributes first-child",
+    "SA2254": "push symbol",
+}
+"""By what is told of it; of the others the page is read as it shows itself."""
+LIES: dict[str, Case] = {
+    f"lie-{name}": Case(early(code), next((told for told, names in CAUGHT.items() if name in names.split()), "read"))
+    for name, code in LIE.items()
 }
 
 HEAVY = (
@@ -612,12 +624,19 @@ HEAVY = (
 """Those that would fill the memory of whoever takes them in whole: they are read in a process of their own."""
 MEMORY = {name: SIZE.pop(name) for name in HEAVY}
 
-FAMILIES = {
+SLOW: dict[str, Case] = {}
+"""Those that take all the patience there is."""
+for _family in (SIZE, TIME, WINDOWS, CRASHES, LIES):
+    SLOW |= {name: _family.pop(name) for name, case in [*_family.items()] if case.outcome in ("SA2247", "SA2254")}
+for _name in ("unload-loop", "endless-mutation", "endless-scroll", "endless-body"):
+    SLOW[_name] = TIME.pop(_name)
+
+FAST = {
     "size": SIZE,
     "time": TIME,
     "windows": WINDOWS,
     "crashes": CRASHES,
     "downloads": DOWNLOADS,
     "text": TEXT,
-    "lies": LIES_TOLD,
+    "lies": LIES,
 }
