@@ -291,6 +291,8 @@ class _Session:
     limits: limits.Limits = field(init=False)
     rest_s: float = field(init=False)
     reads_windows: bool = field(init=False)
+    at_once: int = field(init=False)
+    """Pages of records that load at a time."""
 
     def __post_init__(self) -> None:
         self.keeper = Keeper(self)
@@ -298,6 +300,7 @@ class _Session:
         self.limits = limits.Limits(self._tabs, self._end_browser, self.settings.patience_s)
         self.rest_s = min(_REST_S, self.settings.patience_s * 0.8)
         self.reads_windows = limits.reads_windows(self.recipe)
+        self.at_once = self.settings.tabs
 
     def _tabs(self) -> list[Tab]:
         return self.windows.all_of(self.page)
@@ -389,6 +392,7 @@ class _Session:
         self.limits = limits.Limits(self._tabs, self._end_browser, self.settings.patience_s)
         self.windows, self.moving, self.cdps = places.Windows(), {}, {}
         self.inside, self.gathered = (), ()
+        self.at_once = 1
         self.context = renew()
         yield from self.come_in()
 
@@ -413,13 +417,16 @@ class _Session:
         self.context.cookies()
         self.limits.allow()
 
-    def check_browser(self) -> None:
-        """To be called after a trouble was told.
+    def check_browser(self, *, told: bool = False) -> None:
+        """To be called before and after a trouble is told.
+
+        The first time that the browser ends, any of the records that were under way may have done it: none of them is
+        told of, and in the next browser there is one at a time.
 
         Raises:
-            Ended: it was the browser's, which is no more.
+            Ended: it was the browser's trouble, which is no more.
         """
-        if not self._is_up():
+        if not self._is_up() and (told or self.at_once > 1):
             raise Ended(self._browser_ended(None), self._redact(guard.shown(self.page.url))[: limits.ADDRESS])
 
     def _browser_ended(self, error: Error | None) -> AgentError:
@@ -480,6 +487,7 @@ class _Session:
                 self.limits.count(request.frame.page, "frames" if request.frame.parent_frame else "navigations")
             if self.moving[request] is None and not self.reads_windows:
                 del self.moving[request]
+                self._refused(request, _NO_WINDOWS)
                 route.abort("blockedbyclient")
                 return
         try:
@@ -570,8 +578,9 @@ class _Session:
         except (PageError, Error) as error:
             self.keeper.probe()
             yield from self._drain()
-            yield Trouble(where=where, error=self._told(error, where), page=self._evidence())
             self.check_browser()
+            yield Trouble(where=where, error=self._told(error, where), page=self._evidence())
+            self.check_browser(told=True)
 
     def _steps(self, steps: tuple[Step, ...], where: str) -> Iterator[Sighting]:
         for number, step in enumerate(steps, 1):

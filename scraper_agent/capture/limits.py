@@ -39,7 +39,7 @@ ROWS = 200_000
 """Rows of one list; more is taken for a list without an end."""
 ADDRESS = 2000
 """Characters of a page's address."""
-MOST = {"dialogs": 20, "windows": 20, "downloads": 20, "requests": 1000, "frames": FRAMES, "navigations": 30}
+MOST = {"dialogs": 20, "windows": 20, "downloads": 20, "requests": 500, "frames": FRAMES, "navigations": 30}
 """How much of each one page may ask for within one step; what is refused takes time, too."""
 
 REFUSALS = 100
@@ -176,7 +176,10 @@ class Limits:
 
     @staticmethod
     def apart(act: Callable[[], None]) -> None:
-        """Let Playwright do it in a greenlet beside the one that asks, which goes on at once."""
+        """Let Playwright do it beside the one that asks, which goes on at once.
+
+        Playwright's calls wait in greenlets, no thread may make them, and its own event handlers get a greenlet each.
+        """
         asyncio.get_running_loop().call_soon(lambda: greenlet(act).switch())
 
     def _wind(self) -> None:

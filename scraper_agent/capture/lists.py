@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Error, Locator
 from playwright.sync_api import Page as Tab
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from pydantic import BaseModel, TypeAdapter
 
 from scraper_agent import completeness, convert
@@ -58,6 +59,7 @@ _FIELD = """e => ("" + (e.localName === 'select' ? e.selectedOptions[0]?.text ??
 _ROWS = "css => window.__agent.rows(css)"
 _FLAG = TypeAdapter(bool | None)
 _COUNT = TypeAdapter(int)
+_COMPLETE = "() => document.readyState === 'complete'"
 _NUMBER_IS = "([css, pattern, n]) => window.__agent.number(css, pattern) === n"
 
 
@@ -140,8 +142,13 @@ class _Coming:
     before: str = ""
     since: float = 0.0
     over: bool = False
-    """It is there, or there is none: `error`."""
+    """It is coming in, or there is none: `error`."""
+    complete: bool = False
     error: Error | None = None
+
+    @property
+    def there(self) -> bool:
+        return self.over and (self.complete or self.error is not None)
 
 
 @dataclass(slots=True)
@@ -511,7 +518,7 @@ class ListReader:
         """Open every link; while one page is read, the next ones load in tabs of their own."""
         fresh = partial(self._new_tab, self.session.tab, self.session.tab.url)
         home = self.session.tab
-        most = self.session.settings.tabs
+        most = self.session.at_once
         spare: deque[Tab] = deque()
         loading: deque[_Coming] = deque()
         coming = deque(link for _, link, _ in links)
@@ -548,7 +555,7 @@ class ListReader:
             try:
                 if urlsplit(link)._replace(fragment="") == urlsplit(tab.url)._replace(fragment=""):
                     tab.goto("about:blank")  # else only the fragment changes, and what was open stays open
-                tab.goto(link, referer=referer, wait_until="load", timeout=0)
+                tab.goto(link, referer=referer, wait_until="commit", timeout=0)
             except Error as error:
                 coming.error = error
             coming.over = True
@@ -567,7 +574,11 @@ class ListReader:
         tab = self.session.fresh_tab(home)
         try:
             tab.goto(address, wait_until="commit", timeout=self.session.settings.patience_s * 1000)
+        except PlaywrightTimeout as error:
+            self.session.ask_browser()
+            raise self.session.unreachable(address, error) from error
         except Error as error:
+            self.session.check_browser()
             raise self.session.unreachable(address, error) from error
         return tab
 
@@ -608,11 +619,12 @@ class ListReader:
         except (PageError, Error) as error:
             session.keeper.probe()
             yield from session._drain()
-            still = record.since and not record.over
+            session.check_browser()
+            still = record.since and not record.there
             page = None if still else session._evidence()  # it would be the page that the tab showed before
             yield Trouble(where=where, error=session._told(error, where), page=page)
             yield from session.progress.told(place)
-            session.check_browser()
+            session.check_browser(told=True)
             return False
         for window in session.windows.of(session.page):
             window.close()
@@ -622,11 +634,13 @@ class ListReader:
         """Wait for a page that is under way, or for an error in its place; `share` of the patience is spent."""
         patience_s = self.session.settings.patience_s * share
         end = max(record.since + patience_s, monotonic() + _AT_LEAST * patience_s)
-        self.session.limits.until(end - monotonic() + 1)
+        self.session.limits.until(end - monotonic() + 2 * _HELD_S)
         while not record.over and monotonic() < end:
             record.tab.wait_for_timeout(_LOOK_MS)
+        if record.over and not record.there:
+            record.complete = self.session._wait_for(_COMPLETE, [], max(end - monotonic(), _HELD_S))
         self.session.limits.allow()
-        return record.over
+        return record.there
 
     def _is_held(self, record: _Coming) -> bool:
         """Whether another record's page does not let go of the tab; while the ERP is slow, that page still answers."""
@@ -636,7 +650,7 @@ class ListReader:
     def _arrive(self, record: _Coming, link: str) -> None:
         """A redirect may have led elsewhere."""
         session = self.session
-        if not record.over:
+        if not record.there:
             session.ask_browser()
             raise PageError(
                 "SA2254",
