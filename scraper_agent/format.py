@@ -282,6 +282,7 @@ class Format:
     key: tuple[str, ...]
     header: tuple[Field, ...]
     lines: tuple[Field, ...]
+    """Empty: its documents have none."""
     rules: tuple[Rule, ...]
     amount: str | None = None
     """The header field that limits of approval are about; None if the format has no amount."""
@@ -401,7 +402,11 @@ def json_schema(format: Format) -> dict[str, Any]:
         "properties": {
             "format": {"const": format.name},
             "header": _object_schema(format.header),
-            "lines": {"type": "array", "minItems": 1, "items": _object_schema(format.lines)},
+            "lines": (
+                {"type": "array", "minItems": 1, "items": _object_schema(format.lines)}
+                if format.lines
+                else {"type": "array", "maxItems": 0}
+            ),
         },
     }
 

@@ -619,7 +619,7 @@ class Stamp:
 def document(
     reading: Reading, format: Format, recipe: Recipe, profile: Mapping[str, str], id: JobId, stamp: Stamp
 ) -> Document:
-    """The reading with the header that all formats share."""
+    """The reading with what the agent itself knows of the header."""
     guid = canonical.sm3(id.encode()).hex()[:32].upper()
     common: dict[str, Value] = {
         "recordGuid": "-".join((guid[:8], guid[8:12], guid[12:16], guid[16:20], guid[20:])),
@@ -639,7 +639,8 @@ def document(
             common[field_id] = profile[key]
     if stamp.operator is not None:
         common["operatorAccountHash"] = stamp.operator
-    return Document(format=format.name, header={**common, **reading.header}, lines=reading.lines)
+    known = {id: value for id, value in common.items() if id in format.header_fields}
+    return Document(format=format.name, header={**known, **reading.header}, lines=reading.lines)
 
 
 PROFILE_FIELDS = {

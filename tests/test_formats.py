@@ -521,6 +521,36 @@ def test_a_field_of_every_format_may_not_be_described_again(tmp_path):
     ]
 
 
+OWN = """
+name: own
+zh: 自有
+en: own
+version: "1"
+status: own
+common: false
+key: [number]
+header:
+  number: {zh: 号, en: number, type: an..9, need: M, source: own}
+"""
+
+
+def test_a_format_may_have_a_record_of_its_own_without_lines(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN, encoding="utf-8")
+    own = formats.load(path)
+
+    def said(**parts):
+        document = Document(format="own", **parts)
+        schema = jsonschema.Draft202012Validator(json_schema(own))
+        found = [messages.render(f.text, f.values) for f in own.check(document, Context())]
+        assert schema.is_valid(json.loads(encode(document, own))) is (not found)
+        return found
+
+    assert said(header={"number": "1"}) == []
+    assert said(header={}) == ["is missing"]
+    assert said(header={"number": "1"}, lines=({},)) == ["has 1; this format has no lines"]
+
+
 def test_checking_and_encoding_twenty_lines_is_fast():
     document = invoice(
         goodsAmount=Decimal(22600),

@@ -70,3 +70,36 @@ def test_a_page_rests_only_when_its_framework_does(tab: Tab, profile: str, setup
 @pytest.mark.parametrize("profile", ["ui5", "adf", "odoo", "frappe", "sao"])
 def test_a_page_without_the_framework_rests_too(tab: Tab, profile: str) -> None:
     assert settled(tab, profile, "", 2000) == [True, True]
+
+
+def test_what_a_page_put_off_until_at_once_is_waited_for(tab: Tab) -> None:
+    """As in a library's promises on a busy machine: nothing under way, nothing changes, and yet it is not done."""
+    done: bool = tab.evaluate(
+        """async () => {
+          const field = document.body.appendChild(document.createElement("input"));
+          const busy = (ms) => { const until = performance.now() + ms; while (performance.now() < until); };
+          let left = 12;
+          const hop = () => { busy(25); if (left-- > 0) setTimeout(hop); else field.value = "shown"; };
+          setTimeout(hop);
+          await window.__agent.settle(30, 5000, null);
+          return field.value === "shown";
+        }"""
+    )
+    assert done
+
+
+def test_work_that_is_put_off_for_ever_is_not_waited_for(tab: Tab) -> None:
+    rested: list[bool] = tab.evaluate(
+        """async () => {
+          document.body.textContent = "changed";
+          let on = true;
+          const turn = () => { if (on) setTimeout(turn); };
+          turn();
+          const rested = await window.__agent.settle(30, 5000, null);
+          const cleared = setTimeout(() => {});
+          clearTimeout(cleared);
+          on = false;
+          return [rested, await window.__agent.settle(30, 500, null)];
+        }"""
+    )
+    assert rested == [True, True]

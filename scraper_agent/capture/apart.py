@@ -80,7 +80,7 @@ def enter(session: _Session) -> Iterator[Sighting]:
             yield from _ended(session, elsewhere)
         if login is None:
             return
-        yield from _logged_in(session)
+        yield from session.keeper.enter()
         if session.recipe.apart:
             yield _look("login", "logged_in", "go_on", None, _page(session, "apart login"))
         if login.account is not None:
@@ -169,12 +169,6 @@ def _blocked(session: _Session, apart: Apart, said: Reason | None) -> PersonNeed
 # --- the ERP's own --------------------------------------------------------------------------------------------------
 
 
-def _logged_in(session: _Session) -> Iterator[Sighting]:
-    """Whoever is logged in then: until all is checked, nothing is done in that name."""
-    yield from session.keeper.enter()
-    session.logged_in = session.recipe.login is None
-
-
 def _right_account(session: _Session, login: Login, account: Account) -> Iterator[Sighting]:
     """Another account is logged out and the right one logged in, once.
 
@@ -194,7 +188,7 @@ def _right_account(session: _Session, login: Login, account: Account) -> Iterato
             break
         failed = yield from _logged_out(session, account.log_out, "login, account, log_out")
         yield _look("account", "other_account", "log_out", failed, page)
-        yield from _logged_in(session)
+        yield from session.keeper.enter()
     url = guard.shown(session.page.url)
     if reads is None:
         raise PersonNeeded(

@@ -101,6 +101,9 @@ _MASK = "●●●●●●"
 _NO_WINDOWS = N_("no step of the recipe reads a window that the page opens")
 _LARGEST_IMAGE = 64_000_000
 """Pixels."""
+
+_IN_THE_WAY = re.compile(r"^ *- +(<.*> intercepts pointer events|element is (?:not|outside) .*)$", re.MULTILINE)
+"""What Playwright's call log says of an element that it found and could not act on."""
 _SIZE = re.compile(r'frozen-size="(\d+ \d+)"')
 _READS = """e => {
   const button = e.closest('button, a, label, [role=button], [role=menuitem], [role=link]');
@@ -1053,6 +1056,17 @@ class _Session:
         target = next(
             (t for t in (getattr(step, n, None) for n in ("on", "into", "until", "button", "options_of")) if t), None
         )
+        seen = _IN_THE_WAY.findall(error.message)
+        if seen and seen[-1] != "element is not visible":
+            return PageError(
+                "SA2227",
+                N_("{where} ({step}): what is to be clicked or filled is on the page {url}, but {seen}"),
+                hint=N_("wait for what lies over it to go, in a step before; or the ERP was too slow"),
+                where=where,
+                step=step.do,
+                url=guard.shown(self.page.url),
+                seen=self._redact(seen[-1][:200]),
+            )
         return PageError(
             "SA2202",
             N_("{where} ({step}): {target} is not on the page {url}"),

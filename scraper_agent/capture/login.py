@@ -52,14 +52,13 @@ class Keeper:
     # --- logging in -------------------------------------------------------------------------------------------------
 
     def enter(self) -> Iterator[Sighting]:
-        """Log in by the recipe's steps.
+        """Log in by the recipe's steps. Whether this is the session that was meant is for others to say.
 
         Raises:
             PersonNeeded: the ERP wants a person.
             AgentError: the login did not end.
         """
         session, login = self.session, self.session.recipe.login
-        session.logged_in = login is None
         if login is None:
             return
         try:
@@ -72,7 +71,6 @@ class Keeper:
             yield Trouble(where="login", error=told, page=session._evidence())
             raise told from error
         yield from session._drain()
-        session.logged_in = True
 
     def _expired(self, missing: NeedsPerson) -> PersonNeeded:
         return PersonNeeded(

@@ -120,9 +120,11 @@ class _Format(_Common):
     zh: str
     en: str
     version: str
+    common: bool = True
+    """Whether it has the header and rules of `common.yaml`; a standard with a record of its own has not."""
     key: tuple[str, ...]
     limits: _Limits | None = None
-    lines: dict[str, _Field]
+    lines: dict[str, _Field] = {}
 
 
 def _codes(name: str) -> CodeList:
@@ -133,13 +135,14 @@ CODES: dict[str, CodeList] = {name: _codes(name) for name in ("country", "curren
 
 
 def load(path: Path) -> Format:
-    """The format that the YAML file at `path` describes, with the header and rules that all formats have.
+    """The format that the YAML file at `path` describes, with the header and rules that it shares with others.
 
     Raises:
         UsageError: there is no such file.
         SourceErrors: it does not fit, or names a field or code list that does not exist.
     """
     read = yamlfile.load(path, _Format, _problems)
+    common = _shared(read)
     return Format(
         name=read.name,
         zh=read.zh,
@@ -147,9 +150,9 @@ def load(path: Path) -> Format:
         version=read.version,
         source=read.status,
         key=read.key,
-        header=tuple(_field(id, each) for id, each in (_COMMON.header | read.header).items()),
+        header=tuple(_field(id, each) for id, each in (common.header | read.header).items()),
         lines=tuple(_field(id, each) for id, each in read.lines.items()),
-        rules=_COMMON.rules + read.rules,
+        rules=common.rules + read.rules,
         amount=read.limits.amount if read.limits else None,
         currency=read.limits.currency if read.limits else None,
     )
@@ -188,9 +191,10 @@ def _common_problems(read: _Common, positions: yamlfile.Positions) -> Iterator[P
 
 
 def _problems(read: _Format, positions: yamlfile.Positions) -> Iterator[Problem]:
-    for id in read.header.keys() & _COMMON.header.keys():
+    common = _shared(read)
+    for id in read.header.keys() & common.header.keys():
         yield _problem(positions.key(("header", id)), N_("`{id}` is a field of every format already"), id=id)
-    header = _COMMON.header | read.header
+    header = common.header | read.header
     named: list[tuple[yamlfile.Loc, str]] = [(("key", index), id) for index, id in enumerate(read.key)]
     if read.limits:
         named += [(("limits", "amount"), read.limits.amount), (("limits", "currency"), read.limits.currency)]
@@ -245,6 +249,10 @@ def _role(of: FieldInfo) -> Role | None:
 
 def _problem(at: Position, text: str, **values: object) -> Problem:
     return Problem(at=at, code="SA1050", text=text, values=values)
+
+
+def _shared(read: _Format) -> _Common:
+    return _COMMON if read.common else _Common(status="", header={})
 
 
 _COMMON = yamlfile.load(HERE / "common.yaml", _Common, _common_problems)

@@ -36,10 +36,13 @@ class Expected(Protocol):
 
 
 def findings(document: Document, header: Mapping[str, Expected], lines: Mapping[str, Expected]) -> Iterator[Finding]:
-    """What is wrong with the fields one by one. A document without lines is told of once."""
+    """What is wrong with the fields one by one. Lines that are missing, or that should not be, are told of once."""
     for id, fault in _faults(document.header, header):
         yield _finding(id, fault)
-    if not document.lines:
+    if not lines and document.lines:
+        yield _finding("lines", (N_("has {count}; this format has no lines"), {"count": str(len(document.lines))}))
+        return
+    if lines and not document.lines:
         yield _finding("lines", (N_("is empty; at least one line is needed"), {}))
     for count, line in enumerate(document.lines, start=1):
         for id, fault in _faults(line, lines):

@@ -124,6 +124,24 @@ def test_a_place_that_shows_twice_or_not_at_all_is_refused(site: serve_flow.Site
     assert clicked("dialog") == "SA2220 dialog does not show exactly once; seen: 'first'; 'second'"
 
 
+def test_what_lies_over_a_target_is_named(site: serve_flow.Site, recipe: Recipe) -> None:
+    def tried(target: str) -> list[Sighting]:
+        steps = [{"do": "open", "url": "${base}/flow_covered.html"}, {"do": "click", "on": {"css": target}}]
+        return run(recipe, [{"do": "optional", "timeout_s": 3, "steps": steps}], site)
+
+    def clicked(target: str) -> str:
+        return one(tried(target))
+
+    assert not any(isinstance(each, Trouble) for each in tried("#hidden"))
+
+    page = f"{site.here}/flow_covered.html"
+    assert clicked("#under") == (
+        "SA2227 steps, step 1, optional, step 2 (click): what is to be clicked or filled is on the page "
+        f'{page}, but <div id="busy" role="dialog">Processing…</div> intercepts pointer events'
+    )
+    assert clicked("#off").endswith(f"{page}, but element is not enabled")
+
+
 def test_a_part_of_the_page_that_cannot_be_read_is_marked(site: serve_flow.Site, recipe: Recipe) -> None:
     seen = run(recipe, [{"do": "open", "url": "${base}/target_sealed.html"}, {"do": "snap", "name": "order"}], site)
     (snapped,) = (each for each in seen if isinstance(each, Page))
