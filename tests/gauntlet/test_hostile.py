@@ -24,6 +24,7 @@ from scraper_agent.page import FrozenPage
 from scraper_agent.ports import File, Page, Sighting, Trouble
 from scraper_agent.recipe import Recipe
 from scraper_agent.values import Completeness, ListRead, Refused, Relogin
+from tests.chromium import chromium
 from tests.gauntlet import hostile, listing
 
 SHORT_S = 5.0
@@ -67,6 +68,7 @@ def run(
     cases: Mapping[str, hostile.Case],
     patience_s: float = limits.PATIENCE_S,
     look: Callable[[], None] = lambda: None,
+    executable: Path | None = None,
 ) -> Run:
     """Every hostile record stands between good ones. `look` is called after each."""
     rows: list[tuple[str, str]] = [("good-0", "/good/good-0")]
@@ -77,7 +79,8 @@ def run(
         links = "".join(f'<tr><td><a href="{link}">{name}</a>' for name, link in rows)
         server.index = f"<!doctype html><title>list</title><p id=total>{len(rows)}</p><table>{links}</table>"
         server.foreign = foreign.url
-        browser = PlaywrightBrowser(settings=Settings(patience_s=patience_s, images=False), secret=lambda name: name)
+        settings = Settings(executable=executable, patience_s=patience_s, images=False)
+        browser = PlaywrightBrowser(settings=settings, secret=lambda name: name)
         numbered = iter(name for name, _ in rows)
         before = monotonic()
         for sighting in browser.harvest(recipe(), {"base": server.url}):
@@ -211,6 +214,18 @@ def test_a_browser_that_ends_or_hangs_is_started_again_and_the_rest_is_read(by: 
     assert last.certificate is not None
     assert last.certificate.state is Completeness.PROVED
     assert longest < RECOVERY_S
+
+
+def test_a_page_whose_process_crashes_costs_its_own_record(tmp_path: Path) -> None:
+    """A browser that gives little memory to a page, and a page that wants more."""
+    with chromium():
+        found = Path(f"/proc/{browsers()[0]}/exe").readlink()
+    small = tmp_path / "chromium"
+    small.write_text(f'#!/bin/sh\nexec "{found}" --js-flags=--max-old-space-size=80 "$@"\n')
+    small.chmod(0o755)
+    fills = "onload = () => { const a = []; for (;;) a.push(new Array(1e5).fill(a.length + 0.5)); }"
+    cases = {"crash": hostile.Case(hostile.script(fills), "SA2248")}
+    judge(run(cases, executable=small), cases)
 
 
 def browsers() -> list[int]:
