@@ -39,7 +39,7 @@ ROWS = 200_000
 """Rows of one list; more is taken for a list without an end."""
 ADDRESS = 2000
 """Characters of a page's address."""
-MOST = {"dialogs": 20, "windows": 20, "downloads": 20, "requests": 500, "frames": FRAMES, "navigations": 30}
+MOST = {"dialogs": 20, "windows": 20, "downloads": 20, "requests": 300, "frames": FRAMES, "navigations": 30}
 """How much of each one page may ask for within one step; what is refused takes time, too."""
 
 REFUSALS = 100
