@@ -103,7 +103,7 @@ def judge(done: Run, cases: Mapping[str, hostile.Case]) -> None:
         for name, case in cases.items()
         if done.outcomes.get(name) not in case.outcome.split(" or ")
     }
-    assert wrong == {}
+    assert wrong == {}, wrong
     good = {name: outcome for name, outcome in done.outcomes.items() if name.startswith("good-")}
     assert good == {f"good-{n}": "read" for n in range(len(cases) + 1)}
     for name in good:
