@@ -236,6 +236,7 @@ def reads_windows(recipe: Recipe) -> bool:
 def _reads_windows(part: object) -> bool:
     if isinstance(part, dict):
         where = part.get("in_") or ()
-        here = part.get("do") in ("close", "keep") or "popup" in (where if isinstance(where, list | tuple) else [where])
-        return here or any(map(_reads_windows, part.values()))
+        inside = where if isinstance(where, list | tuple) else [where]
+        here = part.get("do") in ("close", "keep", "download")  # a file may come by way of a window
+        return here or "popup" in inside or any(map(_reads_windows, part.values()))
     return isinstance(part, list | tuple) and any(map(_reads_windows, part))
