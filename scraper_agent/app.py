@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +18,8 @@ import yaml
 from pydantic import SecretStr
 
 import scraper_agent
-from scraper_agent import approval, canonical, incremental, sending, signing, vault, yamlfile
+from scraper_agent import approval, canonical, files, formats, incremental, sending, signing, vault, yamlfile
+from scraper_agent.analysis import settings as analyses
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
 from scraper_agent.capture import guard, kept
@@ -26,9 +27,12 @@ from scraper_agent.capture.browser import PlaywrightBrowser, Settings
 from scraper_agent.capture.pace import Pace
 from scraper_agent.config import Config, Erp, SecretPlace
 from scraper_agent.errors import AgentError, NeedsPerson, Problem, UsageError
-from scraper_agent.formats import CODES, FORMATS
+from scraper_agent.format import Format
+from scraper_agent.formats import FORMATS
+from scraper_agent.formats.tables import CodeList
+from scraper_agent.importing import layout, reading
 from scraper_agent.messages import N_, render
-from scraper_agent.pipeline import Harvest, Pipeline, Plan, Receiver, Watch
+from scraper_agent.pipeline import Harvest, Intake, Pipeline, Plan, Receiver, Watch
 from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
 from scraper_agent.signing import sm2
@@ -81,6 +85,8 @@ class App:
     """The folder of the config file."""
     policy: approval.Policy
     policy_source: bytes
+    tables: formats.Tables = formats.PACKAGED
+    analyses: analyses.Settings = analyses.DEFAULT
     prompt: Prompt = nobody
     tell: Callable[[str], None] = print
     known_secrets: set[str] = field(default_factory=set, repr=False)
@@ -91,16 +97,29 @@ class App:
 
     @classmethod
     def load(cls, path: Path, *, prompt: Prompt = nobody, tell: Callable[[str], None] = print) -> App:
-        """Read the config and the policy it names.
+        """Read the config and the files it names.
 
         Raises:
             UsageError: either is missing or wrong.
         """
         config = yamlfile.load(path, Config)
         home = path.resolve().parent
-        policy = yamlfile.load(home / config.policy, approval.Policy, _policy_problems)
+        own = (config.code_lists, config.tariff, config.districts, config.rates)
+        tables = formats.with_tables(*(None if each is None else home / each for each in own))
+        problems = partial(_policy_problems, tables.codes["currency"])
+        policy = yamlfile.load(home / config.policy, approval.Policy, problems)
         source = (home / config.policy).read_bytes()
-        return cls(config=config, home=home, policy=policy, policy_source=source, prompt=prompt, tell=tell)
+        compared = analyses.DEFAULT if config.analysis is None else analyses.load(home / config.analysis)
+        return cls(
+            config=config,
+            home=home,
+            policy=policy,
+            policy_source=source,
+            tables=tables,
+            analyses=compared,
+            prompt=prompt,
+            tell=tell,
+        )
 
     # --- parts ------------------------------------------------------------------------------------------------------
 
@@ -115,7 +134,8 @@ class App:
         return Pipeline(
             archive=archive,
             now=now,
-            formats=FORMATS,
+            formats=self.tables.formats,
+            tables=self.tables,
             profile={key: value for key in recipes.PROFILE if (value := str(getattr(enterprise, key)))},
             policy=self.policy,
             signer=lambda: self.signer,
@@ -123,6 +143,7 @@ class App:
             receiver=Receiver(
                 ak=receiver.ak, profile=receiver.profile, public_keys=receiver.public_keys, verify=sm2.verify
             ),
+            analyses=self.analyses,
             watch=watch,
         )
 
@@ -241,7 +262,7 @@ class App:
     # --- recipes ----------------------------------------------------------------------------------------------------
 
     def recipe(self, name: str) -> recipes.Loaded:
-        return load_recipe(name, self.home / self.config.recipes)
+        return load_recipe(name, self.home / self.config.recipes, self.tables.formats)
 
     def recipe_of(self, name: str) -> str:
         """A recipe's own name, or of an ERP its first recipe's: they log in alike."""
@@ -372,6 +393,22 @@ class App:
         id = _run_id(archive, loaded.recipe.recipe)
         return id, self.pipeline(archive, watch).harvest(id, plan, self.browser(erp_of(loaded)))
 
+    def take_in(self, archive: SqliteArchive, file: Filled, watch: Watch) -> tuple[JobId, Harvest]:
+        """Make a job of every document of a file that people filled in: of all of them or of none."""
+        intake = Intake(
+            file_name=file.name,
+            media=file.media,
+            body=file.body,
+            format=file.contents.format,
+            rows=file.contents.rows,
+            readings=lambda digest: file.contents.readings(file.name, digest),
+            policy_source=self.policy_source,
+            started_by=canonical.sm3(account().encode()).hex(),
+            agent=f"scraper_agent {scraper_agent.__version__}",
+        )
+        id = JobId(f"run/{now():%Y%m%dT%H%M%S%f}-{intake.recipe.replace('/', '-')}")
+        return id, self.pipeline(archive, watch).take_in(id, intake)
+
     def advance(self, pipeline: Pipeline, documents: Iterable[JobId], *, dry_run: bool = False) -> list[AgentError]:
         """Take each job as far as it goes; what stops one job does not stop the next. Returns what stopped any.
 
@@ -416,7 +453,57 @@ class App:
         return [*stopped, *(error for _, error in pipeline.doubts)]
 
 
-def load_recipe(name: str, folder: Path) -> recipes.Loaded:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """A file that people filled in, read whole."""
+
+    name: str
+    media: str
+    body: bytes
+    contents: reading.Contents
+
+
+def open_filled(
+    path: Path, format: str | None, known_formats: Mapping[str, Format] = FORMATS, *, complete: bool = False
+) -> Filled:
+    """The documents in a file. `format`: its key, where the file does not say it.
+
+    `complete`: those in JSON may have the fields that the agent fills.
+
+    Raises:
+        UsageError: the file cannot be read, or is of no kind that is taken in.
+        PageError: its bytes are refused.
+        Misfits: something in it is not certain.
+    """
+    media = next((each for each in MEDIA if path.suffix.lower() == f".{each}"), None)
+    if media is None:
+        raise UsageError(
+            "SA7060",
+            N_("{path} is none of {known}"),
+            hint=N_("save it as .xlsx; `scraper-agent format template KEY` writes a file to fill in"),
+            path=path,
+            known=", ".join(f".{each}" for each in MEDIA),
+        )
+    try:
+        with path.open("rb") as file:
+            body = file.read(files.MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(
+            "SA7061",
+            N_("{path} cannot be read: {reason}"),
+            hint=N_("check the name; close the file in Excel"),
+            path=path,
+            reason=error.strerror,
+        ) from error
+    contents = reading.read(files.tables(body, media, layout.SKIPPED), known_formats, format, complete=complete)
+    return Filled(name=path.name, media=media, body=body, contents=contents)
+
+
+MEDIA: tuple[files.Media, ...] = ("xlsx", "csv", "json")
+"""Kinds of files that documents are taken in from, by what their names end in."""
+
+
+def load_recipe(name: str, folder: Path, known_formats: Mapping[str, Format] = FORMATS) -> recipes.Loaded:
     """A recipe by its file, or by its name in `folder` or among those that come with the package.
 
     Raises:
@@ -425,10 +512,10 @@ def load_recipe(name: str, folder: Path) -> recipes.Loaded:
     path = Path(name)
     roots = (folder, builtin_recipes())
     if path.suffix in (".yaml", ".yml"):
-        return recipes.load(path, FORMATS, roots)
+        return recipes.load(path, known_formats, roots)
     for place in roots:
         if (place / f"{name}.yaml").is_file():
-            return recipes.load(place / f"{name}.yaml", FORMATS, roots)
+            return recipes.load(place / f"{name}.yaml", known_formats, roots)
     known = sorted(
         str(p.relative_to(place).with_suffix("")) for place in (builtin_recipes(),) for p in place.glob("*/*.yaml")
     )
@@ -453,9 +540,17 @@ def section(requests: Mapping[str, approval.Requests]) -> str:
     return yaml.safe_dump({"requests": data}, allow_unicode=True, sort_keys=False, width=1000).rstrip()
 
 
-def _policy_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
+def _policy_problems(currencies: CodeList, policy: approval.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
     """Names that no document has: their limits would never be found, and nobody would know why all of it waits."""
     yield from _request_problems(policy, at)
+    for code in policy.severities:
+        if code not in analyses.DEFAULT.codes:
+            yield Problem(
+                at=at.key(("severities", code)),
+                code="SA7040",
+                text=N_("there is no check between documents `{seen}`; there are {known}"),
+                values={"seen": code, "known": ", ".join(analyses.DEFAULT.codes)},
+            )
     for format, limit in policy.automatic.items():
         if format not in FORMATS:
             yield Problem(
@@ -465,7 +560,7 @@ def _policy_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterato
                 values={"seen": format, "known": ", ".join(FORMATS)},
             )
         for currency in limit.amounts:
-            if currency not in CODES["currency"].codes:
+            if currency not in currencies.codes:
                 yield Problem(
                     at=at.key(("automatic", format, "amounts", currency)),
                     code="SA7007",

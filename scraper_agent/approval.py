@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scraper_agent import completeness
+from scraper_agent import analysis, completeness
 from scraper_agent.errors import BusinessError
 from scraper_agent.messages import N_
 from scraper_agent.recipe import Permit
-from scraper_agent.values import Approval, Completeness, Digest, ListRead, Severity, Verdict
+from scraper_agent.values import Approval, Completeness, Digest, Finding, ListRead, Severity, Verdict
 
 
 class Limit(BaseModel):
@@ -27,6 +27,14 @@ class Limit(BaseModel):
         None, description="Most lines; for formats without a total it is the only limit."
     )
     warnings: Literal["hold", "allow"] = "hold"
+    analyses: Literal["hold", "allow"] = Field(
+        "allow",
+        description="What is only strange (`ANL-…`): `hold`: it counts as a warning; `allow`: it is only shown.",
+    )
+    case: Literal["any", "complete"] = Field(
+        "any",
+        description="`complete`: held until its business case has what it must have; a later run or `send` lets it go.",
+    )
 
 
 class Requests(BaseModel):
@@ -55,6 +63,9 @@ class Policy(BaseModel):
     lists: Completeness = Field(
         Completeness.PLAUSIBLE,
         description="How complete the lists of a run must be for its documents to leave without a person's approval.",
+    )
+    severities: dict[str, Severity] = Field(
+        {}, description="By check between documents (CHK-02, CHK-14 to CHK-20, ANL-…, OBL-…): `error` blocks."
     )
 
 
@@ -98,8 +109,9 @@ def reasons_to_hold(
 def _reasons(
     limit: Limit, verdict: Verdict, amount: tuple[str, Decimal] | None, lines: int
 ) -> Iterable[tuple[str, dict[str, str]]]:
-    if verdict.findings and limit.warnings == "hold":
-        yield N_("{count} warning(s)"), {"count": str(len(verdict.findings))}
+    warnings = [finding for finding in verdict.findings if _holds(limit, finding)]
+    if warnings:
+        yield N_("{count} warning(s)"), {"count": str(len(warnings))}
     if limit.lines is not None and lines > limit.lines:
         yield N_("{seen} lines; the limit is {limit}"), {"seen": str(lines), "limit": str(limit.lines)}
     if amount is None:
@@ -117,6 +129,25 @@ def _reasons(
             N_("{seen} {currency} is above the limit of {limit}"),
             {"seen": str(total), "currency": currency, "limit": str(most)},
         )
+
+
+def _holds(limit: Limit, finding: Finding) -> bool:
+    of = limit.analyses if finding.code.startswith(analysis.STATISTICAL) else limit.warnings
+    return of == "hold"
+
+
+def waits_for_case(policy: Policy, format: str) -> bool:
+    """Whether documents of this format leave by themselves only when their business case is complete."""
+    limit = policy.automatic.get(format)
+    return limit is not None and limit.case == "complete"
+
+
+def case_to_hold(case: str, missing: Iterable[str]) -> tuple[tuple[str, dict[str, str]], ...]:
+    """As `reasons_to_hold`, for a format that waits for its case, which lacks what is `missing`."""
+    lacking = ", ".join(missing)
+    if not lacking:
+        return ()
+    return ((N_("its case {case} is not complete; it lacks {missing}"), {"case": case, "missing": lacking}),)
 
 
 def lists_to_hold(policy: Policy, lists: Iterable[ListRead] | None) -> tuple[tuple[str, dict[str, str]], ...]:

@@ -73,8 +73,15 @@ def dumps(value: object) -> bytes:
     Raises:
         TypeError: a float, a naive datetime, or a type without a canonical form.
     """
-    text = json.dumps(_plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return text.encode()
+    return dumps_plain(_plain(value))
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def dumps_plain(value: object) -> bytes:
+    """Canonical JSON of what is text, lists and mappings already."""
+    return _ENCODER.encode(value).encode()
 
 
 def _plain(value: Any) -> Any:

@@ -122,7 +122,17 @@ class Config(Strict):
     archive: Path = Path("archive.db")
     recipes: Path = Path("recipes")
     policy: Path = Path("policy.yaml")
+    analysis: Path | None = Field(
+        None,
+        description="What the comparison of documents does otherwise than by default: tolerances, factors, ledgers.",
+    )
     log: Path = Path("agent.log")
+    code_lists: Path | None = Field(
+        None, description="Folder of code lists, YAML or CSV, in place of the packaged ones of the same name."
+    )
+    tariff: Path | None = Field(None, description="Commodity codes and their legal units, YAML or CSV.")
+    districts: Path | None = Field(None, description="The codes of 国内地区, YAML or CSV.")
+    rates: Path | None = Field(None, description="Exchange rates, YAML or CSV.")
     sessions: Path = Field(Path("sessions"), description="Folder of kept sessions, encrypted.")
     browser: BrowserSettings = BrowserSettings()
     erps: dict[str, Erp] = Field({}, description="By the first part of a recipe's name: `demo` for `demo/order`.")

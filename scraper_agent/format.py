@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,11 +16,22 @@ from typing import Any, Literal, TypeAlias
 
 from scraper_agent import canonical
 from scraper_agent.messages import N_
-from scraper_agent.rules import Context, Document, Fault, Rule, Value, Values, fields
+from scraper_agent.rules import Context, Document, Fault, Rule, Value, Values, When, fields
 from scraper_agent.values import Finding
 from scraper_agent.yamlfile import Wrong
 
-__all__ = ["Context", "Document", "Field", "Format", "Type", "Value", "decode", "encode", "json_schema"]
+__all__ = [
+    "Context",
+    "Document",
+    "Field",
+    "Format",
+    "Type",
+    "Value",
+    "decode",
+    "encode",
+    "json_schema",
+    "read_value",
+]
 
 Holds: TypeAlias = Literal["text", "number", "date", "datetime"]
 
@@ -219,6 +230,12 @@ class Field:
     """In prose, for people; what is enforced is in the other attributes and in the format's rules."""
     source: str = ""
     """Where name and length come from."""
+    printed: str = ""
+    """The length as the source has it, where it writes types in another notation: `F24`, `(5,2)`."""
+    confidence: Literal["high", "medium", "low"] = "high"
+    """How sure the reading of a damaged source is."""
+    standard: str | None = None
+    """Of an added element (GB/T 40292, clause 7): the standard that it is from."""
     codes: str | None = None
     """The code list, by its name in `formats.CODES`; None if the choices are the field's own."""
     choices: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -227,6 +244,14 @@ class Field:
     """Of the whole text, where the type alone says too little."""
     more_than: Decimal | None = None
     at_least: Decimal | None = None
+    less_than: Decimal | None = None
+    example: str = ""
+    """A value as the byte form has it, for templates; empty where any value of the type will do."""
+    fits: Callable[[Value], bool] = field(init=False, repr=False, compare=False)
+    """Whether a quick look tells that a value is right, as nearly always; False says nothing, `fault` then does."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fits", _quick(self))
 
     @property
     def mandatory(self) -> bool:
@@ -267,7 +292,48 @@ class Field:
                 "value": _shown(value),
                 "bound": str(self.at_least),
             }
+        if self.less_than is not None and value >= self.less_than:
+            return N_("is {value}, but must be less than {bound}"), {
+                "value": _shown(value),
+                "bound": str(self.less_than),
+            }
         return None
+
+
+def _quick(of: Field) -> Callable[[Value], bool]:
+    least, most = of.type.least, of.type.most or _LONGEST
+    if of.type.holds == "text":
+        if of.choices:
+            right = frozenset(code for code in of.choices if of.fault(code) is None)
+            return lambda value: type(value) is str and value in right
+        shape = of.pattern or of.type.shape
+        if of.pattern is not None and of.type.shape is not None:
+            return lambda value: of.fault(value) is None
+        if shape is None:
+            return lambda value: type(value) is str and least <= len(value) <= most and value.isprintable()
+        fullmatch = shape.fullmatch
+        return lambda value: (
+            type(value) is str and least <= len(value) <= most and fullmatch(value) is not None and value.isprintable()
+        )
+    if of.type.holds != "number" or least > 1:
+        return lambda value: of.fault(value) is None
+    more_than, at_least, less_than = of.more_than, of.at_least, of.less_than
+
+    def number(value: Value) -> bool:
+        if type(value) is not Decimal or not value.is_finite():
+            return False
+        whole, _, rest = str(value).partition(".")
+        return (
+            len(rest) <= of.type.decimals
+            and len(whole) <= most - of.type.decimals
+            and "E" not in whole
+            and "E" not in rest
+            and (more_than is None or value > more_than)
+            and (at_least is None or value >= at_least)
+            and (less_than is None or value < less_than)
+        )
+
+    return number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,9 +350,13 @@ class Format:
     lines: tuple[Field, ...]
     """Empty: its documents have none."""
     rules: tuple[Rule, ...]
+    no_lines: When | None = None
+    """When a document of a format with lines may be without; None: never."""
     amount: str | None = None
     """The header field that limits of approval are about; None if the format has no amount."""
     currency: str | None = None
+    standards: re.Pattern[str] | None = None
+    """What the number of a standard looks like from which header fields may be added; None: none may be."""
 
     @cached_property
     def header_fields(self) -> Mapping[str, Field]:
@@ -296,12 +366,21 @@ class Format:
     def line_fields(self) -> Mapping[str, Field]:
         return {each.id: each for each in self.lines}
 
+    @cached_property
+    def header_other(self) -> Mapping[str, Holds]:
+        """What those fields of the header hold that hold no text."""
+        return {each.id: each.type.holds for each in self.header if each.type.holds != "text"}
+
+    @cached_property
+    def line_other(self) -> Mapping[str, Holds]:
+        return {each.id: each.type.holds for each in self.lines if each.type.holds != "text"}
+
     def check(self, document: Document, context: Context) -> tuple[Finding, ...]:
         """Everything wrong with `document`: CHK-01 for each field, then the format's rules in their order."""
         return tuple(self._findings(document, context))
 
     def _findings(self, document: Document, context: Context) -> Iterator[Finding]:
-        yield from fields.findings(document, self.header_fields, self.line_fields)
+        yield from fields.findings(document, self.header_fields, self.line_fields, self.no_lines)
         for rule in self.rules:
             yield from rule.findings(document, context)
 
@@ -315,11 +394,11 @@ def encode(document: Document, format: Format) -> bytes:
     """
     if document.format != format.name:
         raise ValueError(f"a document of {document.format} is not one of {format.name}")
-    return canonical.dumps(
+    return canonical.dumps_plain(
         {
             "format": format.name,
-            "header": _written(document.header, format.header_fields),
-            "lines": [_written(line, format.line_fields) for line in document.lines],
+            "header": _written(document.header, format.header_fields, format.header_other),
+            "lines": [_written(line, format.line_fields, format.line_other) for line in document.lines],
         }
     )
 
@@ -332,53 +411,77 @@ def decode(format: Format, data: bytes) -> Document:
     """
     raw = json.loads(data)
     try:
-        document = Document(
-            format=raw["format"],
-            header=_read(raw["header"], format.header_fields),
-            lines=tuple(_read(line, format.line_fields) for line in raw["lines"]),
+        # One document must not have two byte forms: its digest is what a person approves.
+        if raw["format"] != format.name or raw.keys() != _PARTS or canonical.dumps_plain(raw) != data:
+            raise ValueError(f"not the canonical bytes of a {format.name}")
+        return Document(
+            format=format.name,
+            header=_read(raw["header"], format.header_fields, format.header_other),
+            lines=tuple([_read(line, format.line_fields, format.line_other) for line in raw["lines"]]),
         )
     except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a document of {format.name}") from error
-    # One document must not have two byte forms: its digest is what a person approves.
-    if encode(document, format) != data:
-        raise ValueError(f"not the canonical bytes of a {format.name}")
-    return document
 
 
-def _written(values: Values, known: Mapping[str, Field]) -> dict[str, str]:
-    unknown = values.keys() - known.keys()
-    if unknown:
-        raise ValueError(f"no such field: {', '.join(sorted(unknown))}")
-    return {id: _written_value(value, known[id]) for id, value in values.items()}
+_PARTS = {"format", "header", "lines"}
+_TEXT = {str}
 
 
-def _written_value(value: Value, of: Field) -> str:
-    match of.type.holds:
-        case "text" if isinstance(value, str):
-            return value
+def _written(values: Values, known: Mapping[str, Field], other: Mapping[str, Holds]) -> dict[str, Value]:
+    """`other`: what those of the known fields hold that hold no text."""
+    written = dict(values)
+    for id, holds in other.items():
+        if id in written:
+            value = written[id]
+            text = str(value) if holds == "number" and type(value) is Decimal else ""
+            # What Python writes for a number is nearly always its byte form already.
+            plain = text.isdigit() or ("." in text and text[-1] != "0" and "E" not in text)
+            written[id] = text if plain else _written_value(value, id, holds)
+    if not written.keys() <= known.keys():
+        raise ValueError(f"no such field: {', '.join(sorted(written.keys() - known.keys()))}")
+    if not set(map(type, written.values())) <= _TEXT:
+        id = next(id for id, value in written.items() if type(value) is not str)
+        raise ValueError(f"{id} holds text, not {written[id]!r}")
+    return written
+
+
+def _written_value(value: Value, id: str, holds: Holds) -> str:
+    match holds:
         case "number" if isinstance(value, Decimal):
-            return _written_number(value, of)
+            return _written_number(value, id)
         case "date" if type(value) is date:
             return value.isoformat().replace("-", "")
         case "datetime" if isinstance(value, datetime) and value.tzinfo is None and not value.microsecond:
             return value.isoformat().replace("-", "").replace(":", "")
-    raise ValueError(f"{of.id} holds {of.type.holds}, not {value!r}")
+    raise ValueError(f"{id} holds {holds}, not {value!r}")
 
 
-def _written_number(value: Decimal, of: Field) -> str:
+def _written_number(value: Decimal, id: str) -> str:
     if not value.is_finite() or abs(value.adjusted()) > _LONGEST:
-        raise ValueError(f"{of.id} holds a number, not {value!r}")
+        raise ValueError(f"{id} holds a number, not {value!r}")
     plain = f"{value:f}"
     if "." in plain:
         plain = plain.rstrip("0").rstrip(".")
     return plain if value else "0"
 
 
-def _read(values: Mapping[str, str], known: Mapping[str, Field]) -> dict[str, Value]:
-    return {id: _read_value(value, known[id].type.holds) for id, value in values.items()}
+def _read(values: dict[str, Any], known: Mapping[str, Field], other: Mapping[str, Holds]) -> Values:
+    """The values in place of their texts, in the same mapping."""
+    if not values.keys() <= known.keys() or not set(map(type, values.values())) <= _TEXT:
+        raise TypeError
+    for id, holds in other.items():
+        if id in values:
+            written = values[id]
+            value = read_value(written, holds)
+            same = holds == "number" and written.isdigit() and str(value) == written
+            if not same and _written_value(value, id, holds) != written:
+                raise ValueError(f"{id} is not written as in the canonical bytes")
+            values[id] = value
+    return values
 
 
-def _read_value(value: str, holds: Holds) -> Value:
+def read_value(value: str, holds: Holds) -> Value:
+    """The value of a text of the byte form. Raises ValueError or ArithmeticError if it is none."""
     match holds:
         case "text":
             return value
@@ -403,7 +506,7 @@ def json_schema(format: Format) -> dict[str, Any]:
             "format": {"const": format.name},
             "header": _object_schema(format.header),
             "lines": (
-                {"type": "array", "minItems": 1, "items": _object_schema(format.lines)}
+                {"type": "array", "minItems": 0 if format.no_lines else 1, "items": _object_schema(format.lines)}
                 if format.lines
                 else {"type": "array", "maxItems": 0}
             ),

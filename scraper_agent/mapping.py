@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import cache
+from typing import Protocol
 
 from scraper_agent import canonical, convert, inference, notation, panes, relations, twin
 from scraper_agent.convert import Unreadable
@@ -616,8 +617,21 @@ class Stamp:
     """SM3 of the ERP account, 64 hex digits."""
 
 
+class Maker(Protocol):
+    """What made readings: a recipe, or whatever stands in for one."""
+
+    @property
+    def erp(self) -> str: ...
+
+    @property
+    def recipe(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+
 def document(
-    reading: Reading, format: Format, recipe: Recipe, profile: Mapping[str, str], id: JobId, stamp: Stamp
+    reading: Reading, format: Format, recipe: Maker, profile: Mapping[str, str], id: JobId, stamp: Stamp
 ) -> Document:
     """The reading with what the agent itself knows of the header."""
     guid = canonical.sm3(id.encode()).hex()[:32].upper()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import partial
 from typing import Literal, assert_never
 
-from scraper_agent import accounts, approval, canonical, completeness, envelope, incremental, mapping, messages
+from scraper_agent import accounts, approval, canonical, cases, completeness, envelope, incremental, mapping, messages
+from scraper_agent.analysis import Analysis
+from scraper_agent.analysis.book import Book
+from scraper_agent.analysis.settings import DEFAULT, Settings
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendUnknown
-from scraper_agent.format import Context, Document, Format, decode, encode
+from scraper_agent.format import Document, Format, decode, encode, json_schema
+from scraper_agent.formats import PACKAGED, Tables
 from scraper_agent.messages import N_
 from scraper_agent.ports import (
     Archive,
@@ -59,7 +63,9 @@ from scraper_agent.values import (
     RunStarted,
     SessionChecked,
     Snapshot,
+    State,
     Verdict,
+    state,
 )
 
 
@@ -87,6 +93,36 @@ class Plan:
     agent: str
     dry_run: bool = False
     most_documents: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """One file that people filled in. It stands in for a recipe where a document says how it came about."""
+
+    file_name: str
+    """No path."""
+    media: str
+    body: bytes
+    format: Format
+    rows: Mapping[str, int]
+    """Rows of documents by table."""
+    readings: Callable[[Digest], Iterable[mapping.Reading]]
+    """The documents, given the digest of `body`."""
+    policy_source: bytes
+    started_by: str
+    agent: str
+
+    @property
+    def erp(self) -> str:
+        return "IMPORT"
+
+    @property
+    def recipe(self) -> str:
+        return f"import/{self.format.name}"
+
+    @property
+    def version(self) -> str:
+        return self.format.version
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,6 +180,8 @@ class Pipeline:
     """Asked for at the first signature, so that reading and checking need no passphrase."""
     transport: Transport
     receiver: Receiver
+    tables: Tables = PACKAGED
+    analyses: Settings = DEFAULT
     watch: Watch = _silent
     doubts: list[tuple[JobId, AgentError]] = field(default_factory=list)
     """Sends that failed or whose outcome is unknown, and answers that proved nothing: for whoever runs this to be told.
@@ -151,8 +189,14 @@ class Pipeline:
     _names: dict[JobId, dict[str, frozenset[str]]] = field(default_factory=dict)
     _lists: dict[JobId, tuple[ListRead, ...]] = field(default_factory=dict)
     """Of runs that have ended."""
+    _held: list[tuple[JobId, Fact]] | None = None
+    """Facts that are not durable yet, so that nobody may hear of them; None where each is as it is appended."""
     _read_by: dict[JobId, JobId] = field(default_factory=dict)
     """The run of this process that read a document, which may be known from an earlier one with worse lists."""
+    _known: Analysis | None = None
+    """Of all documents; made when it is first asked for, and again after a document was read."""
+    _settled: set[JobId] = field(default_factory=set)
+    """Cases of `_known`, by their first document, of which every document has been checked."""
 
     # --- harvest ----------------------------------------------------------------------------------------------------
 
@@ -312,6 +356,74 @@ class Pipeline:
         found.faults += 1
         run.append(_fault(trouble.where, trouble.error, page))
 
+    # --- files ------------------------------------------------------------------------------------------------------
+
+    def take_in(self, id: JobId, intake: Intake) -> Harvest:
+        """Make a job of every document of a file: of all of them or of none. The same file again gives the same jobs.
+
+        Raises:
+            PageError: a document has another version, and whether that arrived is not known.
+        """
+        format, body = intake.format, canonical.digest(intake.body)
+        readings = list(intake.readings(body))
+        for reading in readings:  # the receiver is asked before anything is written
+            for version in self._versions(format.name, mapping.business_key(reading, format), reading.record):
+                self._accepted(version)
+        found = Harvest()
+        run = _Run(self, id, self.archive.length(id))
+        self._held = []
+        try:
+            with self.archive.together():
+                self._log_file(run, intake)
+                stamp = mapping.Stamp(
+                    page=body, taken_at=self.now(), reported_at=self.now(), changed=False, operator=None
+                )
+                for reading in readings:
+                    document, draft = self._drafted(id, reading, format, intake, stamp)
+                    found.documents[document] = draft
+                    self._read_by[document] = id
+                run.append(RunEnded(complete=True, documents=len(found.documents), faults=0))
+            told, self._held = self._held, None
+        finally:
+            self._held = None
+        for job, fact in told:
+            self.watch(job, fact)
+        return found
+
+    def _log_file(self, run: _Run, intake: Intake) -> None:
+        run.append(
+            RunStarted(
+                recipe_id=intake.recipe,
+                recipe_version=intake.version,
+                recipe=self.archive.put(canonical.dumps(json_schema(intake.format))),
+                policy=self.archive.put(intake.policy_source),
+                parameters={"file": intake.file_name},
+                started_by=intake.started_by,
+                agent=intake.agent,
+                dry_run=False,
+            )
+        )
+        run.append(
+            Fetched(
+                name="import",
+                url="",
+                taken_at=self.now(),
+                media=intake.media,
+                body=self.archive.put(intake.body),
+                size_bytes=len(intake.body),
+                file_name=intake.file_name,
+            )
+        )
+        for name, rows in intake.rows.items():
+            # The bytes are at rest, so that any look at them shows the same rows.
+            evidence = completeness.Evidence(
+                harvested=rows, declared=rows, declared_after=rows, keys=rows, ended=True, recounted=rows, same=True
+            )
+            list_read = ListRead(
+                name=name, declared=rows, harvested=rows, pages=1, certificate=completeness.certificate(evidence)
+            )
+            run.append(list_read)
+
     # --- waiting for a person ---------------------------------------------------------------------------------------
 
     def _park(self, run: _Run, error: NeedsPerson, plan: Plan, found: Harvest) -> None:
@@ -360,23 +472,29 @@ class Pipeline:
     def _draft(
         self, run: JobId, reader: mapping.Reader, page: Page, snapshot: Snapshot, plan: Plan
     ) -> tuple[JobId, Draft]:
-        format = reader.format
         reading = reader.read(page.frozen, snapshot.page)
+        accounts = [plan.parameters[n] for n, p in plan.recipe.parameters.items() if p.type == "account"]
+        stamp = mapping.Stamp(
+            page=snapshot.page,
+            taken_at=snapshot.taken_at,
+            reported_at=self.now(),
+            changed=False,
+            operator=canonical.sm3(accounts[0].encode()).hex() if accounts else None,
+        )
+        return self._drafted(run, reading, reader.format, plan.recipe, stamp)
+
+    def _drafted(
+        self, run: JobId, reading: mapping.Reading, format: Format, maker: mapping.Maker, stamp: mapping.Stamp
+    ) -> tuple[JobId, Draft]:
+        """The job of a reading, new or known. `stamp`: whether it is a change is found out here."""
         key = mapping.business_key(reading, format)
         versions = self._versions(format.name, key, reading.record)
         id = _version(mapping.job_id(reading, format), versions)
         if id in versions:
             draft = _draft_of(self.archive.job(id))
         else:
-            accounts = [plan.parameters[n] for n, p in plan.recipe.parameters.items() if p.type == "account"]
-            stamp = mapping.Stamp(
-                page=snapshot.page,
-                taken_at=snapshot.taken_at,
-                reported_at=self.now(),
-                changed=any(self._accepted(version) for version in versions),
-                operator=canonical.sm3(accounts[0].encode()).hex() if accounts else None,
-            )
-            document = mapping.document(reading, format, plan.recipe, self.profile, id, stamp)
+            stamp = replace(stamp, changed=any(self._accepted(version) for version in versions))
+            document = mapping.document(reading, format, maker, self.profile, id, stamp)
             draft = Draft(
                 run=run,
                 format=format.name,
@@ -384,7 +502,7 @@ class Pipeline:
                 record=reading.record,
                 document=self.archive.put(encode(document, format)),
                 provenance=self.archive.put(canonical.dumps(reading.origins)),
-                page=snapshot.page,
+                page=stamp.page,
                 unread=reading.unread,
             )
             self._append(id, 0, draft)
@@ -528,7 +646,11 @@ class Pipeline:
                 assert_never(unknown)
 
     def _verdict(self, id: JobId, draft: Draft) -> Verdict:
-        return Verdict(document=draft.document, findings=self._findings(id, draft))
+        return Verdict(
+            document=draft.document,
+            findings=self._findings(id, draft),
+            tables=self.tables.behind(self.formats[draft.format]),
+        )
 
     def _rechecked(self, job: Job, verdict: Verdict) -> Verdict | None:
         """The verdict as it is now, None if unchanged: another document may have taken the number, or given it up."""
@@ -538,13 +660,43 @@ class Pipeline:
     def _findings(self, id: JobId, draft: Draft) -> tuple[Finding, ...]:
         siblings = map(self.archive.job, self.archive.documents(format=draft.format, key=draft.key))
         others = {_draft_of(job).record for job in siblings if not isinstance(job.last, Failure)}
-        context = Context(duplicates=tuple(sorted(others - {draft.record})), names=self._names_in(draft.run))
+        context = self.tables.context(tuple(sorted(others - {draft.record})), self._names_in(draft.run))
         document = self._decoded(id, draft)
         unread = {f.field for f in draft.unread}
         # Of a field whose text was unreadable, "is missing" would only say again what is already said.
         found = self.formats[draft.format].check(document, context)
         checked = tuple(f for f in found if f.field not in unread)
-        return (*draft.unread, *checked)
+        return (*draft.unread, *checked, *self.analysis().findings(id))
+
+    def analysis(self) -> Analysis:
+        """Every document against all others, as they are known now."""
+        if self._known is None:
+            papers: dict[tuple[str, str, str], cases.Paper] = {}
+            states: dict[JobId, State] = {}
+            for id in self.archive.documents():
+                job = self.archive.job(id)
+                draft = _draft_of(job)
+                try:
+                    document = self._decoded(id, draft)
+                except AgentError:
+                    continue  # its format is another now, or its bytes are gone: nothing can be compared with it
+                # In the order of the log, so that the newest version of a record is what stays.
+                papers[draft.format, str(document.header.get("erpSystemCode")), draft.record] = cases.Paper(
+                    id=id, key=draft.key, document=document
+                )
+                states[id] = state(job)
+            settings = self.analyses.raised(self.policy.severities)
+            self._known = Analysis(Book(papers.values(), states, settings))
+            self._settled.clear()
+        return self._known
+
+    def companions(self, ids: Iterable[JobId]) -> list[JobId]:
+        """Documents that wait, or are blocked, in the cases of these: what was read may have changed that."""
+        book = self.analysis().book
+        given = set(ids)
+        touched = {case.papers[0].id: case for id in given if (case := book.case(id)) is not None}
+        found = [paper.id for case in touched.values() for paper in case.papers if paper.id not in given]
+        return [id for id in found if book.states[id] in (State.HELD, State.BLOCKED)]
 
     def _names_in(self, run: JobId) -> Mapping[str, frozenset[str]]:
         """For each unified social credit code in the run's documents, the names beside it; read once, then kept up."""
@@ -592,6 +744,10 @@ class Pipeline:
         format = self.formats[document.format]
         if self._lists_hold(job):
             return None
+        if approval.waits_for_case(self.policy, format.name):
+            self._settle(job.id)
+            if self._case_holds(job):
+                return None
         total = mapping.amount(document, format)
         return approval.decide(self.policy, verdict, format.name, total, lines=len(document.lines))
 
@@ -603,7 +759,27 @@ class Pipeline:
         format = self.formats[document.format]
         total = mapping.amount(document, format)
         limits = approval.reasons_to_hold(self.policy, job.last, format.name, total, lines=len(document.lines))
-        return (*self._lists_hold(job), *limits)
+        return (*self._lists_hold(job), *self._case_holds(job), *limits)
+
+    def _settle(self, id: JobId) -> None:
+        """Check the other documents of the case: one that turns out to be blocked does not complete it."""
+        book = self.analysis().book
+        case = book.case(id)
+        if case is None or case.papers[0].id in self._settled:
+            return
+        self._settled.add(case.papers[0].id)
+        for paper in case.all:
+            if book.states[paper.id] is State.READ:
+                self.check(paper.id)
+
+    def _case_holds(self, job: Job) -> tuple[tuple[str, Mapping[str, str]], ...]:
+        if not approval.waits_for_case(self.policy, _draft_of(job).format):
+            return ()
+        book = self.analysis().book
+        case = book.case(job.id)
+        if case is None:
+            return ()
+        return approval.case_to_hold(case.name, cases.missing(case, book.states, book.settings.cases))
 
     def _lists_hold(self, job: Job) -> tuple[tuple[str, Mapping[str, str]], ...]:
         """Lists are logged after the drafts they led to, so they are asked for when a document is to leave."""
@@ -703,7 +879,14 @@ class Pipeline:
 
     def _append(self, id: JobId, position: int, fact: Fact) -> None:
         self.archive.append(id, position, fact)
-        self.watch(id, fact)
+        if isinstance(fact, Draft):
+            self._known = None
+        elif self._known is not None and id in self._known.book.states:
+            self._known.book.states[id] = state(Job(id=id, facts=(fact,)))
+        if self._held is None:
+            self.watch(id, fact)
+        else:
+            self._held.append((id, fact))
 
 
 @dataclass(slots=True)

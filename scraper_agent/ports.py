@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
@@ -164,6 +165,10 @@ class Archive(Protocol):
         Raises:
             Conflict: the job already has a fact at `position`, or none at `position - 1`.
         """
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """What is put and appended within becomes durable at its end; if it ends with an error, nothing of it stays."""
         ...
 
     def job(self, id: JobId) -> Job:

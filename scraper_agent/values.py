@@ -278,6 +278,8 @@ class Draft:
 class Verdict:
     document: Digest
     findings: tuple[Finding, ...]
+    tables: tuple[str, ...] = ()
+    """The code lists and tables that it was judged by: name, version, day and digest; `none` if there was none."""
 
     @property
     def blocked(self) -> bool:

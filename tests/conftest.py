@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
+
+# How long an example takes is no behaviour: the machine may be busy.
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("suite")
 
 os.environ["COLUMNS"] = "120"  # tables wrap alike with and without a terminal
 
@@ -17,7 +22,9 @@ LONG = (
     "test_probes.py",
     "test_kept.py",
     "test_sources.py",
+    "test_hostile.py",
     "test_cli.py",
+    "test_bad_files.py",
 )
 
 

@@ -1,7 +1,8 @@
 """What of the documentation is generated: `python -m tests.docs [--check]`.
 
 `docs/commands.md` is the help of every command; `docs/recipe-keys.md` and `recipes/recipe.schema.json` are
-made of the model of recipes. What is written depends on the code alone, not on terminal, locale or machine.
+made of the model of recipes; `docs/formats/` and `docs/rules.md` of the formats, see `docs_formats.py`. What is
+written depends on the code alone, not on terminal, locale or machine.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import typer.main
 from pydantic import BaseModel
 
 from scraper_agent import messages, recipe
+from tests import docs_formats
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ROOT / "docs" / "commands.md"
@@ -43,6 +45,7 @@ def main(arguments: list[str]) -> int:
     for path in stale:
         print(path.relative_to(ROOT), file=sys.stderr)
         if "--check" not in arguments:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(texts()[path], encoding="utf-8", newline="\n")
     return 1 if stale and "--check" in arguments else 0
 
@@ -54,7 +57,12 @@ def texts() -> Mapping[Path, str]:
     _, end, after = rest.partition(_END)
     if not begin or not end:
         raise SystemExit(f"{KEYS} has no {_BEGIN} … {_END}")
-    return {COMMANDS: commands(), KEYS: f"{before}{_BEGIN}\n\n{keys()}\n{_END}{after}", SCHEMA: schema()}
+    return {
+        COMMANDS: commands(),
+        KEYS: f"{before}{_BEGIN}\n\n{keys()}\n{_END}{after}",
+        SCHEMA: schema(),
+        **docs_formats.texts(),
+    }
 
 
 # --- commands -------------------------------------------------------------------------------------------------------

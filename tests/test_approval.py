@@ -17,6 +17,7 @@ DOCUMENT = Digest("sm3:" + "d" * 64)
 OTHER = Digest("sm3:" + "0" * 64)
 ERROR = Finding(code="CHK-05", severity=Severity.ERROR, field="totalAmount", text="is wrong")
 WARNING = Finding(code="CHK-07", severity=Severity.WARNING, field="buyerUscc", text="is odd")
+STRANGE = Finding(code="ANL-5", severity=Severity.WARNING, field="lines[1].unitPrice", text="is far off")
 CLEAN = Verdict(document=DOCUMENT, findings=())
 WARNED = Verdict(document=DOCUMENT, findings=(WARNING,))
 BLOCKED = Verdict(document=DOCUMENT, findings=(ERROR,))
@@ -93,6 +94,31 @@ def test_a_format_that_the_policy_does_not_name_is_held() -> None:
 def test_a_warning_is_held_unless_the_policy_allows_it() -> None:
     assert reasons(TOTALS, WARNED) == ["1 warning(s)"]
     assert reasons(LENIENT, WARNED) == []
+
+
+def test_what_is_only_strange_is_no_warning_unless_the_policy_says_so() -> None:
+    both = Verdict(document=DOCUMENT, findings=(WARNING, STRANGE))
+    careful = {"automatic": {"order": {"amounts": {"USD": "1000"}, "analyses": "hold"}}}
+    assert reasons(TOTALS, Verdict(document=DOCUMENT, findings=(STRANGE,))) == []
+    assert reasons(TOTALS, both) == ["1 warning(s)"]
+    assert reasons(careful, both) == ["2 warning(s)"]
+    assert reasons({"automatic": {"order": {**careful["automatic"]["order"], "warnings": "allow"}}}, both) == [
+        "1 warning(s)"
+    ]
+
+
+def test_a_format_waits_for_its_case_where_the_policy_says_so() -> None:
+    data = {"automatic": {"order": {"case": "complete"}, "invoice": {}}}
+    assert [approval.waits_for_case(policy(data), name) for name in ("order", "invoice", "receipt")] == [
+        True,
+        False,
+        False,
+    ]
+    assert approval.case_to_hold("PO-1", ()) == ()
+    ((text, values),) = approval.case_to_hold("PO-1", ("contract/purchaseOrder", "goodsReceipt"))
+    assert messages.english(text, values) == (
+        "its case PO-1 is not complete; it lacks contract/purchaseOrder, goodsReceipt"
+    )
 
 
 def test_every_reason_is_told() -> None:

@@ -30,7 +30,8 @@ from typer.testing import CliRunner
 from scraper_agent import approval, values, yamlfile
 from scraper_agent.cli import build
 from scraper_agent.config import Config
-from tests import docs
+from scraper_agent.formats import pack
+from tests import docs, docs_formats
 
 ROOT = docs.ROOT
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -80,6 +81,21 @@ def test_every_key_of_a_recipe_is_in_the_table() -> None:
     for model in docs.models():
         keys = re.findall(r"^\| `(\w+)` \|", sections[model.__name__], re.MULTILINE)
         assert keys == [field.alias or id for id, field in model.model_fields.items()]
+
+
+def test_every_format_and_every_rule_has_its_page() -> None:
+    made = docs_formats.texts()
+    assert {p for p in made if p.parent == docs_formats.FORMAT_PAGES} == set(docs_formats.FORMAT_PAGES.glob("*.md"))
+    headings = re.findall(r"^## ([\w-]+)$", text(docs_formats.RULES), re.MULTILINE)
+    checks = [get_args(rule.model_fields["check"].annotation)[0] for rule in docs_formats.classes()]
+    assert sorted(headings) == sorted([*checks, "fields", "completeness", *pack.PACKS])
+    codes = set(re.findall(r"CHK-\d\d", text(docs_formats.RULES)))
+    assert codes == {f"CHK-{n:02}" for n in range(1, 23)}
+
+
+@pytest.mark.parametrize("page", sorted(docs_formats.FORMAT_PAGES.glob("*.md")), ids=name)
+def test_every_link_of_a_format_leads_somewhere(page: Path) -> None:
+    test_every_link_leads_somewhere(page)
 
 
 class _Yaml12(yaml.SafeLoader):

@@ -2,14 +2,14 @@
 
 A code is `SA` and four digits; the first two say whose it is:
 
-    SA10  YAML files and formats    yamlfile.py, errors.py, formats/
+    SA10  YAML files and formats    yamlfile.py, errors.py, formats/, waybill/
     SA12  what a recipe says        authoring/load.py
     SA13  samples, overlays, flows  authoring/
-    SA20  frozen pages and files    page.py, relations.py, panes.py, capture/files/
+    SA20  frozen pages and files    page.py, relations.py, panes.py, files.py
     SA21  finding a browser         capture/discovery.py
     SA22  driving the browser       capture/
-    SA23  mapping and notations     mapping.py, notation.py, inference.py, twin.py
-    SA30  signing                   signing/
+    SA23  mapping and notations     mapping.py, notation.py, inference.py, twin.py, importing/
+    SA30  signing; business cases   signing/; cases.py, analysis/
     SA40  envelopes and sending     envelope.py, sending/
     SA50  archive and report        archive/, report/
     SA60  approval and advancing    approval.py, pipeline.py
@@ -43,19 +43,23 @@ AREAS = {
     "yamlfile.py": "SA10",
     "errors.py": "SA10",
     "formats/": "SA10",
+    "waybill/": "SA10",
     "authoring/load.py": "SA12",
     "authoring/": "SA13",
     "page.py": "SA20",
     "relations.py": "SA20",
     "panes.py": "SA20",
-    "capture/files/": "SA20",
+    "files.py": "SA20",
     "capture/discovery.py": "SA21",
     "capture/": "SA22",
     "mapping.py": "SA23",
     "notation.py": "SA23",
     "inference.py": "SA23",
     "twin.py": "SA23",
+    "importing/": "SA23",
     "signing/": "SA30",
+    "cases.py": "SA30",
+    "analysis/": "SA30",
     "envelope.py": "SA40",
     "sending/": "SA40",
     "archive/": "SA50",

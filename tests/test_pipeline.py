@@ -25,7 +25,7 @@ from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.archive.verify import verify
 from scraper_agent.capture.replay import ReplayBrowser
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendUnknown
-from scraper_agent.formats import FORMATS
+from scraper_agent.formats import FORMATS, PACKAGED
 from scraper_agent.pipeline import Plan
 from scraper_agent.ports import Done, PersonNeeded, Sighting, Signer, Trouble
 from scraper_agent.recipe import Login, Recipe, Target
@@ -124,7 +124,7 @@ def test_a_page_becomes_a_receipt_in_six_facts(world: World, platform: Platform)
     draft, verdict, approved, sealed, attempt, receipt = job.facts
     assert isinstance(draft, Draft)
     assert (draft.run, draft.format, draft.key, draft.record) == (RUN, "purchaseOrder", "PO-1", "orders/1")
-    assert verdict == Verdict(document=draft.document, findings=())
+    assert verdict == Verdict(document=draft.document, findings=(), tables=PACKAGED.behind(FORMATS["purchaseOrder"]))
     assert approved == Approval(
         document=draft.document, granted=True, by="policy", reason="within the limits: 300 USD, 1 lines"
     )
@@ -664,7 +664,7 @@ def test_a_login_that_needs_a_person_parks_the_run_and_what_was_read_stays(world
     assert (parked.values, parked.hint) == ({"seen": "wrong"}, "hm")
     assert parked.page == canonical.digest(seen.frozen)
     assert [kinds(job) for job in world.send()] == [STRAIGHT[:2]], "held: its lists have not been read to their ends"
-    assert world.harvest(frozen(2)).complete, "the account does not rest"
+    assert world.harvest(frozen(2, price="11.00")).complete, "the account does not rest"
     assert [kinds(job)[2:] for job in world.send()] == [STRAIGHT[2:], STRAIGHT[2:]]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scraper_agent.format import Context, Document, Value
 from scraper_agent.formats import CODES, FORMATS
-from scraper_agent.rules import EXACT, identity, number
+from scraper_agent.rules import EXACT, codes, identity, number
 from scraper_agent.values import Severity
 from tests.test_formats import invoice, order, receipt, told
 
@@ -308,6 +308,26 @@ def test_a_unit_goes_with_a_quantity():
         "error CHK-11 lines[1].unitCode is missing, though the line has a quantity",
     ]
     assert told(receipt(lines=[{**nothing, "unitCode": None}])) == ["error CHK-01 lines[1].unitCode is missing"]
+
+
+# --- container numbers (ISO 6346) ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [("CSQU305438", "3"), ("APZU321055", "0"), ("TEMU642411", "0")],
+    ids=["of the standard", "nothing left over", "ten left over"],
+)
+def test_the_check_digit_of_a_container(number, expected):
+    assert codes.container_check(number) == expected
+
+
+@given(st.integers(0, 999_999), st.integers(0, 5), st.integers(1, 9))
+def test_a_misread_digit_of_a_container_is_seen_unless_ten_is_left_over(serial, place, step):
+    number = f"CSQU{serial:06}"
+    misread = number[: 4 + place] + str((int(number[4 + place]) + step) % 10) + number[5 + place :]
+    both = {codes.container_check(number), codes.container_check(misread)}
+    assert len(both) == 2 or both == {"0"}
 
 
 # --- all rules ------------------------------------------------------------------------------------------------------

@@ -196,7 +196,10 @@ class World:
                 formats=FORMATS,
                 profile=PROFILE,
                 policy=self.policy,
-                signer=lambda: SIGNERS.setdefault(self.keys, sm2_file.Sm2FileSigner(signing, SecretStr(PASSPHRASE))),
+                signer=lambda: (
+                    SIGNERS.get(self.keys)
+                    or SIGNERS.setdefault(self.keys, sm2_file.Sm2FileSigner(signing, SecretStr(PASSPHRASE)))
+                ),
                 transport=self.transport,
                 receiver=Receiver(ak=AK, profile=envelope.DEFAULT, public_keys=self.public_keys, verify=sm2.verify),
             )

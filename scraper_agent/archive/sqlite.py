@@ -102,6 +102,7 @@ class SqliteArchive:
         self.path = path
         self._now = now
         self._read_only = read_only
+        self._held = False  # within `together`
         self._lock = None if read_only else _lock(path)
         try:
             self._db = connect(path) if read_only else _connect_writer(path)
@@ -188,6 +189,15 @@ class SqliteArchive:
             self._db.execute("UPDATE tree SET size = ?, frontier = ?", (state.size, state.dump()))
             _derive(self._db, entry, number)
         return entry
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with self._transaction():
+            self._held = True
+            try:
+                yield
+            finally:
+                self._held = False
 
     def job(self, id: JobId) -> Job:
         rows = self._db.execute(
@@ -324,7 +334,7 @@ class SqliteArchive:
             if not self._db.in_transaction:
                 self._db.execute("BEGIN IMMEDIATE")
             yield
-            if commit:
+            if commit and not self._held:
                 self._db.execute("COMMIT")
         except BaseException as error:
             # SQLite has already rolled back by itself after some errors, such as a full disk.

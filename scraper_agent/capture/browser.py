@@ -31,13 +31,12 @@ from playwright.sync_api import (
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scraper_agent import buttons
+from scraper_agent import buttons, files
 from scraper_agent.capture import (
     apart,
     authority,
     discovery,
     fetched,
-    files,
     flow,
     gathered,
     guard,

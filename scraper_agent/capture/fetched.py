@@ -18,7 +18,8 @@ from playwright.sync_api import BrowserContext, Error, Request, Response, Route
 from playwright.sync_api import Download as Arrival
 from playwright.sync_api import Page as Tab
 
-from scraper_agent.capture import files, guard
+from scraper_agent import files
+from scraper_agent.capture import guard
 from scraper_agent.errors import PageError
 from scraper_agent.messages import N_
 from scraper_agent.recipe import Download, Keep, Receive, Recipe, Step, blocks, within

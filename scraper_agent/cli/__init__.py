@@ -55,15 +55,17 @@ def _interrupted(error: BaseException | None) -> bool:
 @cache
 def build() -> typer.Typer:
     """All commands, in the language chosen before."""
-    from scraper_agent.cli import commands, demo, recipe, report, sandbox, session  # noqa: PLC0415 - after the language
+    from scraper_agent.cli import case, commands, demo, format, recipe, report, sandbox, session  # noqa: PLC0415 - after the language
 
     commands.cli.add_typer(recipe.commands, name="recipe")
+    commands.cli.add_typer(format.commands, name="format")
     told = N_("Open a browser in which a person logs in, and keep the session, encrypted, for runs to come.")
     commands.cli.command("login", help=messages.render(told), epilog=commands.example("login demo/order"))(
         session.login
     )
     commands.cli.add_typer(session.commands, name="session")
     commands.cli.add_typer(session.secret, name="secret")
+    commands.cli.add_typer(case.commands, name="case")
     commands.cli.add_typer(sandbox.commands, name="sandbox")
     commands.cli.add_typer(report.commands)
     commands.cli.add_typer(demo.commands)

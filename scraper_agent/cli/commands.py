@@ -23,7 +23,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 import scraper_agent
 from scraper_agent import app as wiring
-from scraper_agent import approval, completeness, mapping
+from scraper_agent import approval, completeness, formats, mapping
+from scraper_agent.analysis import periods
 from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
 from scraper_agent.archive.sqlite import SqliteArchive
@@ -32,7 +33,7 @@ from scraper_agent.cli import INTERRUPTED, parameters, show
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
-from scraper_agent.pipeline import Harvest
+from scraper_agent.pipeline import Harvest, Pipeline
 from scraper_agent.signing import keyfolder
 from scraper_agent.values import (
     Approval,
@@ -85,6 +86,10 @@ class Options:
             log_to(loaded)
             self.apps.append(loaded)
         return self.apps[0]
+
+    def tables(self) -> formats.Tables:
+        """The formats as the config has them; as they come where there is none."""
+        return self.app().tables if self.config.exists() else formats.PACKAGED
 
 
 def _version(value: bool) -> None:
@@ -366,10 +371,32 @@ class Session:
         self.incomplete |= not found.complete and most_documents is None
         return found
 
+    def take_in(self, file: wiring.Filled) -> Harvest:
+        """Documents that people wrote into a file."""
+        name = file.contents.format.name
+        task = self.bar.add_task(
+            render(N_("reading {what}"), {"what": show.named(file.contents.format)}), total=len(file.contents.entries)
+        )
+
+        def watch(_job: JobId, fact: Fact) -> None:
+            if isinstance(fact, Draft):
+                self.bar.advance(task)
+
+        run, found = self.app.take_in(self.archive, file, watch)
+        self.runs.append(run)
+        logger.info("{} {} documents", run, len(found.documents))
+        self.tallies.setdefault(name, show.Tally()).read += len(found.documents)
+        self.documents.update(dict.fromkeys(found.documents))
+        return found
+
     def advance(self, *, dry_run: bool = False) -> list[AgentError]:
         says = N_("checking") if dry_run else N_("checking, signing, sending")
         task = self.bar.add_task(render(says), total=len(self.documents))
         pipeline = self.app.pipeline(self.archive, lambda _job, _fact: None)
+        if not dry_run and self.documents:
+            self.documents.update(dict.fromkeys(pipeline.companions(self.documents)))
+            self.bar.update(task, total=len(self.documents))
+            self._tell_months(pipeline)
 
         def each() -> Iterator[JobId]:
             for id in self.documents:
@@ -381,6 +408,16 @@ class Session:
         finally:
             for id in self.documents:
                 self.tallies.setdefault(id.split("/")[1], show.Tally()).states[_state(self.archive, id)] += 1
+
+    def _tell_months(self, pipeline: Pipeline) -> None:
+        """What is strange about the last whole month of what is about to be sent: told before it leaves."""
+        formats = {id.split("/")[1] for id in self.documents}
+        found = periods.months(pipeline.analysis().book, wiring.now().astimezone().date())
+        for month in periods.strange(found):
+            if month.format in formats:
+                for finding in month.findings:
+                    told = f"{show.finding(finding)}; `scraper-agent case months`"
+                    show.talk.print(told, soft_wrap=True)
 
 
 # --- jobs -----------------------------------------------------------------------------------------------------------
@@ -489,7 +526,7 @@ def job(
         found = find_job(archive, name)
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
         draft = _draft(found)
-        show.console.print(show.document(pipeline.document(found), FORMATS[draft.format]))
+        show.console.print(show.document(pipeline.document(found), app.tables.formats[draft.format]))
         for fact in found.facts:
             if isinstance(fact, Verdict):
                 for finding in fact.findings:
@@ -596,6 +633,7 @@ def send(context: typer.Context) -> None:
         opened = {_LAST[s] for s in _OPEN}
         found = [each.id for each in archive.states() if each.last in opened]
         session.documents = {id: None for id in found if _state(archive, id) in _OPEN}
+        session.documents |= dict.fromkeys(_for_their_case(app, archive))
         stopped = session.advance()
     counts = Counter[State]()
     for tally in session.tallies.values():
@@ -606,6 +644,14 @@ def send(context: typer.Context) -> None:
     report(stopped)
     if stopped:
         raise typer.Exit(stopped[0].exit_code)
+
+
+def _for_their_case(app: App, archive: SqliteArchive) -> Iterator[JobId]:
+    """Documents that wait, of formats that wait for their business case: it may have become complete."""
+    for each in archive.states():
+        waits = each.last == _LAST[State.HELD] and approval.waits_for_case(app.policy, each.format)
+        if waits and _state(archive, each.id) is State.HELD:
+            yield each.id
 
 
 # --- log ------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cli import show
 from scraper_agent.cli.commands import example
 from scraper_agent.errors import UsageError
-from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
 from scraper_agent.values import JobId
 
@@ -54,7 +53,7 @@ def write(app: App, archive: SqliteArchive, runs: list[JobId], documents: list[J
         archive,
         runs,
         documents,
-        FORMATS,
+        app.tables.formats,
         now=wiring.now(),
         verified=report.Verified(
             entries=found.entries,

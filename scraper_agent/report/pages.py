@@ -12,7 +12,7 @@ from scraper_agent.format import Value
 from scraper_agent.mapping import CHINA_TIME
 from scraper_agent.ports import Archive
 from scraper_agent.report.words import say
-from scraper_agent.values import Digest, Snapshot
+from scraper_agent.values import Digest, Fetched, Snapshot
 
 _JPEG = b"\xff\xd8\xff"
 
@@ -35,6 +35,7 @@ class Pages:
     most_images: int
     problems: list[str] = field(default_factory=list)
     _snapshots: dict[Digest, Snapshot] = field(default_factory=dict)
+    _files: dict[Digest, Fetched] = field(default_factory=dict)
     _numbers: dict[Digest, int] = field(default_factory=dict)
     _shown: list[Page] = field(default_factory=list)
     _images: int = 0
@@ -48,6 +49,10 @@ class Pages:
         if known is None or known.image is None:
             self._snapshots[snapshot.page] = snapshot
 
+    def learn_file(self, file: Fetched) -> None:
+        """A file whose rows are documents stands where a page would."""
+        self._files[file.body] = file
+
     def number(self, page: Digest) -> int:
         """The page's place in `shown`; a new page takes the next, and an image while any are left."""
         if page not in self._numbers:
@@ -57,6 +62,12 @@ class Pages:
 
     def _page(self, digest: Digest) -> Page:
         snapshot = self._snapshots.get(digest)
+        file = self._files.get(digest)
+        if snapshot is None and file is not None:
+            taken = moment(file.taken_at)
+            return Page(
+                digest=digest, name=file.file_name, url=file.url, taken=taken, jpeg=None, note=say("image_none")
+            )
         if snapshot is None:
             return Page(digest=digest, name="", url="", taken="", jpeg=None, note=say("image_unknown"))
         jpeg, note = self._image(snapshot.image)

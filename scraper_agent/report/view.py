@@ -27,6 +27,7 @@ from scraper_agent.values import (
     Draft,
     Entry,
     Fault,
+    Fetched,
     Finding,
     Job,
     JobId,
@@ -230,6 +231,8 @@ class _Builder:
             for fact in job.facts:
                 if isinstance(fact, Snapshot):
                     self.pages.learn(fact)
+                elif isinstance(fact, Fetched):
+                    self.pages.learn_file(fact)
 
     # --- runs -------------------------------------------------------------------------------------------------------
 

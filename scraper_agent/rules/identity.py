@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel
-
 from scraper_agent.messages import N_
-from scraper_agent.rules import SETTINGS, Context, Document, HeaderText, text
+from scraper_agent.rules import Context, Document, HeaderText, Settings, text
 from scraper_agent.values import Finding, Severity
 
 USCC_LENGTH = 18
@@ -16,24 +15,25 @@ _USCC = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 """The 31 characters of GB 32100-2015; the value of each is its index."""
 _ORGANISATION = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ORGANISATION_WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
+_CARD = re.compile(r"[0-9]{17}[0-9X]")
 
 CUSTOMS_CODE_LENGTH = 10
 
 
-class DuplicateKey(BaseModel):
+class DuplicateKey(Settings):
     """CHK-03: no other document of the run has this business key. `field` is where the finding is shown."""
 
-    model_config = SETTINGS
+    code = "CHK-03"
+    source = "statistics of 1995, 123"
 
     check: Literal["duplicate-key"]
     field: HeaderText
-    severity: Severity = Severity.ERROR
 
     def findings(self, document: Document, context: Context, /) -> Iterator[Finding]:
         key = text(document.header, self.field)
         if context.duplicates and key is not None:
             yield Finding(
-                code="CHK-03",
+                code=self.code,
                 severity=self.severity,
                 field=self.field,
                 text=N_("is `{value}`; other documents of this run have the same key: {others}"),
@@ -41,17 +41,17 @@ class DuplicateKey(BaseModel):
             )
 
 
-class CreditCode(BaseModel):
+class CreditCode(Settings):
     """CHK-07: a unified social credit code (GB 32100-2015) has the right check characters and always the same name.
 
     The check of the organisation code inside it (GB 11714) is a warning only: old codes are known to break it.
     """
 
-    model_config = SETTINGS
+    code = "CHK-07"
+    source = "GB 32100-2015, GB 11714"
 
     check: Literal["credit-code"]
     field: HeaderText
-    severity: Severity = Severity.ERROR
     organisation: Severity = Severity.WARNING
     names: Severity = Severity.WARNING
 
@@ -90,13 +90,40 @@ class CreditCode(BaseModel):
             )
 
     def _finding(self, severity: Severity, text: str, code: str, **values: str) -> Finding:
-        return Finding(code="CHK-07", severity=severity, field=self.field, text=text, values={"value": code, **values})
+        return Finding(code=self.code, severity=severity, field=self.field, text=text, values={"value": code, **values})
 
 
-class CustomsCode(BaseModel):
+class PartyId(Settings):
+    """CHK-07: 18 characters that name an enterprise or a person are a right credit code or identity card number.
+
+    Any other length is another kind of document, such as a passport. The number is a person's: no finding quotes it.
+    """
+
+    code = "CHK-07"
+    source = "GB 32100-2015, GB 11643-1999"
+
+    check: Literal["party-id"]
+    field: HeaderText
+    severity: Severity = Severity.WARNING
+
+    def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
+        code = text(document.header, self.field)
+        if code is None or len(code) != USCC_LENGTH or _is_credit_code(code) or _is_card(code):
+            return
+        yield Finding(
+            code=self.code,
+            severity=self.severity,
+            field=self.field,
+            text=N_("has 18 characters, but is no right credit code or identity card number; a character is wrong"),
+        )
+
+
+class CustomsCode(Settings):
     """CHK-08: zone and nature digits (5th, 6th) of a customs registration code, and its district (1st to 5th)."""
 
-    model_config = SETTINGS
+    code = "CHK-08"
+    source = "statistics of 1995, 400 and 440"
+    needs = ("districts",)
 
     check: Literal["customs-code"]
     field: HeaderText
@@ -120,7 +147,7 @@ class CustomsCode(BaseModel):
 
     def _finding(self, text: str, code: str, found: str) -> Finding:
         return Finding(
-            code="CHK-08", severity=self.severity, field=self.field, text=text, values={"value": code, "found": found}
+            code=self.code, severity=self.severity, field=self.field, text=text, values={"value": code, "found": found}
         )
 
 
@@ -136,3 +163,17 @@ def organisation_check(code: str) -> str:
         _ORGANISATION.index(character) * weight for character, weight in zip(code, _ORGANISATION_WEIGHTS, strict=True)
     )
     return "0123456789X0"[11 - total % 11]
+
+
+def identity_card_check(number: str) -> str:
+    """The 18th character that belongs to the first 17 digits of an identity card number (GB 11643-1999, MOD 11-2)."""
+    total = sum(int(digit) * pow(2, 17 - place, 11) for place, digit in enumerate(number[:17]))
+    return "0123456789X"[(1 - total) % 11]
+
+
+def _is_credit_code(code: str) -> bool:
+    return all(character in _USCC for character in code) and code[-1] == credit_code_check(code)
+
+
+def _is_card(code: str) -> bool:
+    return _CARD.fullmatch(code) is not None and code[-1] == identity_card_check(code)

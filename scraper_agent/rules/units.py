@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel
-
 from scraper_agent.messages import N_
-from scraper_agent.rules import SETTINGS, Context, Document, LineNumber, LineText, Values, absent, number, on_line
-from scraper_agent.values import Finding, Severity
+from scraper_agent.rules import Context, Document, LineNumber, LineText, Settings, Values, absent, number, on_line
+from scraper_agent.values import Finding
 
 
-class UnitQuantity(BaseModel):
+class UnitQuantity(Settings):
     """CHK-11: a line has a unit if and only if one of its quantities is not 0."""
 
-    model_config = SETTINGS
+    code = "CHK-11"
+    source = "statistics of 1995, CD0 and GH0"
 
     check: Literal["unit-quantity"]
     unit: LineText
     quantities: tuple[LineNumber, ...]
-    severity: Severity = Severity.ERROR
 
     def findings(self, document: Document, _context: Context, /) -> Iterator[Finding]:
         for count, line in enumerate(document.lines, start=1):
             if fault := self._fault(line):
                 id, text = fault
                 yield Finding(
-                    code="CHK-11",
+                    code=self.code,
                     severity=self.severity,
                     field=on_line(count, id),
                     text=text,

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import bench_document, bench_lists, bench_page, bench_session, bench_tryton, bench_verify
+from tests.bench import (
+    bench_checks,
+    bench_document,
+    bench_import,
+    bench_lists,
+    bench_page,
+    bench_session,
+    bench_statistics,
+    bench_tryton,
+    bench_verify,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +40,21 @@ class Promise:
 def promises(*, share: bool) -> list[Promise]:
     page = _told("page", bench_page.measure())
     document = _told("document", bench_document.measure())
+    checks = _told("checks", bench_checks.measure())
     verify = _told("verify", bench_verify.measure())
+    imported = _told("import", bench_import.measure())
     quick = [
         Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
         Promise("one locator call per cell / reading it frozen", page["faster_than_cells"], 5, at_least=True),
         Promise("a document of 20 lines, mapped to signed and logged / its signature", document["ratio"], 2.5),
+        Promise("all checks of a document of 20 lines / pydantic's own validation", checks["check_ratio"], 3),
+        Promise("its byte form, there and back / json's of the same values", checks["codec_ratio"], 2),
         Promise("log verify of 100,000 facts / hashing them", verify["ratio"], 4),
+        Promise(
+            "a workbook of 440,000 cells, read into documents / by python-calamine alone",
+            imported["import_over_calamine"],
+            2,
+        ),
     ]
     if share:
         return quick
@@ -49,6 +68,11 @@ def promises(*, share: bool) -> list[Promise]:
     slow.append(
         Promise("of 50 sessions killed in mid-list, gone on at the same row", session["resumed"], 50, at_least=True)
     )
+    statistics = _told("statistics", bench_statistics.measure())
+    slow += [
+        Promise("µs of a check of the 1995 pack, of 1,000,000 records", statistics["check_us"], 20),
+        Promise("MB more after 1,000,000 records than after a tenth", statistics["memory_mb"], 5),
+    ]
     tryton = _told("tryton", bench_tryton.measure())
     return [
         *quick,

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from scraper_agent import canonical, incremental
+from scraper_agent import canonical, files, incremental
 from scraper_agent.app import App, load_recipe
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring.load import Loaded, load
-from scraper_agent.capture import files
 from scraper_agent.errors import PageError, SourceErrors, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.values import Fault, Fetched, Reached, Refused, RunStarted

@@ -10,7 +10,7 @@ import re
 from lxml import etree
 from lxml import html as markup
 
-from scraper_agent.capture.files.grid import MAX_CELL_CHARACTERS, Cell, Grid, Refused, within_limits
+from scraper_agent.opened.grid import MAX_CELL_CHARACTERS, Cell, Grid, Refused, within_limits
 
 _ZIP, _COMPOUND, _PDF = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"%PDF-"
 _UTF8, _UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")

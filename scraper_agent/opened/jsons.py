@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import NoReturn
 
-from scraper_agent.capture.files import grid, texts
-from scraper_agent.capture.files.grid import Refused
+from scraper_agent.opened import grid, texts
+from scraper_agent.opened.grid import Refused
 
 MAX_DEPTH = 64
 _MOST_DIGITS = 100
@@ -25,6 +25,20 @@ def page(data: bytes, url: str, digest: str) -> bytes:
     Raises:
         Refused: not JSON in UTF-8; a key given twice; NaN or Infinity; nested deeper than 64.
     """
+    return grid.encoded([grid.head(url, digest), *_checked(data), "</body></html>"])
+
+
+def check(data: bytes) -> None:
+    """Whether any program may read these bytes as JSON, and will read the same.
+
+    Raises:
+        Refused: as `page`.
+    """
+    for _ in _checked(data):
+        pass
+
+
+def _checked(data: bytes) -> Iterator[str]:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in data:
         raise Refused("encoding", seen="NUL")
     text = texts.decoded(data, "utf-8")
@@ -36,8 +50,7 @@ def page(data: bytes, url: str, digest: str) -> bytes:
         raise Refused("limit", what="levels", limit=str(MAX_DEPTH), seen="-") from None
     except ValueError as error:
         raise Refused("damaged", kind="json", seen=str(error)[:200]) from None
-    counter = iter(range(grid.MAX_CELLS))
-    return grid.encoded([grid.head(url, digest), *_parts(value, "", 0, counter), "</body></html>"])
+    yield from _parts(value, "", 0, iter(range(grid.MAX_CELLS)))
 
 
 def _number(text: str) -> _Number:

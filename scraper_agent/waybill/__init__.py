@@ -1,0 +1,1 @@
+"""Waybills beyond their format: QR code, JSON message and status of dangerous goods, verification of e-commerce."""

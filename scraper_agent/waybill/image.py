@@ -1,0 +1,44 @@
+"""The QR symbol (GB/T 18284-2000) of a waybill's content, as an image."""
+
+from __future__ import annotations
+
+import io
+
+import segno
+
+from scraper_agent.errors import BusinessError
+from scraper_agent.messages import N_
+from scraper_agent.waybill.profile import DEFAULT, Qr
+from scraper_agent.waybill.qr import CHARSET
+
+_QUIET_ZONE = 4
+"""Modules of white around the symbol, ISO/IEC 18004 § 9.1."""
+
+
+def png(content: bytes, qr: Qr = DEFAULT.qr) -> bytes:
+    """A PNG of the symbol, in byte mode. Readers that guess the charset show other text, but the same bytes.
+
+    Raises:
+        BusinessError: no symbol of this level of correction holds so many bytes.
+    """
+    style = qr.symbol
+    try:
+        symbol = segno.make_qr(
+            content,
+            mode="byte",
+            error=style.correction,
+            encoding=CHARSET if style.eci else None,
+            eci=style.eci,
+            boost_error=False,
+        )
+    except segno.DataOverflowError:
+        raise BusinessError(
+            "SA1077",
+            N_("{size} bytes are too many for a QR code with correction {correction}"),
+            hint=N_("the waybill has too many goods; or take a lower `correction` in the profile"),
+            size=len(content),
+            correction=style.correction,
+        ) from None
+    image = io.BytesIO()
+    symbol.save(image, kind="png", scale=style.scale, border=_QUIET_ZONE)
+    return image.getvalue()
