@@ -193,6 +193,11 @@ class Pipeline:
     """Facts that are not durable yet, so that nobody may hear of them; None where each is as it is appended."""
     _read_by: dict[JobId, JobId] = field(default_factory=dict)
     """The run of this process that read a document, which may be known from an earlier one with worse lists."""
+    _papers: dict[tuple[str, str, str], cases.Paper] = field(default_factory=dict)
+    """By format, ERP and record: the newest version of every document."""
+    _states: dict[JobId, State] = field(default_factory=dict)
+    _unfiled: list[JobId] | None = None
+    """Documents that are not among these yet; None: all."""
     _known: Analysis | None = None
     """Of all documents; made when it is first asked for, and again after a document was read."""
     _settled: set[JobId] = field(default_factory=set)
@@ -671,9 +676,7 @@ class Pipeline:
     def analysis(self) -> Analysis:
         """Every document against all others, as they are known now."""
         if self._known is None:
-            papers: dict[tuple[str, str, str], cases.Paper] = {}
-            states: dict[JobId, State] = {}
-            for id in self.archive.documents():
+            for id in self.archive.documents() if self._unfiled is None else self._unfiled:
                 job = self.archive.job(id)
                 draft = _draft_of(job)
                 try:
@@ -681,12 +684,13 @@ class Pipeline:
                 except AgentError:
                     continue  # its format is another now, or its bytes are gone: nothing can be compared with it
                 # In the order of the log, so that the newest version of a record is what stays.
-                papers[draft.format, str(document.header.get("erpSystemCode")), draft.record] = cases.Paper(
+                self._papers[draft.format, str(document.header.get("erpSystemCode")), draft.record] = cases.Paper(
                     id=id, key=draft.key, document=document
                 )
-                states[id] = state(job)
+                self._states[id] = state(job)
+            self._unfiled = []
             settings = self.analyses.raised(self.policy.severities)
-            self._known = Analysis(Book(papers.values(), states, settings))
+            self._known = Analysis(Book(self._papers.values(), self._states, settings))
             self._settled.clear()
         return self._known
 
@@ -881,8 +885,10 @@ class Pipeline:
         self.archive.append(id, position, fact)
         if isinstance(fact, Draft):
             self._known = None
-        elif self._known is not None and id in self._known.book.states:
-            self._known.book.states[id] = state(Job(id=id, facts=(fact,)))
+            if self._unfiled is not None:
+                self._unfiled.append(id)
+        elif id in self._states:
+            self._states[id] = state(Job(id=id, facts=(fact,)))
         if self._held is None:
             self.watch(id, fact)
         else:

@@ -19,6 +19,7 @@ from scraper_agent import cli, messages
 from scraper_agent.app import App
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cases import Paper
+from scraper_agent.cli import show
 from scraper_agent.formats import FORMATS
 from scraper_agent.sandbox.platform import Platform
 from scraper_agent.signing import keyfolder
@@ -54,7 +55,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def desk(tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a config, a policy, and an archive whose one run has ended; and the receiver."""
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr(show.console, "_width", 160)  # it took the width of the first terminal that it saw
     monkeypatch.setenv("CANARY_KEY", PASSPHRASE)
     (entry,) = keyfolder.entries(keys)
     with Platform(lambda: NOW, {(AK, "01"): entry.public_key}, FORMATS) as platform:

@@ -17,10 +17,11 @@ from scraper_agent import canonical
 from scraper_agent.approval import Policy
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring.load import Loaded, load
-from scraper_agent.capture.browser import PlaywrightBrowser, Settings
+from scraper_agent.capture.browser import Settings
 from scraper_agent.formats import FORMATS
 from scraper_agent.pipeline import Harvest, Pipeline, Plan
 from scraper_agent.values import Digest, Draft, Fact, JobId
+from tests.chromium import Sharing
 
 NOW = datetime(2026, 5, 6, 1, 30, tzinfo=UTC)
 
@@ -143,7 +144,7 @@ def run(
             transport=cast("Any", None),
             receiver=cast("Any", None),
         )
-        browser = PlaywrightBrowser(settings=Settings(images=False), secret=lambda _: "secret-of-the-test", tell=print)
+        browser = Sharing(settings=Settings(images=False), secret=lambda _: "secret-of-the-test", tell=print)
         id = JobId(f"run/{number}")
         harvest = pipeline.harvest(id, plan, browser)
         facts = archive.job(id).facts

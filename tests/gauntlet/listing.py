@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from scraper_agent.capture.browser import PlaywrightBrowser, Settings
+from scraper_agent.capture.browser import Settings
 from scraper_agent.page import FrozenPage
 from scraper_agent.ports import Page, Sighting, Trouble
 from scraper_agent.recipe import DocumentRule, Lines, Read, Recipe
 from scraper_agent.values import ListRead
+from tests.chromium import Sharing
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parents[1] / ".cache" / "gauntlet"
@@ -117,7 +118,7 @@ def recipe(*steps: Mapping[str, object]) -> Recipe:
 
 
 def harvest(of: Recipe, base: str) -> list[Sighting]:
-    browser = PlaywrightBrowser(settings=Settings(images=False), secret=lambda name: name)
+    browser = Sharing(settings=Settings(images=False), secret=lambda name: name)
     return list(browser.harvest(of, {"base": base}))
 
 

@@ -11,14 +11,16 @@ import yaml
 
 from scraper_agent import canonical, mapping
 from scraper_agent.authoring import load
-from scraper_agent.capture.browser import PlaywrightBrowser, Settings
+from scraper_agent.capture.browser import Settings
 from scraper_agent.formats import FORMATS
 from scraper_agent.page import FrozenPage
 from scraper_agent.ports import Page, Sighting, Trouble
 from scraper_agent.recipe import Recipe
 from scraper_agent.values import Refused
+from tests.chromium import Sharing, shared  # noqa: F401 - a fixture
 from tests.gauntlet import serve_flow
 
+pytestmark = pytest.mark.usefixtures("shared")
 RECIPES = sorted(p for p in serve_flow.PAGES.glob("*.yaml") if not p.name.endswith(".truth.yaml"))
 
 
@@ -30,7 +32,7 @@ def site() -> Iterator[serve_flow.Site]:
 
 def harvested(path: Path, site: serve_flow.Site, **parameters: str) -> tuple[load.Loaded, list[Sighting]]:
     loaded = load.load(path, FORMATS)
-    browser = PlaywrightBrowser(settings=Settings(images=False), secret=lambda name: f"secret of {name}")
+    browser = Sharing(settings=Settings(images=False), secret=lambda name: f"secret of {name}")
     defaults = {name: p.default for name, p in loaded.recipe.parameters.items() if p.default is not None}
     given = {"base": site.here, "other": site.there, **defaults, **parameters}
     return loaded, list(browser.harvest(loaded.recipe, given))
@@ -91,7 +93,7 @@ def test_a_case_that_does_not_hold_is_passed_over(site: serve_flow.Site) -> None
 def test_what_comes_last_is_carried_out_when_nobody_listens_any_more(site: serve_flow.Site) -> None:
     site.asked = []
     loaded = load.load(serve_flow.PAGES / "flow_cases.yaml", FORMATS)
-    browser = PlaywrightBrowser(settings=Settings(images=False), secret=str)
+    browser = Sharing(settings=Settings(images=False), secret=str)
     harvest = browser.harvest(loaded.recipe, {"base": site.here, "other": site.there, "kind": "full"})
     assert isinstance(next(harvest), Page)
     harvest.close()  # type: ignore[attr-defined] # it is a generator
@@ -100,7 +102,7 @@ def test_what_comes_last_is_carried_out_when_nobody_listens_any_more(site: serve
 
 def run(recipe: Recipe, steps: list[Any], site: serve_flow.Site, **changed: object) -> list[Sighting]:
     made = recipe.model_validate({**recipe.model_dump(by_alias=True), "steps": steps, "finally": [], **changed})
-    browser = PlaywrightBrowser(settings=Settings(images=False), secret=str)
+    browser = Sharing(settings=Settings(images=False), secret=str)
     return list(browser.harvest(made, {"base": site.here, "other": site.there, "kind": "full"}))
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from scraper_agent import completeness, yamlfile
-from scraper_agent.capture.browser import PlaywrightBrowser, Settings
+from scraper_agent.capture.browser import Settings
 from scraper_agent.ports import Sighting
 from scraper_agent.recipe import Recipe
 from scraper_agent.values import Completeness
+from tests.chromium import Sharing, shared  # noqa: F401 - a fixture
 from tests.gauntlet.listing import HERE, certified, components, harvest, page, script, served, troubles, truth, values
 
 
@@ -21,6 +22,7 @@ class Shape:
     columns: int
 
 
+pytestmark = pytest.mark.usefixtures("shared")
 SHAPES = {
     "ag_grid": Shape(300, 20),
     "tabulator": Shape(300, 20),
@@ -98,7 +100,7 @@ def filtered(npm: Path, *, forgets: bool = False) -> tuple[list[Sighting], list[
     }
     how = yamlfile.load(HERE / "filter_element_ui.yaml", Recipe)
     with served(answers, npm=npm) as base:
-        browser = PlaywrightBrowser(settings=Settings(images=False), secret=str)
+        browser = Sharing(settings=Settings(images=False), secret=str)
         seen = list(browser.harvest(how, {"base": base, "from": "2026-03-09", "to": "2026-03-17"}))
     return seen, heads, [row for row in rows if "2026-03-09" <= row[1] <= "2026-03-17"]
 

@@ -11,8 +11,10 @@ import pytest
 
 from scraper_agent import completeness
 from scraper_agent.values import Completeness
+from tests.chromium import shared  # noqa: F401 - a fixture
 from tests.gauntlet.listing import HERE, certified, harvest, recipe, served, troubles
 
+pytestmark = pytest.mark.usefixtures("shared")
 COUNT = 34
 WAYS = ("next", "numbered", "more", "scroll", "grid")
 

@@ -46,7 +46,7 @@ def troubles(seen: list[Sighting]) -> list[str]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("k", range(1, ROWS + 1))
+@pytest.mark.parametrize("k", [1, ROWS // 2 + 1, ROWS])
 def test_a_session_that_ends_at_any_row_goes_on_at_that_row(chromium: Browser, erp: Erp, way: str, k: int) -> None:
     erp.drops = {k}
     seen = read(chromium, erp, way)

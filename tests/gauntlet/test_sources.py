@@ -19,10 +19,12 @@ from scraper_agent.authoring.load import Loaded, load
 from scraper_agent.errors import PageError, SourceErrors, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.values import Fault, Fetched, Reached, Refused, RunStarted
+from tests.chromium import shared  # noqa: F401 - a fixture
 from tests.gauntlet import workbooks
 from tests.gauntlet.erp import NOW, Answer, Ran, Site, run, site
 from tests.gauntlet.workbooks import Value, formula
 
+pytestmark = pytest.mark.usefixtures("shared")
 ROOT = Path(__file__).parent.parent.parent
 HEADS = ("行号", "料号", "品名", "数量", "单价", "金额", "交货日期")
 TRUE = (
