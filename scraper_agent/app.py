@@ -172,6 +172,7 @@ class App:
                 tabs=limits.tabs,
                 ca_file=None if known.ca_file is None else self.home / known.ca_file,
                 refuses=self.policy.requests.get(erp, approval.Requests()).refuses,
+                patience_s=settings.patience_s,
                 largest_answer=settings.answer_mb * 1024 * 1024,
             ),
             secret=lambda name: self._erp_secret(erp, name),
@@ -623,8 +624,7 @@ def _fits(parameter: Parameter, value: str) -> bool:
             case "date":
                 return re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII) is not None and bool(date.fromisoformat(value))
             case "url":
-                parts = urlsplit(value)
-                return parts.scheme in ("http", "https") and bool(parts.hostname)
+                return recipes.is_address(value)
             case "text" | "account":
                 return bool(value)
     except ValueError:

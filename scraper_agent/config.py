@@ -79,6 +79,9 @@ class BrowserSettings(Strict):
     executable: Path | None = Field(None, description="Default: Edge, Chrome, Chromium, Playwright's own, as found.")
     headless: bool = True
     images: bool = Field(default=True, description="Keep an image of every page that is read.")
+    patience_s: int = Field(
+        20, ge=1, description="How long a page may take for one step, beside what the recipe gives it."
+    )
     answer_mb: int = Field(64, ge=1, description="Largest answer of an ERP; one that is larger breaks off.")
 
 

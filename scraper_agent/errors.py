@@ -45,16 +45,21 @@ class AgentError(Exception):
         self.code = code
         self.text = text
         self.hint = hint
-        self.values = values
+        self.values: dict[str, object] = {k: _whole(v) if isinstance(v, str) else v for k, v in values.items()}
 
     @property
     def sentence(self) -> str:
-        return messages.render(self.text, self.values)
+        return messages.render(self.text, self._shown)
+
+    @property
+    def _shown(self) -> dict[str, object]:
+        """The values; none of them can begin a line of its own, since they may be text of a page."""
+        return {k: " ".join(v.splitlines()) if isinstance(v, str) else v for k, v in self.values.items()}
 
     def __str__(self) -> str:
         told = f"{self.code} {self.sentence}"
         if self.hint:
-            told += f"\n{messages.render(N_('hint: '))}{messages.render(self.hint, self.values)}"
+            told += f"\n{messages.render(N_('hint: '))}{messages.render(self.hint, self._shown)}"
         return told
 
 
@@ -113,6 +118,11 @@ class SendUnknown(AgentError):
 
 class Conflict(AgentError):
     """Another worker has moved the job on."""
+
+
+def _whole(text: str) -> str:
+    """`text` without halves of characters, which a page may show and nothing can write down."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _width(text: str) -> int:

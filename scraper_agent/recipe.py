@@ -75,6 +75,11 @@ class Target(Strict):
         return self
 
 
+ALTHOUGH = (
+    "What the element reads, word for word, where that sounds like writing and you vouch that it only leads somewhere."
+)
+
+
 # --- steps ----------------------------------------------------------------------------------------------------------
 
 
@@ -91,6 +96,7 @@ class Click(Strict):
     do: Literal["click"]
     on: Target
     double: bool = False
+    although: str | None = Field(None, description=ALTHOUGH)
 
 
 class Fill(Strict):
@@ -248,6 +254,7 @@ class Download(Strict):
 
     do: Literal["download"]
     on: Target
+    although: str | None = Field(None, description=ALTHOUGH)
     name: str = Field(description="What `document.page` and `sources` call the file's table.")
     media: Annotated[tuple[Literal["xlsx", "xls", "html", "csv"], ...], Field(min_length=1)] = Field(
         description="What the file may be, by its bytes; the name it bears says nothing."

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, ProxySettings, sync_pla
 
 from scraper_agent.capture import discovery, proxy
 from scraper_agent.capture.browser import PlaywrightBrowser
+from scraper_agent.capture.running import Running
 from scraper_agent.recipe import Recipe
 
 
@@ -26,10 +27,19 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class _Through:
-    """A browser whose contexts each have the proxy of their run."""
+    """A browser whose contexts each have the proxy of their run. It is not ended for one of them."""
 
-    browser: Browser
+    started: Browser
     door: proxy.Proxy
+
+    @property
+    def browser(self) -> _Through:
+        return self
+
+    def kill(self) -> None:
+        raise AssertionError("the browser that the file shares does not answer")
+
+    again = kill
 
     def new_context(self, **options: Any) -> BrowserContext:
         through: ProxySettings = {
@@ -37,7 +47,7 @@ class _Through:
             "username": self.door.user,
             "password": self.door.password,
         }
-        return self.browser.new_context(proxy=through, **options)
+        return self.started.new_context(proxy=through, **options)
 
 
 class Sharing(PlaywrightBrowser):
@@ -52,13 +62,13 @@ class Sharing(PlaywrightBrowser):
         parameters: Mapping[str, str],
         *,
         headless: bool,
-    ) -> Iterator[tuple[Browser, proxy.Proxy | None]]:
+    ) -> Iterator[tuple[Running, proxy.Proxy | None]]:
         if self.started is None:
             with super()._launched(recipe, parameters, headless=headless) as launched:
                 yield launched
             return
         with self._door(recipe, parameters) as door:
-            yield cast("Browser", _Through(self.started, door)), door
+            yield cast("Running", _Through(self.started, door)), door
 
 
 @pytest.fixture(scope="module")

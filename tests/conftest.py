@@ -22,6 +22,7 @@ LONG = (
     "test_probes.py",
     "test_kept.py",
     "test_sources.py",
+    "test_hostile.py",
     "test_cli.py",
     "test_bad_files.py",
 )

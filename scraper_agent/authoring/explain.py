@@ -123,8 +123,9 @@ def _step(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for ea
     match step:
         case Open(url=url):
             yield render(N_("open {url}"), {"url": url})
-        case Click(on=on, double=double):
+        case Click(on=on, double=double, although=although):
             yield render(N_("double-click {target}") if double else N_("click {target}"), {"target": _target(on)})
+            yield from _vouched(although)
         case Fill(into=into, text=text):
             yield render(N_("type {text} into {target}"), {"text": text, "target": _target(into)})
         case Select(into=into, option=option):
@@ -136,9 +137,10 @@ def _step(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for ea
         case Snap(name=name, in_=window):
             text = N_("freeze the page as `{name}`") if window is None else N_("freeze the popup as `{name}`")
             yield render(text, {"name": name})
-        case Download(on=on, name=name):
+        case Download(on=on, name=name, although=although):
             told = {"target": _target(on), "name": name}
             yield render(N_("download a file by {target}, and read its table as `{name}`"), told)
+            yield from _vouched(although)
         case Keep(name=name):
             yield render(N_("keep the PDF `{name}` that shows or comes while it does:"), {"name": name})
             yield from _steps(step.steps)
@@ -157,6 +159,11 @@ def _step(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for ea
             yield from _steps(steps)
         case Use() | When() | ForEach() | Optional() | Retry():
             yield from _flow(step)
+
+
+def _vouched(although: str | None) -> Iterator[str]:
+    if although is not None:
+        yield render(N_("  although it reads `{text}`: the author vouches that nothing is written"), {"text": although})
 
 
 def _flow(step: Use | When | ForEach | Optional | Retry) -> Iterator[str]:

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, RootModel
 
-from scraper_agent import convert, mapping, page, yamlfile
+from scraper_agent import buttons, convert, mapping, page, yamlfile
 from scraper_agent.authoring import flows, overlay
 from scraper_agent.errors import PageError, Problem
 from scraper_agent.format import Field, Format, Holds
@@ -24,6 +25,7 @@ from scraper_agent.recipe import (
     Fill,
     Key,
     Open,
+    Parameter,
     Read,
     Recipe,
     Select,
@@ -127,6 +129,9 @@ class _Checker:
             yield self._date(("locale", "date"), self.recipe.locale.date)
 
     def _parameters(self) -> Iterator[Problem]:
+        yield from self._addresses(("parameters",), self.recipe.parameters)
+        for flow, made in self.recipe.flows.items():
+            yield from self._addresses(("flows", flow, "parameters"), made.parameters)
         for name in self.recipe.parameters:
             if _SECRET.search(name):
                 yield Problem(
@@ -135,6 +140,17 @@ class _Checker:
                     text=N_("`{seen}` looks like a secret; a parameter stands on the command line and in the log"),
                     hint=N_("use `${{secret:{seen}}}` in `fill`, and say in the config where the secret is"),
                     values={"seen": name},
+                )
+
+    def _addresses(self, loc: Loc, parameters: Mapping[str, Parameter]) -> Iterator[Problem]:
+        for name, parameter in parameters.items():
+            if parameter.type == "url" and parameter.default is not None and not is_address(parameter.default):
+                yield Problem(
+                    at=self.at.of((*loc, name, "default")),
+                    code="SA1262",
+                    text=N_("`{seen}` is no address of an ERP"),
+                    hint=N_("http:// or https://, a host, and nothing that is read in two ways"),
+                    values={"seen": parameter.default},
                 )
 
     # --- the format's fields ----------------------------------------------------------------------------------------
@@ -210,6 +226,8 @@ class _Checker:
                 yield from self._pattern(loc, value, groups=1)
             elif name == "path" and isinstance(value, str):
                 yield from self._pattern(loc, value, groups=None)
+            elif name == "although" and isinstance(value, str):
+                yield from self._although(loc, value)
             elif isinstance(value, str) and _is_filled_in(name, owner):
                 yield from self._placeholders(loc, value, owner)
         for number, pattern in enumerate(self.recipe.refuses):
@@ -217,6 +235,24 @@ class _Checker:
         for number, permit in enumerate(self.recipe.permits):
             for key, pattern in permit.json_.items():
                 yield from self._pattern(("permits", number, "json", key), pattern, groups=None)
+
+    def _although(self, loc: Loc, text: str) -> Iterator[Problem]:
+        if buttons.plainly_writes(text):
+            yield Problem(
+                at=self.at.of(loc),
+                code="SA1260",
+                text=N_("`{seen}` says nothing but to write: no recipe can vouch for it"),
+                hint=N_("choose another way; the robot only reads"),
+                values={"seen": text},
+            )
+        elif not buttons.writes(text):
+            yield Problem(
+                at=self.at.of(loc),
+                code="SA1261",
+                text=N_("`although` has no effect: `{seen}` does not sound like writing"),
+                hint=N_("leave it out; or write what the element reads, word for word"),
+                values={"seen": text},
+            )
 
     def _css(self, loc: Loc, css: str) -> Iterator[Problem]:
         try:
@@ -516,6 +552,17 @@ def _is_filled_in(name: str, owner: BaseModel) -> bool:
 def made_by_the_program(format: Format) -> frozenset[str]:
     """Fields of the common header that no recipe gives."""
     return frozenset(f.id for f in format.header) & mapping.COMMON_FIELDS
+
+
+def is_address(text: str) -> bool:
+    """Whether it is what a browser may be sent to: http or https with a host; no `file:`, `data:` or `javascript:`."""
+    if any(c.isspace() or not c.isprintable() or c == "\\" for c in text):
+        return False
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def _walk(node: Any, loc: Loc) -> Iterator[tuple[Loc, BaseModel, str, Any]]:

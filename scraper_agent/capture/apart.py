@@ -125,6 +125,7 @@ def _seen(session: _Session, apart: Apart) -> tuple[SessionState, Reason | None]
             return "unknown", Reason(
                 text=N_("it led to {seen}, which is no address of the recipe"), values={"seen": seen}
             )
+        session.limits.allow(apart.timeout_s)
         end = monotonic() + apart.timeout_s
         while (both := session._is_shown(apart.logged_in)) == session._is_shown(apart.logged_out):
             if monotonic() > end:

@@ -8,7 +8,7 @@ import html
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import Literal, assert_never, cast
 from urllib.parse import urlsplit
 
 from playwright.sync_api import (
-    Browser,
     BrowserContext,
     CDPSession,
     Dialog,
@@ -32,7 +31,7 @@ from playwright.sync_api import (
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scraper_agent import files
+from scraper_agent import buttons, files
 from scraper_agent.capture import (
     apart,
     authority,
@@ -42,6 +41,7 @@ from scraper_agent.capture import (
     gathered,
     guard,
     kept,
+    limits,
     lists,
     places,
     proxy,
@@ -49,6 +49,7 @@ from scraper_agent.capture import (
 from scraper_agent.capture.login import Keeper
 from scraper_agent.capture.pace import Pace
 from scraper_agent.capture.progress import Lost, Progress
+from scraper_agent.capture.running import Ended, Renew, Running
 from scraper_agent.errors import AgentError, PageError
 from scraper_agent.messages import N_
 from scraper_agent.ports import File, Page, PersonNeeded, Sighting, Trouble
@@ -96,11 +97,30 @@ _TROUBLES = 5
 _EVIDENCE = "trouble"
 _SHORTEST_SECRET = 4
 _MASK = "●●●●●●"
+_NO_WINDOWS = N_("no step of the recipe reads a window that the page opens")
+_LARGEST_IMAGE = 64_000_000
+"""Pixels."""
 
 _IN_THE_WAY = re.compile(r"^ *- +(<.*> intercepts pointer events|element is (?:not|outside) .*)$", re.MULTILINE)
 """What Playwright's call log says of an element that it found and could not act on."""
 _SIZE = re.compile(r'frozen-size="(\d+ \d+)"')
-_READS = "e => [e.value, e.innerText, e.title, e.getAttribute('aria-label')].find((t) => t && String(t).trim()) || ''"
+_READS = """e => {
+  const button = e.closest('button, a, label, [role=button], [role=menuitem], [role=link]');
+  const outer = button || e;
+  // A row may have icons of its own, which are not what is pressed.
+  const icons = button || !(e.innerText || '').trim() ? outer.querySelectorAll('img, svg, svg title, i, input') : [];
+  const found = [];
+  for (const each of new Set([e, outer, ...icons])) {
+    const control = each.localName === 'input' && !/^(button|submit|reset|image)$/.test(each.type);
+    found.push(control ? '' : each.value, each.innerText ?? each.textContent, each.title, each.alt,
+      each.getAttribute('aria-label'));
+    const labels = (each.getAttribute('aria-labelledby') || '').split(/\\s+/).filter(Boolean);
+    for (const id of labels) found.push(each.ownerDocument.getElementById(id)?.textContent);
+    if (found.length > 200) break;
+  }
+  return found.filter((t) => typeof t === 'string' && t.trim()).map((t) => t.trim().slice(0, 200).toWellFormed());
+}"""
+"""Everything that an element says of itself: what it shows, what it tells a screen reader, and its icons."""
 _ROWS = "css => window.__agent.rows(css)"
 _ALL_ROWS = "([rows, css, pattern]) => window.__agent.rows(rows).length === window.__agent.number(css, pattern)"
 
@@ -114,6 +134,8 @@ class Settings:
     height: int = 1200
     tabs: int = 3
     """Pages of records that load at a time."""
+    patience_s: float = limits.PATIENCE_S
+    """How long a page may take for one step, beside what the recipe gives to it."""
     visible_login: bool = True
     """Where a person logs in; False where a program plays the person."""
     ca_file: Path | None = None
@@ -147,8 +169,8 @@ class PlaywrightBrowser:
             AgentError: no browser, or the ERP cannot be reached.
         """
         visible = self.settings.visible_login
-        with self._launched(recipe, parameters, headless=not visible) as (browser, door):
-            context = browser.new_context(no_viewport=visible, locale=recipe.language, service_workers="block")
+        with self._launched(recipe, parameters, headless=not visible) as (running, door):
+            context = running.browser.new_context(no_viewport=visible, locale=recipe.language, service_workers="block")
             session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace, door)
             session.begin()
             return session.keeper.attend()
@@ -156,33 +178,35 @@ class PlaywrightBrowser:
     def harvest(
         self, recipe: Recipe, parameters: Mapping[str, str], done: frozenset[str] = frozenset()
     ) -> Iterator[Sighting]:
-        with self._launched(recipe, parameters, headless=self.settings.headless) as (browser, door):
+        with self._launched(recipe, parameters, headless=self.settings.headless) as (running, door):
             state = self.kept_session(recipe, parameters)
             if state is not None:
                 with contextlib.suppress(Lost):
-                    yield from self._harvest(browser, door, recipe, parameters, done, state)
+                    yield from self._harvest(running, door, recipe, parameters, done, state)
                     return
-            yield from self._harvest(browser, door, recipe, parameters, done, None, stale=state is not None)
+            yield from self._harvest(running, door, recipe, parameters, done, None, stale=state is not None)
 
     @contextlib.contextmanager
     def _launched(
         self, recipe: Recipe, parameters: Mapping[str, str], *, headless: bool
-    ) -> Iterator[tuple[Browser, proxy.Proxy | None]]:
+    ) -> Iterator[tuple[Running, proxy.Proxy | None]]:
         """A browser whose only way out is the read-only proxy."""
         with contextlib.ExitStack() as stack:
             door = stack.enter_context(self._door(recipe, parameters)) if self.settings.proxied else None
             playwright = stack.enter_context(sync_playwright())
-            browser = discovery.launch(
-                playwright, self.settings.executable, headless=headless, tell=self.tell, door=door
+            running = Running(
+                lambda: discovery.launch(
+                    playwright, self.settings.executable, headless=headless, tell=self.tell, door=door
+                )
             )
             try:
-                yield browser, door
+                yield running, door
             finally:
-                browser.close()
+                running.browser.close()
 
     def _harvest(
         self,
-        browser: Browser,
+        running: Running,
         door: proxy.Proxy | None,
         recipe: Recipe,
         parameters: Mapping[str, str],
@@ -192,21 +216,29 @@ class PlaywrightBrowser:
         stale: bool = False,
     ) -> Iterator[Sighting]:
         """Raises Lost if the kept session has ended; nothing of it must be left where the next login is made."""
-        context = browser.new_context(
-            viewport={"width": self.settings.width, "height": self.settings.height},
-            locale=recipe.language,
-            service_workers="block",
-            accept_downloads=fetched.downloads(recipe),
-            storage_state=None if state is None else cast("StorageState", state.state),
-        )
-        session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace, door)
+
+        def opened() -> BrowserContext:
+            return running.browser.new_context(
+                viewport={"width": self.settings.width, "height": self.settings.height},
+                locale=recipe.language,
+                service_workers="block",
+                accept_downloads=fetched.downloads(recipe),
+                storage_state=None if state is None else cast("StorageState", state.state),
+            )
+
+        def renew() -> BrowserContext:
+            running.again()
+            return opened()
+
+        session = _Session(self.settings, recipe, parameters, self.secret, opened(), self.pace, door)
         session.keeper.stale = stale
+        session.renew, session.kill = renew, running.kill
         try:
             yield from session.run(done, state)
-            context.close()
+            session.close()
             yield from session._drain()  # noqa: SLF001 - what pages sent while they were closed
         finally:
-            context.close()
+            session.close()
 
     def _door(self, recipe: Recipe, parameters: Mapping[str, str]) -> proxy.Proxy:
         origins = frozenset[str]().union(*apart.origins(recipe, parameters))
@@ -240,7 +272,9 @@ class _Session:
     """Requests for another page, or another content of a frame, that are under way; None: for a window coming to be."""
     act_s: float = _ACT_S
     cdps: dict[Tab, CDPSession] = field(default_factory=dict)
-    seen: deque[Sighting] = field(default_factory=deque)
+    refusals: limits.Refusals = field(default_factory=limits.Refusals)
+    untold: int = 0
+    """Of what the proxy refused and did not keep, what was told."""
     typed: dict[str, Locator] = field(default_factory=dict)
     """Secrets that were typed, and into what: kept out of pages and images."""
     tabs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -252,10 +286,30 @@ class _Session:
     leaving: bool = False
     gathered: tuple[gathered.Gathered, ...] = ()
     """Tables that come along with the next snaps, since the page itself keeps only what is in view."""
+    renew: Renew | None = None
+    """None: the browser is not ours to be ended and started again."""
+    kill: Callable[[], None] | None = None
+    state: kept.Kept | None = None
+    limits: limits.Limits = field(init=False)
+    rest_s: float = field(init=False)
+    reads_windows: bool = field(init=False)
+    at_once: int = field(init=False)
+    """Pages of records that load at a time."""
 
     def __post_init__(self) -> None:
         self.keeper = Keeper(self)
         self.progress = Progress(self.recipe)
+        self.limits = limits.Limits(self._tabs, self._end_browser, self.settings.patience_s)
+        self.rest_s = min(_REST_S, self.settings.patience_s * 0.8)
+        self.reads_windows = limits.reads_windows(self.recipe)
+        self.at_once = self.settings.tabs
+
+    def _tabs(self) -> list[Tab]:
+        return self.windows.all_of(self.page)
+
+    def _end_browser(self) -> None:
+        if self.kill is not None:
+            self.kill()
 
     def begin(self) -> None:
         own, self.elsewhere = apart.origins(self.recipe, self.parameters)
@@ -269,9 +323,12 @@ class _Session:
         self.context.route_web_socket("**/*", lambda socket: socket.close())
         self.context.on("dialog", self._dismiss)
         self.inbox = fetched.Inbox(self.context, self.origins, self._not_let_in, proxied=self.door is not None)
+        self.context.grant_permissions([])  # whatever a page asks the person for is denied
+        self.context.on("page", self._watch)
         self.context.on("page", self.windows.watch)
         self.context.on("requestfinished", self._arrived)
         self.context.on("requestfailed", self._arrived)
+        self.limits.allow()
         self.page = self.home = self.fresh_tab()
 
     def fresh_tab(self, beside: Tab | None = None) -> Tab:
@@ -289,12 +346,23 @@ class _Session:
             self.door.origins = origins
 
     def run(self, done: frozenset[str] = frozenset(), state: kept.Kept | None = None) -> Iterator[Sighting]:
-        self.tabs = {} if state is None else state.tabs
-        self.begin()
-        if state is None or self.recipe.apart:
-            yield from self.enter()
-        else:
-            yield from self.keeper.enter_kept()
+        with contextlib.closing(self._run(done, state)) as sightings:
+            try:
+                for sighting in sightings:
+                    with self.limits.waiting():  # whoever reads it takes its own time
+                        yield sighting
+            except Ended as ended:
+                raise ended.error from ended
+            except Error as error:
+                if self._is_up():
+                    raise
+                raise self._browser_ended(error) from error
+            finally:
+                self.limits.end()
+
+    def _run(self, done: frozenset[str], state: kept.Kept | None) -> Generator[Sighting, None, None]:
+        self.state = state
+        yield from self.come_in()
         ended = False
         try:
             for name, source in self.recipe.sources.items():
@@ -310,6 +378,67 @@ class _Session:
                 deque(self._finally(), maxlen=0)
         yield from self._finally()
         yield from self._drain()
+
+    def come_in(self) -> Iterator[Sighting]:
+        """Of a browser that has just started. Raises Lost if the kept session has ended."""
+        self.tabs = {} if self.state is None else self.state.tabs
+        self.begin()
+        if self.state is None or self.recipe.apart:
+            yield from self.enter()
+        else:
+            yield from self.keeper.enter_kept()
+
+    def come_in_again(self, renew: Renew) -> Iterator[Sighting]:
+        """Start the browser again; nothing of the one that has ended is there any more."""
+        self.limits.end()
+        self.limits = limits.Limits(self._tabs, self._end_browser, self.settings.patience_s)
+        self.windows, self.moving, self.cdps = places.Windows(), {}, {}
+        self.inside, self.gathered = (), ()
+        self.at_once = 1
+        self.context = renew()
+        yield from self.come_in()
+
+    def close(self) -> None:
+        """Close its pages; a page that does not answer is not waited for longer than for an answer."""
+        self.limits.allow()
+        try:
+            self.context.close()
+        except Error:
+            if self._is_up():
+                raise
+        finally:
+            self.limits.end()
+
+    def _is_up(self) -> bool:
+        browser = self.context.browser
+        return browser is None or browser.is_connected()
+
+    def ask_browser(self) -> None:
+        """Raises Error if it does not answer; then it was ended."""
+        self.limits.until(limits.BROWSER_S, of_browser=True)
+        self.context.cookies()
+        self.limits.allow()
+
+    def check_browser(self, *, told: bool = False) -> None:
+        """To be called before and after a trouble is told.
+
+        The first time that the browser ends, any of the records that were under way may have done it: none of them is
+        told of, and in the next browser there is one at a time.
+
+        Raises:
+            Ended: it was the browser's trouble, which is no more.
+        """
+        if not self._is_up() and (told or self.at_once > 1):
+            raise Ended(self._browser_ended(None), self._redact(guard.shown(self.page.url))[: limits.ADDRESS])
+
+    def _browser_ended(self, error: Error | None) -> AgentError:
+        return AgentError(
+            "SA2257",
+            N_("the browser ended while {url} was read: {seen}"),
+            hint=N_("what was read before is kept; look by hand at that page"),
+            url=self._redact(guard.shown(self.page.url))[: limits.ADDRESS],
+            seen="-" if error is None else self._redact(error.message.splitlines()[0][:200]),
+        )
 
     def enter(self) -> Iterator[Sighting]:
         """To where the recipe's steps may begin, whatever the browser is logged in to; again once a session is lost."""
@@ -333,6 +462,9 @@ class _Session:
             except Lost as lost:
                 yield from self._drain()
                 yield from self.keeper.again(where, str(lost))
+            except Ended as ended:
+                yield from self._drain()
+                yield from self.keeper.restart(where, ended)
             except PersonNeeded as error:
                 yield from self._drain()
                 yield Trouble(where=where, error=error, page=self.keeper.seen)
@@ -343,7 +475,7 @@ class _Session:
         """Nothing is clicked any more where the session is not ours."""
         if self.logged_in:
             self.leaving = True
-            with contextlib.suppress(Lost, PersonNeeded):
+            with contextlib.suppress(Lost, Ended, PersonNeeded):
                 yield from self._careful("finally", self.recipe.finally_)
 
     # --- what the page may do ---------------------------------------------------------------------------------------
@@ -354,6 +486,12 @@ class _Session:
             self.moving[request] = None
             with contextlib.suppress(Error):
                 self.moving[request] = request.frame.page
+                self.limits.count(request.frame.page, "frames" if request.frame.parent_frame else "navigations")
+            if self.moving[request] is None and not self.reads_windows:
+                del self.moving[request]
+                self._refused(request, _NO_WINDOWS)
+                route.abort("blockedbyclient")
+                return
         try:
             verdict = guard.judge(
                 request.method,
@@ -387,41 +525,68 @@ class _Session:
         self.moving.pop(request, None)
 
     def _refused(self, request: Request, reason: str) -> None:
+        with contextlib.suppress(Error):
+            self.limits.count(request.frame.page, "requests")
         url = guard.shown(request.url)[:500]
-        self.seen.append(Refused(method=request.method, url=self._redact(url), reason=reason))
+        self.refusals.add(Refused(method=request.method, url=self._redact(url), reason=reason))
 
     def _not_let_in(self, method: str, url: str, reason: str) -> None:
-        self.seen.append(Refused(method=method, url=self._redact(url), reason=reason))
+        self.refusals.add(Refused(method=method, url=self._redact(url), reason=reason))
 
     def _dismiss(self, dialog: Dialog) -> None:
         """A dialog of the page is always answered with Cancel; only leaving a page is let happen."""
-        if dialog.type == "beforeunload":
-            dialog.accept()
-            return
-        reason = f"dialog answered with Cancel: {dialog.message[:200]}"
-        self.seen.append(Refused(method="DIALOG", url=guard.shown(self.page.url), reason=self._redact(reason)))
-        dialog.dismiss()
+        self.limits.count(dialog.page, "dialogs")
+        with contextlib.suppress(Error):  # the page may be gone, and its dialog with it
+            if dialog.type == "beforeunload":
+                dialog.accept()
+                return
+            reason = f"dialog answered with Cancel: {dialog.message[:200]}"
+            url = guard.shown(self.page.url)[: limits.ADDRESS]
+            self.refusals.add(Refused(method="DIALOG", url=url, reason=self._redact(reason)))
+            dialog.dismiss()
+
+    def _watch(self, tab: Tab) -> None:
+        tab.on("crash", self.limits.crashed)
+        tab.on("download", lambda _: self.limits.count(tab, "downloads"))
+        tab.on("popup", lambda window: self._window(tab, window))
+
+    def _window(self, opener: Tab, window: Tab) -> None:
+        self.limits.count(opener, "windows")
+        if not self.reads_windows:
+            self.refusals.add(
+                Refused(method="WINDOW", url=self._redact(guard.shown(window.url)[:500]), reason=_NO_WINDOWS)
+            )
+            with contextlib.suppress(Error):
+                window.close()
 
     def _drain(self) -> Iterator[Sighting]:
-        while self.door is not None and self.door.refused:
-            refused = self.door.refused.popleft()
-            self.seen.append(replace(refused, url=self._redact(refused.url)))
-        while self.seen:
-            yield self.seen.popleft()
+        if self.door is not None:
+            while self.door.refused:
+                refused = self.door.refused.popleft()
+                self.refusals.add(replace(refused, url=self._redact(refused.url)))
+            untold = self.door.untold
+            self.refusals.more, self.untold = self.refusals.more + untold - self.untold, untold
+        yield from self.refusals.told(self._redact(guard.shown(self.page.url))[:500])
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
     def _careful(self, where: str, steps: tuple[Step, ...]) -> Iterator[Sighting]:
         """Run steps; what fails is handed over with its page, and ends these steps only."""
+        if self.home.is_closed() and self.page is self.home:
+            self.limits.allow()
+            self.page = self.home = self.fresh_tab()
         try:
             yield from self._steps(steps, where)
         except (PageError, Error) as error:
             self.keeper.probe()
             yield from self._drain()
+            self.check_browser()
             yield Trouble(where=where, error=self._told(error, where), page=self._evidence())
+            self.check_browser(told=True)
 
     def _steps(self, steps: tuple[Step, ...], where: str) -> Iterator[Sighting]:
         for number, step in enumerate(steps, 1):
+            self.limits.allow(getattr(step, "timeout_s", 0.0))
             self.keeper.look()
             apart.keep(self)
             try:
@@ -438,8 +603,8 @@ class _Session:
         match step:
             case Open(url=url):
                 self._open(self._fill_in(url))
-            case Click(on=on, double=double):
-                self._click(self._locate(on), _named(on), double=double)
+            case Click(on=on, double=double, although=although):
+                self._click(self._locate(on), _named(on), double=double, although=although)
             case Fill(into=into, text=text):
                 self._type(into, text)
             case Select(into=into, option=option):
@@ -492,6 +657,7 @@ class _Session:
                 assert_never(unknown)
 
     def _await(self, target: Target, timeout_s: float) -> None:
+        self.limits.allow(timeout_s)
         end = monotonic() + min(timeout_s, self.act_s if self.act_s < _ACT_S else timeout_s)
         while not self._is_shown(target):
             if monotonic() > end:
@@ -512,43 +678,65 @@ class _Session:
     def _paced(self) -> None:
         """Wait until one more page may be asked for."""
         while (wait := self.pace.begin(monotonic())) > 0:
-            self.page.wait_for_timeout(math.ceil(wait * 1000))  # events go on meanwhile
+            with self.limits.waiting():
+                self.page.wait_for_timeout(math.ceil(wait * 1000))  # events go on meanwhile
 
-    def _open(self, url: str, timeout_s: float = 30) -> int:
-        """Returns the status of the answer."""
+    def _open(self, url: str, timeout_s: float | None = None) -> int:
+        """Returns the status of the answer. `timeout_s`: beside the patience that every page is given."""
         self.gathered = ()
+        if not self.may_open(url):
+            raise PageError(
+                "SA2258",
+                N_("{url} is no address of the ERP: it is not opened"),
+                hint=N_("only http and https addresses of the recipe's own parameters of type url are"),
+                url=guard.shown(url)[:200],
+            )
         self._paced()
+        wait_s = self.limits.patience_s if timeout_s is None else timeout_s
+        self.limits.allow(wait_s)
         try:
             if urlsplit(url)._replace(fragment="") == urlsplit(self.page.url)._replace(fragment=""):
                 self.page.goto("about:blank")  # else only the fragment changes, and what was open stays open
-            answer = self.page.goto(url, wait_until="load", timeout=timeout_s * 1000)
+            answer = self.page.goto(url, wait_until="load", timeout=wait_s * 1000)
         except PlaywrightTimeout:
             raise
         except Error as error:
-            raise AgentError(
-                "SA2201",
-                N_("the ERP cannot be reached at {url}: {seen}"),
-                hint=N_("is the address right, the network up, and may this machine reach it?"),
-                url=guard.shown(url),
-                seen=self._redact(f"{error.message.splitlines()[0][:200]}{self._why()}"),
-            ) from error
+            if self.page in self.limits.left or not self._is_up():
+                raise
+            raise self.unreachable(url, error) from error
+        self.limits.allow()
         self._rest()
         return answer.status if answer is not None else 0
+
+    def unreachable(self, url: str, error: Error) -> AgentError:
+        return AgentError(
+            "SA2201",
+            N_("the ERP cannot be reached at {url}: {seen}"),
+            hint=N_("is the address right, the network up, and may this machine reach it?"),
+            url=guard.shown(url),
+            seen=self.seen(error),
+        )
+
+    def seen(self, error: Error) -> str:
+        """What the browser says of an address, and what the proxy knows of it."""
+        return self._redact(f"{error.message.splitlines()[0][:200]}{self._why()}")
 
     def _why(self) -> str:
         """What the proxy knows of an ERP that does not answer; the browser only knows that the proxy did not."""
         return f" ({self.door.trouble[:200]})" if self.door is not None and self.door.trouble else ""
 
-    def _click(self, locator: Locator, named: str, *, double: bool, stays: bool = False) -> None:
-        reads = locator.evaluate(_READS) if self.logged_in else ""  # a login button may read Submit
-        if guard.WRITE_WORDS.search(reads):
-            raise PageError(
-                "SA2205",
-                N_("{target} reads {seen}: an element that writes is never clicked"),
-                hint=N_("choose another way; the robot only reads"),
-                target=named,
-                seen=reads[:60],
-            )
+    def may_open(self, url: str | None) -> bool:
+        """Whether it is a page of the ERP's own addresses: nothing else is opened, such as `file:`."""
+        try:
+            return url is not None and guard.origin(url) in self.origins
+        except ValueError:
+            return False
+
+    def _click(
+        self, locator: Locator, named: str, *, double: bool, stays: bool = False, although: str | None = None
+    ) -> None:
+        self.limits.allow()
+        self._refuse_to_write(locator, named, although)
         if stays:  # a slow download looks like a navigation that does not end: whoever asks for it has a clock
             locator.click(no_wait_after=True)
             return
@@ -557,6 +745,21 @@ class _Session:
         else:
             locator.click()
         self._rest()
+
+    def _refuse_to_write(self, locator: Locator, named: str, although: str | None = None) -> None:
+        """Raises: PageError: the element reads like one that writes, and the recipe does not vouch for that text."""
+        if not self.logged_in:  # a login button may read Submit
+            return
+        readings = limits.answer(limits.TEXTS, lambda: locator.evaluate(_READS))
+        reads = buttons.refuses(readings, although)
+        if reads is not None:
+            raise PageError(
+                "SA2205",
+                N_("{target} reads {seen}: an element that writes is never clicked"),
+                hint=N_("choose another way; the robot only reads"),
+                target=named,
+                seen=reads[:60],
+            )
 
     def _type(self, into: Target, text: str) -> None:
         locator = self._locate(into)
@@ -573,6 +776,7 @@ class _Session:
             if self._unfolded(step, button):
                 return
             if button.first.is_visible():
+                self._refuse_to_write(button.first, _named(step.button))
                 try:
                     button.first.click(timeout=1000)
                 except PlaywrightTimeout:  # such a button may press itself when it scrolls into view
@@ -604,12 +808,16 @@ class _Session:
             return False
         return True
 
-    def _snap(self, name: str, where: Literal["popup"] | None = None) -> Page:
+    def _snap(self, name: str, where: Literal["popup"] | None = None, *, cut: bool = False) -> Page:
+        """`cut`: of a page that is too large, the beginning; such a page is evidence and never read."""
         surface = self._surface(() if where is None else (where,))
         page = surface if isinstance(surface, Tab) else surface.page
-        self._rest()
+        if not cut:
+            self._rest()
         url = self._redact(guard.shown(page.url))
-        frozen = places.freeze(page, _FREEZE, url, guard.shown)
+        if len(url) > limits.ADDRESS and not cut:
+            raise places.too_large(f"characters of its address: {len(url)}", limits.ADDRESS)
+        frozen = places.freeze(page, _FREEZE, url[: limits.ADDRESS], guard.shown, cut=cut)
         if name != _EVIDENCE:
             self.keeper.probe(page)  # after it was frozen: what was the login's page then is so still
         whole = gathered.written(frozen, self.gathered)
@@ -622,7 +830,9 @@ class _Session:
     def _download(self, step: Download) -> Iterator[Sighting]:
         target = self._locate(step.on)
         found = self.inbox.download(
-            self.page, lambda: self._click(target, _named(step.on), double=False, stays=True), step.timeout_s
+            self.page,
+            lambda: self._click(target, _named(step.on), double=False, stays=True, although=step.although),
+            step.timeout_s,
         )
         self.keeper.probe()
         url = self._redact(guard.shown(self.page.url))
@@ -646,15 +856,17 @@ class _Session:
             raise PageError("SA2272", N_("{url} sent a secret back: its bytes are not kept"), url=url)
         return File(name=name, url=url, media=media, body=found.body, file_name=file_name)
 
-    def _image(self, page: Tab, frozen: str) -> bytes:
-        """JPEG of the whole page, fields with passwords covered."""
+    def _image(self, page: Tab, frozen: str) -> bytes | None:
+        """JPEG of the whole page, fields with passwords covered; none of a page that no image can hold."""
         if "frozen-masked=" in frozen or not self.logged_in:
             fields = [page.locator("input[type=password]"), *self.typed.values()]
             return page.screenshot(type="jpeg", quality=60, full_page=True, mask=fields)
         if page not in self.cdps:
             self.cdps[page] = self.context.new_cdp_session(page)
-        width, height = _SIZE.search(frozen)[1].split()  # type: ignore[index] # freeze.js writes it on every page
-        larger = int(width) > self.settings.width or int(height) > self.settings.height
+        width, height = (int(n) for n in _SIZE.search(frozen)[1].split())  # type: ignore[index] # on every page
+        if width * height > _LARGEST_IMAGE:
+            return None
+        larger = width > self.settings.width or height > self.settings.height
         # Beyond the viewport the browser lays the page out once more, which takes as long as the image itself.
         wanted = {"format": "jpeg", "quality": 60, "captureBeyondViewport": larger, "optimizeForSpeed": True}
         try:
@@ -666,24 +878,28 @@ class _Session:
 
     def _rest(self) -> None:
         """Wait until the page, its frames and windows have come to rest; one that navigates is waited for again."""
-        end = monotonic() + _REST_S
+        end = monotonic() + self.rest_s
         troubles = 0
         while monotonic() < end:
             pages = self.windows.all_of(self.page)
             frames = [frame for page in pages for frame in page.frames]
+            if len(frames) > limits.FRAMES:
+                raise places.too_large(f"frames: {len(frames)}", limits.FRAMES)
             try:
                 quiet = all(self._is_quiet(frame) for frame in frames)
             except PlaywrightTimeout:
                 raise
             except Error as error:
                 troubles += 1
-                if troubles > _TROUBLES or not any(word in error.message for word in places.PASSING):
+                if not any(word in error.message for word in places.PASSING) or self.page.is_closed():
                     raise
+                if troubles > _TROUBLES:
+                    break
                 self.page.wait_for_load_state("load")
                 continue
             if not quiet:
                 break
-            if any(page is None or page in pages for page in self.moving.values()):
+            if self._moves(pages):
                 self.page.wait_for_timeout(_GLANCE_MS)
             elif len(frames) == 1 or frames == [f for page in self.windows.all_of(self.page) for f in page.frames]:
                 return
@@ -692,13 +908,26 @@ class _Session:
             N_("the page {url} did not come to rest within {seconds} s"),
             hint=N_("it keeps changing or asking; lower `quiet_ms` in the recipe"),
             url=guard.shown(self.page.url),
-            seconds=_REST_S,
+            seconds=self.rest_s,
         )
+
+    def _moves(self, pages: list[Tab]) -> bool:
+        """Whether one of `pages`, or a window coming to be, is about to show something else."""
+        for request in list(self.moving):
+            if self.moving[request] is None:
+                with contextlib.suppress(Error):
+                    self.moving[request] = request.frame.page
+            page = self.moving[request]
+            if page is not None and page.is_closed():
+                del self.moving[request]
+            elif page in pages or (page is None and self.reads_windows):
+                return True
+        return False
 
     def _is_quiet(self, frame: Frame) -> bool:
         quiet: bool = frame.evaluate(
             "([q, l, p]) => window.__agent ? window.__agent.settle(q, l, p) : true",
-            [self.recipe.quiet_ms, _REST_S * 1000, self.recipe.settle],
+            [self.recipe.quiet_ms, self.rest_s * 1000, self.recipe.settle],
         )
         return quiet
 
@@ -706,8 +935,9 @@ class _Session:
         if count is None:
             return None
         place = [count.css, count.pattern, count.attribute, count.minus]
-        found: int | None = self.tab.evaluate("place => window.__agent.number(...place)", place)
-        return found
+        return limits.answer(
+            limits.NUMBER, lambda: self.tab.evaluate("place => window.__agent.number(...place)", place)
+        )
 
     # --- what flow.py asks ------------------------------------------------------------------------------------------
 
@@ -797,6 +1027,8 @@ class _Session:
         return PLACEHOLDER.sub(lambda m: self.secret(m[2]) if m[1] else self.parameters[m[2]], text)
 
     def _redact(self, text: str) -> str:
+        """`text` as it may be logged: without secrets, and without halves of characters."""
+        text = text.encode("utf-8", "replace").decode()
         for value in self.typed:
             if len(value) >= _SHORTEST_SECRET:
                 text = text.replace(value, _MASK).replace(html.escape(value), _MASK)
@@ -804,13 +1036,20 @@ class _Session:
 
     def _evidence(self) -> Page | None:
         """The page as it is now, for the log; None if even that fails."""
+        if self.page.is_closed() or self.page in self.limits.left:
+            return None
         inside, self.inside = self.inside, ()
+        rest_s, self.rest_s = self.rest_s, min(self.rest_s, 0.5)
+        self.limits.until(self.limits.patience_s if self.page is self.home else self.limits.evidence_s)
         try:
-            return self._snap(_EVIDENCE)
+            try:
+                return self._snap(_EVIDENCE)
+            except PageError:  # it is too large, or does not come to rest
+                return self._snap(_EVIDENCE, cut=True)
         except (AgentError, Error):
             return None
         finally:
-            self.inside = inside
+            self.inside, self.rest_s = inside, rest_s
 
     def _not_ready(self, step: Step, where: str, error: PlaywrightTimeout) -> PageError:
         target = next(
@@ -839,6 +1078,11 @@ class _Session:
 
     def _told(self, error: AgentError | Error, where: str) -> AgentError:
         """Playwright's errors in our words; ours as they are."""
+        if isinstance(error, Error) and not self._is_up():
+            return self._browser_ended(error)
+        left = next((why for tab in self.windows.all_of(self.page) if (why := self.limits.left.get(tab))), None)
+        if left is not None:
+            return left
         if isinstance(error, AgentError):
             return error
         if "strict mode violation" in error.message:

@@ -3,7 +3,8 @@
 // Boxes are `x y width height` in CSS pixels of the whole page. Reads only; nothing in the page is changed.
 // Given the page's address as it may be logged, the answer is the text; a frame of another origin is marked unread.
 // Given `{url}`, or `{frame}` for such a frame of its own, the answer is `{text, parts}`: the unread frames, to be frozen
-// by themselves and put into their places.
+// by themselves and put into their places. A page beyond the limits is an error; given `{url, cut: true}` its beginning
+// is the answer.
 (given) => {
   const whole = typeof given === "string";
   const parts = [];
@@ -15,9 +16,22 @@
   const UNSAFE = /[&<>"\u0000-\u001f\u007f-\u009f\ufffe\uffff]/;
   const ESCAPE = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "\n", "\t": "\t", "\r": " " };
   const escape = (text) => {
+    if (!use("characters", text.length)) return "";
     const whole = text.isWellFormed() ? text : text.toWellFormed();
     if (!UNSAFE.test(whole)) return whole;
     return whole.replace(/[&<>"\u0000-\u001f\u007f-\u009f\ufffe\uffff]/g, (c) => ESCAPE[c] || "\ufffd");
+  };
+  // What is too large is refused here, before it is handed over.
+  const cut = !whole && given.cut === true;
+  const MOST = { characters: cut ? 1000000 : 16000000, elements: cut ? 20000 : 250000, levels: 1800 };
+  const used = { characters: 0, elements: 0, levels: 0 };
+  let full = false;
+  const use = (what, more) => {
+    used[what] += more;
+    if (used[what] <= MOST[what]) return true;
+    if (!cut) throw new Error(`frozen-limit: ${what}: ${used[what]} of ${MOST[what]}`);
+    full = true;
+    return false;
   };
   const attribute = (name, value) => out.push(" ", name, '="', escape(value), '"');
 
@@ -86,7 +100,7 @@
   const children = (parent, frame, root) => {
     let taken = null;
     if (root) taken = new Set(Array.from(root.querySelectorAll("slot")).flatMap((slot) => slot.assignedNodes()));
-    for (let child = parent.firstChild; child; child = child.nextSibling) {
+    for (let child = parent.firstChild; child && !full; child = child.nextSibling) {
       // Text of a shadow host that no slot takes is not on the page.
       if (child.nodeType === 3) { if (!taken || taken.has(child)) out.push(escape(child.data)); }
       else if (child.nodeType === 1) walk(child, frame);
@@ -147,7 +161,12 @@
 
   function walk(element, frame) {
     const tag = element.localName;
-    if (DROP.has(tag)) return;
+    if (DROP.has(tag) || !use("elements", 1) || !use("levels", 1)) return;
+    node(element, frame, tag);
+    used.levels -= 1;
+  }
+
+  function node(element, frame, tag) {
     if (tag === "iframe" || tag === "frame") return inner(element, frame);
     const name = NAME.test(tag) && !tag.startsWith("frozen-") ? tag : "frozen-element";
     out.push("<", name);
@@ -175,13 +194,14 @@
   const root = document.documentElement;
   if (!whole && given.frame) {
     walk(root, given.frame);
-    return { text: out.join(""), parts };
+    return { text: "" + out.join(""), parts };
   }
   out.push('<html xmlns="http://www.w3.org/1999/xhtml"');
   attribute("frozen-url", whole ? given : given.url);
   attribute("frozen-size", `${Math.max(root.scrollWidth, innerWidth)} ${Math.max(root.scrollHeight, innerHeight)}`);
   out.push("><head><title>", escape(document.title), "</title></head>");
   if (document.body) walk(document.body, { x: scrollX, y: scrollY, path: "", shown: true });
+  if (full) out.push("<frozen-cut/>");
   out.push("</html>");
-  return whole ? out.join("") : { text: out.join(""), parts };
+  return whole ? "" + out.join("") : { text: "" + out.join(""), parts };
 }

@@ -41,14 +41,6 @@ _WRITING_PATHS = re.compile(
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json|text/plain|")
 
-WRITE_WORDS = re.compile(
-    r"^\W*(?:一键|立即|批量|全部|确认并?)?"
-    r"(保存|提交|删除|审核|审批|过账|记账|作废|确认|新增|新建|创建|修改|上传|导入|发送|同意|驳回|撤销|反审|弃审|生成"
-    r"|save|submit|delete|approve|post|confirm|create|process|remove|upload|import|send|reject|void)(?![a-z])",
-    re.IGNORECASE,
-)
-"""What a button that writes reads like; such an element is never clicked."""
-
 
 @dataclass(frozen=True, slots=True)
 class Pass:

@@ -3,7 +3,9 @@
 (() => {
   if (window.__agentLists) return;
   const shown = (element) => element.getClientRects().length > 0 && element.checkVisibility({ visibilityProperty: true });
-  const fold = (text) => text.replace(/\s+/g, " ").trim();
+  const fold = (text) => text.toWellFormed().replace(/\s+/g, " ").trim();
+  // Texts of rows are compared and never read: one without an end is cut.
+  const told = (row) => ("" + row.innerText).slice(0, 20000).toWellFormed();
   const all = (css) => Array.from(document.querySelectorAll(css));
   const first = (css) => all(css).find(shown) || null;
   const frame = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 0)));
@@ -45,7 +47,7 @@
         if (!shown(row)) { hidden += 1; continue; }
         const anchor = link && row.querySelector(link);
         seen.push({
-          text: row.innerText, key: key ? within(row, key) : null,
+          text: told(row), key: key ? within(row, key) : null,
           link: anchor && anchor.href ? String(anchor.href) : null, amounts: cells.map((css) => within(row, css)),
         });
       }

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from importlib import resources
 from time import monotonic
 from typing import TYPE_CHECKING, assert_never
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Error, Locator
 from playwright.sync_api import Page as Tab
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+from pydantic import BaseModel, TypeAdapter
 
 from scraper_agent import completeness, convert
-from scraper_agent.capture import gathered
+from scraper_agent.capture import gathered, guard, limits
 from scraper_agent.completeness import Evidence, Filter, Sum
 from scraper_agent.errors import PageError
 from scraper_agent.messages import N_
@@ -30,9 +34,16 @@ SCRIPT = (resources.files("scraper_agent.capture") / "lists.js").read_text(encod
 
 _ACT_S = 10.0
 """How long the next page of a list may take to show other rows."""
+_AT_LEAST = 0.6
+"""Of a page's patience, once it is its turn, even if it has been under way for long: others may have held it up."""
+_AT_FIRST = 0.25
+"""Of a page's patience, before it is asked whether another record's page holds it up."""
+_HELD_S = 2.0
+_LOOK_MS = 10
 _STEP_S = 1.5
 """A click on `next` that the page dropped is repeated after so long, while the position proves that nothing moved."""
-_ARRIVE_S = 30.0
+_ROW_S = 3.0
+"""How long a grid may take to draw the rows of one place that it was scrolled to."""
 _BACK_S = 5.0
 _PATIENCE_S = 1.0
 """How long the bottom of an endless list is watched for more rows, or for a sign that some are being loaded."""
@@ -43,11 +54,50 @@ _SAME_ROWS = "([css, old]) => window.__agent.rows(css).join() === old"
 _MORE_ROWS = "([css, n]) => window.__agentLists.count(css) > n"
 _MORE_OR_BUSY = "([css, n, busy]) => window.__agentLists.count(css) > n || window.__agentLists.busy(busy)"
 _NOT_BUSY = "([css]) => !window.__agentLists.busy(css)"
-_FIELD = "e => e.localName === 'select' ? e.selectedOptions[0]?.text ?? '' : e.value ?? e.innerText"
+_FIELD = """e => ("" + (e.localName === 'select' ? e.selectedOptions[0]?.text ?? '' : e.value ?? e.innerText))
+  .slice(0, 2000).toWellFormed()"""
 _ROWS = "css => window.__agent.rows(css)"
-_GO = "url => { window.__agentLeft = true; setTimeout(() => { location.href = url; }, 0); }"
-_GONE = "() => !window.__agentLeft && window.__agent !== undefined && document.readyState === 'complete'"
+_FLAG = TypeAdapter(bool | None)
+_COUNT = TypeAdapter(int)
+_COMPLETE = "() => document.readyState === 'complete'"
 _NUMBER_IS = "([css, pattern, n]) => window.__agent.number(css, pattern) === n"
+
+
+class _SeenRow(BaseModel):
+    text: str
+    key: str | None
+    link: str | None
+    amounts: list[str]
+
+
+class _Sight(BaseModel):
+    """What lists.js answers when it has looked."""
+
+    seen: list[_SeenRow]
+    hidden: int
+
+
+class _GatheredRow(BaseModel):
+    id: str
+    link: str | None
+    cells: list[list[str | int] | None]
+
+
+class _Gathered(BaseModel):
+    """What lists.js answers when it has scrolled through a grid."""
+
+    heads: list[list[str | int]]
+    rows: list[_GatheredRow]
+    doubtful: list[list[str]]
+    changed: int
+    gaps: int
+    missing: int
+    stops: int
+    ended: bool
+
+
+_SIGHT = TypeAdapter(_Sight)
+_GATHERED: TypeAdapter[_Gathered | None] = TypeAdapter(_Gathered | None)
 
 
 @dataclass(slots=True)
@@ -79,6 +129,26 @@ class _Row:
     def name(self) -> str:
         """What two looks at one row have alike."""
         return self.text if self.key is None else self.key
+
+
+@dataclass
+class _Coming:
+    """A record, and the tab that it is to be shown in."""
+
+    tab: Tab
+    link: str | None
+    used: bool
+    """Another record was shown in the tab before, at the address `before`."""
+    before: str = ""
+    since: float = 0.0
+    over: bool = False
+    """It is coming in, or there is none: `error`."""
+    complete: bool = False
+    error: Error | None = None
+
+    @property
+    def there(self) -> bool:
+        return self.over and (self.complete or self.error is not None)
 
 
 @dataclass(slots=True)
@@ -131,8 +201,11 @@ class ListReader:
     def _pages(self, step: List, tally: _Tally, *, again: bool) -> Iterator[Sighting]:
         while True:
             tally.pages += 1
+            self.session.limits.allow()
             rows = yield from self._page(step, tally, again=again)
             tally.rows += rows
+            if len(tally.rows) > limits.ROWS:
+                raise _endless(step)
             texts = [row.text for row in rows]
             if not again:
                 match step.open:
@@ -190,16 +263,18 @@ class ListReader:
     def _look(self, step: List, tally: _Tally) -> list[_Row]:
         link = step.open.target if isinstance(step.open, ByLink) else None
         wanted = {"rows": step.rows, "key": step.key, "link": link, "cells": [t.cell for t in step.totals]}
-        found = self.session.tab.evaluate("wanted => window.__agentLists.look(wanted)", wanted)
-        tally.hidden += found["hidden"]
+        found = limits.answer(
+            _SIGHT, lambda: self.session.tab.evaluate("wanted => window.__agentLists.look(wanted)", wanted)
+        )
+        tally.hidden += found.hidden
         return [
             _Row(
-                text=row["text"],
-                key=row["key"] if step.key is not None else row["link"] if link is not None else None,
-                link=row["link"],
-                amounts=tuple(row["amounts"]),
+                text=row.text,
+                key=row.key if step.key is not None else row.link if link is not None else None,
+                link=row.link,
+                amounts=tuple(row.amounts),
             )
-            for row in found["seen"]
+            for row in found.seen
         ]
 
     def _second_look(self, step: List, tally: _Tally) -> Generator[Sighting, None, list[_Row] | None]:
@@ -240,7 +315,7 @@ class ListReader:
             Filter(
                 field=session._named(each.field),
                 wanted=session._fill_in(each.reads),
-                seen=session._locate(each.field).evaluate(_FIELD),
+                seen=limits.answer(limits.TEXT, partial(session._locate(each.field).evaluate, _FIELD)),
             )
             for each in step.filters
         )
@@ -254,7 +329,9 @@ class ListReader:
 
     def _sum(self, number: int, total: Total, tally: _Tally) -> Sum:
         locale = self.session.recipe.locale
-        stated: str = self.session.tab.evaluate("css => window.__agentLists.stated(css)", total.stated)
+        stated = limits.answer(
+            limits.TEXT, lambda: self.session.tab.evaluate("css => window.__agentLists.stated(css)", total.stated)
+        )
         try:
             summed = sum((convert.number(row.amounts[number], locale) for row in tally.rows), Decimal(0))
         except convert.Unreadable as error:
@@ -290,7 +367,12 @@ class ListReader:
             self._scroll_down(step, step.scroll, tally)
 
     def _shown(self, step: List) -> int:
-        count: int = self.session.tab.evaluate("css => window.__agentLists.count(css)", step.rows)
+        self.session.limits.allow()
+        count = limits.answer(
+            _COUNT, lambda: self.session.tab.evaluate("css => window.__agentLists.count(css)", step.rows)
+        )
+        if count > limits.ROWS:
+            raise _endless(step)
         return count
 
     def _press_more(self, step: List, more: Target, tally: _Tally) -> None:
@@ -319,7 +401,7 @@ class ListReader:
         session, loading = self.session, False
         while True:
             before = self._shown(step)
-            there = session.tab.evaluate("css => window.__agentLists.bottom(css)", css)
+            there = limits.answer(_FLAG, lambda: session.tab.evaluate("css => window.__agentLists.bottom(css)", css))
             if there is None:
                 raise _nothing_to_scroll(step, css)
             declared = session._number(step.declared)
@@ -357,11 +439,15 @@ class ListReader:
             "key": step.key,
             "link": link,
             "busy": step.busy,
-            "limit": _ARRIVE_S * 100,
+            "limit": _ROW_S * 1000,
         }
-        found = self.session.tab.evaluate("wanted => window.__agentLists.gather(wanted)", wanted)
-        if found is None:
+        self.session.limits.allow(limits.GATHER_S)
+        answer = limits.answer(
+            _GATHERED, lambda: self.session.tab.evaluate("wanted => window.__agentLists.gather(wanted)", wanted)
+        )
+        if answer is None:
             raise _nothing_to_scroll(step, grid.down)
+        found = answer.model_dump()
         table, ids = gathered.table(step.name, found)
         tally.missing += found["missing"] + found["gaps"]
         tally.changed += found["changed"]
@@ -387,7 +473,7 @@ class ListReader:
         if button is None:
             return False
         target = step.numbered if step.next is None else self.session._named(step.next)
-        old = ",".join(self.session.tab.evaluate(_ROWS, step.rows)) if step.grid is not None else ",".join(rows)
+        old = ",".join(self._texts(step)) if step.grid is not None else ",".join(rows)
         self.session._paced()
         self.session._click(button, str(target), double=False)
         if not self.session._wait_for(_OTHER_ROWS, [step.rows, old], _ACT_S):
@@ -402,11 +488,17 @@ class ListReader:
         self._loaded(step)
         return True
 
+    def _texts(self, step: List) -> list[str]:
+        return limits.answer(limits.TEXTS, lambda: self.session.tab.evaluate(_ROWS, step.rows))
+
     def _to_next(self, step: List, tally: _Tally) -> Locator | None:
         """What leads to the next page; None on the last."""
         if step.numbered is not None:
             wanted = str(tally.pages + 1)
-            numbers: list[str] = self.session.tab.evaluate("css => window.__agentLists.numbers(css)", step.numbered)
+            numbers = limits.answer(
+                limits.TEXTS,
+                lambda: self.session.tab.evaluate("css => window.__agentLists.numbers(css)", step.numbered),
+            )
             if wanted in numbers:
                 shown = self.session.tab.locator(f"css={step.numbered}").filter(visible=True)
                 return shown.nth(numbers.index(wanted))
@@ -424,35 +516,77 @@ class ListReader:
 
     def _follow_all(self, step: List, links: list[tuple[int, str | None, str]]) -> Iterator[Sighting]:
         """Open every link; while one page is read, the next ones load in tabs of their own."""
+        fresh = partial(self._new_tab, self.session.tab, self.session.tab.url)
         home = self.session.tab
-        most = self.session.settings.tabs
+        most = self.session.at_once
         spare: deque[Tab] = deque()
-        loading: deque[tuple[Tab, str | None]] = deque()
+        loading: deque[_Coming] = deque()
         coming = deque(link for _, link, _ in links)
         try:
             for number, _, place in links:
                 while coming and len(loading) < most and not (loading and self.session.pace.wait_s(monotonic())):
-                    tab, link = spare.popleft() if spare else self._new_tab(home), coming.popleft()
-                    if link is not None:
+                    used = bool(spare)
+                    loading.append(_Coming(spare.popleft() if used else fresh(), coming.popleft(), used))
+                    if self.session.may_open(loading[-1].link):
                         self.session._paced()
-                        tab.evaluate(_GO, link)
-                    loading.append((tab, link))
-                self.session.tab, link = loading.popleft()
-                yield from self._follow(step, link, number, place)
-                spare.append(self.session.tab)
+                        self._set_out(loading[-1], home.url)
+                record = loading.popleft()
+                self.session.tab = record.tab
+                if (yield from self._follow(step, record, number, place, fresh)):
+                    spare.append(self.session.page)
+                else:  # whatever the page did to its tab, the next record has nothing to do with it
+                    self._close(self.session.page)
         finally:
-            for tab in (*spare, *(tab for tab, _ in loading)):
-                tab.close()
+            for tab in (*spare, *(each.tab for each in loading)):
+                self._close(tab)
             self.session.tab = home
 
-    def _new_tab(self, home: Tab) -> Tab:
-        """A tab on a page of the ERP's own, so that what it opens is opened from there."""
+    def _close(self, tab: Tab) -> None:
+        for each in self.session.windows.all_of(tab)[::-1]:
+            if not each.is_closed():
+                self.session.limits.close(each)
+
+    def _set_out(self, coming: _Coming, address: str) -> None:
+        """Send a tab to its record, and do not wait. The browser is asked for it, not the page that the tab shows."""
+        referer = urlsplit(address)._replace(fragment="").geturl()
+
+        def go() -> None:
+            tab, link = coming.tab, str(coming.link)
+            try:
+                if urlsplit(link)._replace(fragment="") == urlsplit(tab.url)._replace(fragment=""):
+                    tab.goto("about:blank")  # else only the fragment changes, and what was open stays open
+                tab.goto(link, referer=referer, wait_until="commit", timeout=0)
+            except Error as error:
+                coming.error = error
+            coming.over = True
+
+        coming.since, coming.before = monotonic(), coming.tab.url
+        self.session.limits.apart(go)
+
+    def _new_tab(self, home: Tab, address: str) -> Tab:
+        """A tab on a page of the ERP's own, so that what it opens is opened from there.
+
+        Raises:
+            AgentError: not even that page can be reached any more, so it is no fault of a record.
+        """
         self.session._paced()
+        self.session.limits.allow()
         tab = self.session.fresh_tab(home)
-        tab.goto(home.url, wait_until="commit")
+        try:
+            tab.goto(address, wait_until="commit", timeout=self.session.settings.patience_s * 1000)
+        except PlaywrightTimeout as error:
+            self.session.ask_browser()
+            raise self.session.unreachable(address, error) from error
+        except Error as error:
+            self.session.check_browser()
+            raise self.session.unreachable(address, error) from error
         return tab
 
-    def _follow(self, step: List, link: str | None, number: int, place: str) -> Iterator[Sighting]:
+    def _follow(
+        self, step: List, record: _Coming, number: int, place: str, fresh: Callable[[], Tab]
+    ) -> Generator[Sighting, None, bool]:
+        """Whether the record was read; else it is told why."""
+        session, link = self.session, record.link
         where = f"list {step.name}, record {number}"
         try:
             if link is None:
@@ -463,20 +597,79 @@ class ListReader:
                     name=step.name,
                     number=number,
                 )
-            self._arrive(link)
+            if not session.may_open(link):
+                raise PageError(
+                    "SA2250",
+                    N_("list {name}: row {number} leads to {seen}, which is no address of the ERP"),
+                    hint=N_(
+                        "correct `open.target`; only http and https addresses of the recipe's parameters are opened"
+                    ),
+                    name=step.name,
+                    number=number,
+                    seen=guard.shown(link)[:200],
+                )
+            if not self._came(record, _AT_FIRST) and self._is_held(record):
+                self._close(record.tab)
+                record = _Coming(fresh(), link, used=False)
+                session.tab = record.tab
+                self._set_out(record, record.tab.url)
+            self._came(record, 1.0)
+            self._arrive(record, link)
             yield from self._record(step, number, place, careful=False)
         except (PageError, Error) as error:
-            self.session.keeper.probe()
-            yield from self.session._drain()
-            yield Trouble(where=where, error=self.session._told(error, where), page=self.session._evidence())
-            yield from self.session.progress.told(place)
+            session.keeper.probe()
+            yield from session._drain()
+            session.check_browser()
+            still = record.since and not record.there
+            page = None if still else session._evidence()  # it would be the page that the tab showed before
+            yield Trouble(where=where, error=session._told(error, where), page=page)
+            yield from session.progress.told(place)
+            session.check_browser(told=True)
+            return False
+        for window in session.windows.of(session.page):
+            window.close()
+        return not session.page.is_closed()
 
-    def _arrive(self, link: str) -> None:
-        """Wait for a page that `_GO` has set out for; a redirect may lead elsewhere."""
-        if not self.session._wait_for(_GONE, [link], _ARRIVE_S) or self.session.tab.url.startswith("chrome-error:"):
-            self.session._open(link)  # the ordinary way says what is wrong
-        else:
-            self.session._rest()
+    def _came(self, record: _Coming, share: float) -> bool:
+        """Wait for a page that is under way, or for an error in its place; `share` of the patience is spent."""
+        patience_s = self.session.settings.patience_s * share
+        end = max(record.since + patience_s, monotonic() + _AT_LEAST * patience_s)
+        self.session.limits.until(end - monotonic() + 2 * _HELD_S)
+        while not record.over and monotonic() < end:
+            record.tab.wait_for_timeout(_LOOK_MS)
+        if record.over and not record.there:
+            record.complete = self.session._wait_for(_COMPLETE, [], max(end - monotonic(), _HELD_S))
+        self.session.limits.allow()
+        return record.there
+
+    def _is_held(self, record: _Coming) -> bool:
+        """Whether another record's page does not let go of the tab; while the ERP is slow, that page still answers."""
+        here = record.used and record.tab.url == record.before
+        return here and not self.session._wait_for("() => true", [], _HELD_S)
+
+    def _arrive(self, record: _Coming, link: str) -> None:
+        """A redirect may have led elsewhere."""
+        session = self.session
+        if not record.there:
+            session.ask_browser()
+            raise PageError(
+                "SA2254",
+                N_("the page {url} had not come after {seconds} s"),
+                hint=N_("the ERP was slow, or the page never ends"),
+                url=guard.shown(link)[: limits.ADDRESS],
+                seconds=session.settings.patience_s,
+            )
+        if record.error is not None and "interrupted by another navigation" not in record.error.message:
+            if session.page.is_closed():
+                raise record.error
+            raise PageError(  # it need not be the ERP: the next tab will tell
+                "SA2253",
+                N_("the address {url} gives no page: {seen}"),
+                hint=N_("look at it by hand; what else the ERP shows is read all the same"),
+                url=guard.shown(link)[: limits.ADDRESS],
+                seen=session.seen(record.error),
+            )
+        session._rest()
 
     def _each_by_click(self, step: List, how: ByClick, rows: list[_Row], tally: _Tally) -> Iterator[Sighting]:
         texts = [row.text for row in rows]
@@ -494,7 +687,7 @@ class ListReader:
     def _came_back(self, step: List, rows: list[str]) -> None:
         if self.session._wait_for(_SAME_ROWS, [step.rows, ",".join(rows)], _BACK_S):
             return
-        again: list[str] = self.session.tab.evaluate(_ROWS, step.rows)
+        again = self._texts(step)
         raise PageError(
             "SA2209",
             N_("list {name}: the list is not the one that was left: {seen} rows, expected the same {expected}"),
@@ -566,6 +759,16 @@ def _cells_changed(first: list[gathered.Gathered], again: list[gathered.Gathered
     """How many rows of a grid read otherwise when it was gathered a second time."""
     looks = [Counter(row for table in tables for row in gathered.by_head(table)) for tables in (first, again)]
     return sum((looks[0] - looks[1]).values()) if again else 0
+
+
+def _endless(step: List) -> PageError:
+    return PageError(
+        "SA2255",
+        N_("list {name}: more than {limit} rows have come, and it does not end"),
+        hint=N_("narrow the list by a filter; or correct `rows`, `next`, `more` or `scroll`"),
+        name=step.name,
+        limit=limits.ROWS,
+    )
 
 
 def _nothing_to_scroll(step: List, css: str) -> PageError:

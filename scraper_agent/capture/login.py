@@ -16,6 +16,7 @@ from playwright.sync_api import Page as Tab
 
 from scraper_agent.capture import apart, guard, kept, places
 from scraper_agent.capture.progress import Lost
+from scraper_agent.capture.running import Ended
 from scraper_agent.errors import AgentError, NeedsPerson, PageError, UsageError
 from scraper_agent.messages import N_
 from scraper_agent.ports import Page, PersonNeeded, Sighting, Trouble
@@ -92,6 +93,7 @@ class Keeper:
 
     def _arrive(self, login: Login) -> None:
         session = self.session
+        session.limits.allow(login.timeout_s)
         end = monotonic() + login.timeout_s
         while not session._is_shown(login.done):
             self.look()
@@ -153,6 +155,7 @@ class Keeper:
             if not isinstance(step, Open):
                 break
             session._open(session._fill_in(step.url))
+        session.limits.allow(ATTEND_S)
         end = monotonic() + ATTEND_S
         while not session._is_shown(login.done):
             try:
@@ -212,6 +215,8 @@ class Keeper:
         if rule is None or not session.logged_in or session.recipe.login is None:
             return
         here = session.page if page is None else page
+        if here.is_closed():  # by itself, or because it did not answer: that is no end of a session
+            return
         if rule.kicked_out is not None and self._shows(here, rule.kicked_out):
             self.seen = session._evidence()
             raise self._needed(Outcome.KICKED_OUT, rule.kicked_out)
@@ -256,6 +261,24 @@ class Keeper:
         yield from session.enter()
         session.progress.again()
         yield Relogin(where=where, url=url, number=self.logins, void_lists=void)
+
+    def restart(self, where: str, ended: Ended) -> Iterator[Sighting]:
+        """The browser has ended: start it again, and log in once more.
+
+        Raises:
+            Ended: again and again, or where nothing was read meanwhile.
+        """
+        session = self.session
+        done = len(session.progress.before | session.progress.done)
+        if session.renew is None or self.logins == MOST_LOGINS or done == self.done_before:
+            session.logged_in = False
+            raise ended
+        self.done_before = done
+        self.logins += 1
+        void = session.progress.lists
+        yield from session.come_in_again(session.renew)
+        session.progress.again()
+        yield Relogin(where=where, url=ended.url, number=self.logins, void_lists=void)
 
     def _shows(self, page: Tab, target: Target) -> bool:
         """Whether it shows anywhere on the page, in whichever frame: an ERP in frames loses them one by one."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import ElementHandle, Error, Frame, Locator
 from playwright.sync_api import Page as Tab
 
-from scraper_agent.capture import guard
+from scraper_agent.capture import guard, limits
 from scraper_agent.errors import PageError
 from scraper_agent.messages import N_
 from scraper_agent.recipe import InFrame, Part, Target
@@ -28,6 +28,12 @@ _FRAME = """e => [e.name || '', e.id || '', e.checkVisibility({visibilityPropert
 _CSS = "kind => window.__agent ? window.__agent.places[kind] : '[role=none-yet]'"
 _TOP = "(elements, kind) => elements.length ? window.__agent.top(elements, kind) : []"
 _PART = re.compile(r' frozen-unread="1" frozen-part="(\d{1,6})"/>')
+_BEYOND = re.compile(r"frozen-limit: ([a-z ]+: \d+) of (\d+)")
+"""What freeze.js says of a page that is too large."""
+_PREFIX = '<html xmlns="http://www.w3.org/1999/xhtml" frozen-url="'
+_SUFFIX = "</html>"
+_SIZE = re.compile(r' frozen-size="\d{1,8} \d{1,8}"><head>')
+_HEAD = 20_000
 PASSING = ("navigation", "context", "detached", "closed", "replaced")
 """What Playwright says where a page or frame was replaced while it was asked."""
 _DEEPEST = 12
@@ -175,20 +181,49 @@ def _quoted(text: str) -> str:
 # --- freezing -------------------------------------------------------------------------------------------------------
 
 
-def freeze(page: Tab, script: str, url: str, shown: Callable[[str], str]) -> str:
+def freeze(page: Tab, script: str, url: str, shown: Callable[[str], str], *, cut: bool = False) -> str:
     """The whole page as text. Frames that the page itself may not look into are frozen by themselves.
 
-    `shown` makes an address fit for the log. A frame that cannot be read stays marked `frozen-unread`.
+    `shown` makes an address fit for the log. A frame that cannot be read stays marked `frozen-unread`. `cut`: of a page
+    that is too large its beginning; it ends with `frozen-cut` then.
+
+    Raises:
+        PageError: the page is too large, or is no page.
     """
-    if len(page.frames) == 1:
-        text: str = page.evaluate(script, url)
-        return text
-    return _frozen(page.main_frame, script, {"url": url}, shown, 0)
+    try:
+        if cut:
+            text = limits.answer(limits.TEXT, lambda: page.evaluate(script, {"url": url, "cut": True})["text"])
+        elif len(page.frames) == 1:
+            text = limits.answer(limits.TEXT, lambda: page.evaluate(script, url))
+        else:
+            text = _frozen(page.main_frame, script, {"url": url}, shown, 0)
+    except Error as error:
+        if (beyond := _BEYOND.search(error.message)) is None:
+            raise
+        raise too_large(beyond[1], int(beyond[2])) from error
+    if not text.startswith(_PREFIX) or not text.endswith(_SUFFIX) or _SIZE.search(text[:_HEAD]) is None:
+        raise PageError(
+            "SA2256",
+            N_("the page did not let itself be frozen: {seen}"),
+            hint=N_("its own scripts take the place of what the browser offers; look at it by hand"),
+            seen=repr(text[:60]),
+        )
+    return text
+
+
+def too_large(what: str, limit: int) -> PageError:
+    return PageError(
+        "SA2251",
+        N_("the page is too large ({what}); at most {limit} are read"),
+        hint=N_("narrow what it shows, by a filter or a smaller page size"),
+        what=what,
+        limit=limit,
+    )
 
 
 def _frozen(frame: Frame, script: str, given: dict[str, Any], shown: Callable[[str], str], depth: int) -> str:
     answer = frame.evaluate_handle(script, given)
-    text: str = answer.get_property("text").json_value()
+    text = limits.answer(limits.TEXT, lambda: answer.get_property("text").json_value())
     pieces: list[str] = []
     end = 0
     parts = answer.get_property("parts")

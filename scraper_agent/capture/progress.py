@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from scraper_agent import canonical
+from scraper_agent.capture.running import Ended
 from scraper_agent.errors import AgentError
 from scraper_agent.ports import Done, PersonNeeded, Sighting
 from scraper_agent.recipe import List, Recipe, Step, Use, blocks, within
@@ -90,19 +91,28 @@ class Progress:
 
     def snapped(self, place: str, name: str) -> Iterator[Sighting]:
         """After a page or file outside of records was handed over."""
-        if self._whole or not self._lasts:
+        if self._whole:
             return
         if any(source.page == name for source in self.recipe.sources.values()):
-            yield Done(place)
+            yield from self._is_done(place)
             return
         self._loose.append(place)
         if name == self.recipe.document.page:
-            yield from map(Done, self._loose)
+            yield from self._is_done(*self._loose)
             self._loose.clear()
+
+    def _is_done(self, *places: str) -> Iterator[Sighting]:
+        self.done.update(places)  # the browser may end in any recipe, and is started again
+        if self._lasts:
+            yield from map(Done, places)
 
     def record(self, place: str, steps: tuple[Step, ...], sightings: Iterator[Sighting]) -> Iterator[Sighting]:
         """A record, handed over as a whole; one that holds lists is no whole, but its records are."""
-        if not self._lasts or self._whole or self._lists(steps, frozenset()):
+        if self._whole or self._lists(steps, frozenset()):
+            yield from sightings
+            return
+        if not self._lasts:
+            self.done.add(place)  # whatever comes of it: nothing of it is told twice
             yield from sightings
             return
         seen: list[Sighting] = []
@@ -111,6 +121,10 @@ class Progress:
             seen.extend(sightings)
         except (Lost, PersonNeeded):
             yield from (each for each in seen if isinstance(each, Refused))
+            raise
+        except Ended:  # that was told, and what ended the browser once is not opened again
+            yield from seen
+            yield from self._is_done(place)
             raise
         except AgentError:
             yield from seen
@@ -122,6 +136,8 @@ class Progress:
 
     def told(self, place: str) -> Iterator[Sighting]:
         """After a record's trouble was told: once is enough."""
+        if not self._whole:
+            self.done.add(place)
         if self.recipe.session is not None and not self._whole:
             yield Done(place)
 

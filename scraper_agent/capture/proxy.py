@@ -40,6 +40,7 @@ _IDLE_S = 120.0
 _FRESH_S = 1.0
 """A connection that has rested longer may be gone without our knowing: no body that cannot be sent twice goes there."""
 _CLIENTS = 256
+_REFUSED = 1000
 _ASKS_PASSWORD = 407
 _PORTS = 65535
 
@@ -258,6 +259,8 @@ class Proxy:
     permits: Callable[[], Iterable[Permit]] = tuple
     """Asked anew for each request, from the proxy's own thread."""
     refused: deque[Refused] = field(default_factory=deque)
+    untold: int = 0
+    """Refused, and not in `refused`, since nobody had emptied it. Only ever grows."""
     trouble: str = ""
     """Why the ERP could not be reached the last time."""
     defects: list[Exception] = field(default_factory=list)
@@ -536,6 +539,9 @@ class Proxy:
         return hmac.compare_digest(head.first(b"proxy-authorization").encode(), self._allowed.encode())
 
     def _refuse(self, method: str, url: str, reason: str) -> None:
+        if len(self.refused) >= _REFUSED:
+            self.untold += 1
+            return
         self.refused.append(Refused(method=method[:40], url=guard.shown(url)[:500] if url else "", reason=reason))
 
 

@@ -199,7 +199,7 @@
     },
     // What tells one page of a list from another: the text of its shown rows.
     rows(css) {
-      return Array.from(document.querySelectorAll(css)).filter(shown).map((row) => row.innerText);
+      return Array.from(document.querySelectorAll(css)).filter(shown).map((row) => ("" + row.innerText).slice(0, 20000).toWellFormed());
     },
     links(css, target) {
       return Array.from(document.querySelectorAll(css)).filter(shown).map((row) => {

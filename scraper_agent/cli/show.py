@@ -76,7 +76,12 @@ def plain(text: str) -> str:
 
 def visible(text: str) -> str:
     """Text whose control characters are told, not obeyed: in JSON it stays the same JSON. Line feeds stay."""
-    return "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text)
+    return "".join(c if c.isprintable() or c == "\n" else _told(c) for c in text)
+
+
+def _told(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[n : n + 4]}" for n in range(0, len(units), 4))
 
 
 def short(id: str) -> str:
