@@ -29,6 +29,7 @@ from scraper_agent.ports import (
     PersonNeeded,
     Sighting,
     Signer,
+    Standing,
     Transport,
     Trouble,
     Verify,
@@ -40,6 +41,8 @@ from scraper_agent.values import (
     Attempt,
     Cleared,
     Completeness,
+    DeadLetter,
+    Delivered,
     Digest,
     Draft,
     Envelope,
@@ -50,6 +53,7 @@ from scraper_agent.values import (
     Finding,
     Job,
     JobId,
+    KeyChanged,
     ListRead,
     Outcome,
     Parked,
@@ -157,11 +161,11 @@ def _silent(_job: JobId, _fact: Fact) -> None:
     pass
 
 
-Post = Callable[[Callable[[], bytes]], Callable[[], bytes]]
+Post = Callable[[Callable[[], bytes | None]], Callable[[], bytes | None]]
 """Begins a send in its own time; what it returns waits for the answer or raises what the send raised."""
 
 
-def _when_landing(send: Callable[[], bytes]) -> Callable[[], bytes]:
+def _when_landing(send: Callable[[], bytes | None]) -> Callable[[], bytes | None]:
     return send
 
 
@@ -592,7 +596,7 @@ class Pipeline:
                 return partial(self._land, job, fact, sent)
         return partial(_landed, job)
 
-    def _land(self, job: Job, attempt: Attempt, answer: Callable[[], bytes]) -> Job:
+    def _land(self, job: Job, attempt: Attempt, answer: Callable[[], bytes | None]) -> Job:
         fact = self._answered(job, attempt, answer)
         return job if fact is None else self._with(job, fact)
 
@@ -610,10 +614,10 @@ class Pipeline:
     def _next(self, job: Job, *, fresh: bool, send: bool) -> Fact | None:
         """The fact that follows, or None. `fresh`: this call, not an earlier process, logged the last fact."""
         match job.last:
-            case Approval(granted=False) | Receipt() | Failure():
+            case Approval(granted=False) | DeadLetter() | Receipt() | Failure():
                 return None
-            case Attempt() as attempt:
-                return self._ask(job, attempt) if send else None
+            case (Attempt() | Delivered()) as left:
+                return self._ask(job, left) if send else None
             case (
                 None
                 | RunStarted()
@@ -623,7 +627,7 @@ class Pipeline:
                 | ListRead()
                 | Fault()
                 | (SessionChecked() | Relogin())
-                | (Reached() | Parked() | RunEnded() | AccountStopped() | Cleared())
+                | (Reached() | Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
             ):
                 raise ValueError(f"{job.id} is not a document")
             case Draft() | Verdict() | Approval() | Envelope() | Retry() as still_here:
@@ -818,7 +822,9 @@ class Pipeline:
         content = Digest(f"sm3:{job.id.rsplit('/', 1)[-1]}")
         return envelope.idempotency_key(self.receiver.ak, draft.format, draft.key, content)
 
-    def _answered(self, job: Job, attempt: Attempt, answer: Callable[[], bytes]) -> Receipt | Retry | None:
+    def _answered(
+        self, job: Job, attempt: Attempt, answer: Callable[[], bytes | None]
+    ) -> Delivered | Receipt | Retry | None:
         try:
             said = answer()
         except SendFailed as error:
@@ -828,30 +834,36 @@ class Pipeline:
         except SendUnknown as error:
             self.doubts.append((job.id, error))
             return None  # the next run asks
+        if said is None:
+            return Delivered(envelope=attempt.envelope, number=attempt.number)
         return self._receipt(job, attempt, said)
 
-    def _ask(self, job: Job, attempt: Attempt) -> Receipt | Retry | None:
-        """Settle an attempt whose answer was never seen: the run that made it may have died."""
-        match self.transport.repeat:
-            case "never":
-                return None  # only a person can find out
-            case "safe":
+    def _ask(self, job: Job, left: Attempt | Delivered) -> Delivered | Receipt | Retry | None:
+        """Settle what has no answer yet: the run that sent it may have died, or the receiver takes its time."""
+        try:
+            found = self.transport.find(self.key(job))
+        except SendFailed as error:
+            self.doubts.append((job.id, error))
+            return None
+        if isinstance(found, bytes):
+            return self._receipt(job, left, found)
+        if isinstance(left, Delivered):
+            return None  # what was handed over stays so, whatever cannot be seen of it now
+        match found, self.transport.repeat:
+            case Standing.DELIVERED, _:
+                return Delivered(envelope=left.envelope, number=left.number)
+            case Standing.ABSENT, _:
+                why = N_("the receiver does not have it")
+                return Retry(envelope=left.envelope, number=left.number, reason=why)
+            case Standing.UNKNOWN, "safe":
                 why = N_("no answer was seen; sending again is harmless")
-                return Retry(envelope=attempt.envelope, number=attempt.number, reason=why)
-            case "ask":
-                try:
-                    answer = self.transport.find(self.key(job))
-                except SendFailed as error:
-                    self.doubts.append((job.id, error))
-                    return None
-                if answer is None:
-                    why = N_("the receiver does not have it")
-                    return Retry(envelope=attempt.envelope, number=attempt.number, reason=why)
-                return self._receipt(job, attempt, answer)
+                return Retry(envelope=left.envelope, number=left.number, reason=why)
+            case Standing.UNKNOWN, "ask" | "never":
+                return None  # it is asked again; "never": only a person can find out
             case unknown:
                 assert_never(unknown)
 
-    def _receipt(self, job: Job, attempt: Attempt, answer: bytes) -> Receipt | None:
+    def _receipt(self, job: Job, attempt: Attempt | Delivered, answer: bytes) -> Receipt | None:
         """The verified receipt; None while the answer proves nothing, so that the receiver is asked again."""
         draft = _draft_of(job)
         try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal, Protocol, TypeAlias
 
 from scraper_agent.errors import AgentError, NeedsPerson
@@ -114,16 +115,27 @@ class Signer(Protocol):
         ...
 
 
+class Standing(StrEnum):
+    """What is known of an envelope that may have left and has no answer."""
+
+    ABSENT = "absent"  # the receiver surely has none
+    DELIVERED = "delivered"  # it was handed over; the receiver has not answered yet
+    UNKNOWN = "unknown"  # nothing tells; `Transport.repeat` says what to do
+
+
 class Transport(Protocol):
-    """Delivers envelopes to one receiver. The network and the answers are not trusted."""
+    """Delivers envelopes to one receiver. The network and the answers are not trusted. Thread-safe."""
 
     @property
     def repeat(self) -> Literal["safe", "ask", "never"]:
-        """After a send of unknown outcome: send again, ask `find`, or leave it to a person."""
+        """After a send of unknown outcome: send again, ask `find` until it knows, or leave it to a person."""
         ...
 
-    def send(self, envelope: bytes, *, key: str) -> bytes:
-        """Deliver once and return the receiver's answer as it came; `key` is the same for every attempt at one job.
+    def send(self, envelope: bytes, *, key: str) -> bytes | None:
+        """Deliver once; `key` is the same for every attempt at one job.
+
+        Returns the receiver's answer as it came; None if it was handed over for certain and its answer comes later, to
+        be had by `find`.
 
         Raises:
             SendFailed: the receiver surely does not have it.
@@ -131,12 +143,16 @@ class Transport(Protocol):
         """
         ...
 
-    def find(self, key: str) -> bytes | None:
-        """The receiver's answer to an envelope it may have; None if it surely has none.
+    def find(self, key: str) -> bytes | Standing:
+        """The receiver's answer to an envelope it may have, or what else is known of it.
 
         Raises:
-            SendFailed: the receiver cannot be asked now.
+            SendFailed: nobody can be asked now.
         """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections. May be repeated."""
         ...
 
 

@@ -17,7 +17,8 @@ Digest = NewType("Digest", str)
 """`sm3:` and 64 lower-case hex digits, of a blob in the archive."""
 
 JobId = NewType("JobId", str)
-"""`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP."""
+"""`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP, `keys` for
+the installation's keys."""
 
 
 class Severity(StrEnum):
@@ -252,6 +253,25 @@ class Cleared:
     """`person:` and the account name."""
 
 
+# --- facts of an installation's keys --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyChanged:
+    """What was done with a key of the key folder."""
+
+    action: Literal["made", "imported", "activated", "retired", "revoked"]
+    sk: str
+    public_key: str
+    """X‖Y, 128 lower-case hex digits."""
+    fingerprint: str
+    by: str
+    """`person:` and the account name."""
+    reason: str = ""
+    statement: Digest | None = None
+    """Of a rotation: the statement signed by the old and the new key."""
+
+
 # --- facts of a document --------------------------------------------------------------------------------------------
 
 
@@ -313,8 +333,27 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """Attempt `number` was handed over for certain; the receiver answers later."""
+
+    envelope: Digest
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """Attempt `number` gave no receipt, and sending again is right because of `reason`."""
+
+    envelope: Digest
+    number: int
+    reason: str
+    not_before: datetime | None = None
+    """None: at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """Attempt `number` was the last one, because of `reason`; a person may have it sent again."""
 
     envelope: Digest
     number: int
@@ -354,8 +393,10 @@ RunFact: TypeAlias = (
     | RunEnded
 )
 AccountFact: TypeAlias = AccountStopped | Cleared
-DocumentFact: TypeAlias = Draft | Verdict | Approval | Envelope | Attempt | Retry | Receipt | Failure
-Fact: TypeAlias = RunFact | AccountFact | DocumentFact
+DocumentFact: TypeAlias = (
+    Draft | Verdict | Approval | Envelope | Attempt | Delivered | Retry | DeadLetter | Receipt | Failure
+)
+Fact: TypeAlias = RunFact | AccountFact | KeyChanged | DocumentFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -390,13 +431,15 @@ class State(StrEnum):
     DECLINED = "declined"
     SIGNED = "signed"
     UNKNOWN = "unknown"  # an attempt whose answer nobody has seen
+    DELIVERED = "delivered"  # handed over; the receipt is to come
     WAITING = "waiting"
+    DEAD = "dead"  # given up after too many attempts; a person may have it sent again
     RECEIPTED = "receipted"
     REJECTED = "rejected"
     STOPPED = "stopped"
 
 
-def state(job: Job) -> State:
+def state(job: Job) -> State:  # noqa: C901 - one line for each kind of fact
     """The state of a document job, by its last fact alone.
 
     Raises:
@@ -413,8 +456,12 @@ def state(job: Job) -> State:
             return State.SIGNED
         case Attempt():
             return State.UNKNOWN
+        case Delivered():
+            return State.DELIVERED
         case Retry():
             return State.WAITING
+        case DeadLetter():
+            return State.DEAD
         case Receipt(accepted=accepted):
             return State.RECEIPTED if accepted else State.REJECTED
         case Failure():
@@ -429,7 +476,7 @@ def state(job: Job) -> State:
             | Fault()
             | (SessionChecked() | Relogin())
             | Reached()
-            | (Parked() | RunEnded() | AccountStopped() | Cleared())
+            | (Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
         ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:

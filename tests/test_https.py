@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from scraper_agent import envelope, sending
 from scraper_agent.errors import AgentError, SendFailed, SendUnknown, UsageError
+from scraper_agent.ports import Standing
 from scraper_agent.sending import https
 from scraper_agent.yamlfile import Wrong
 
@@ -100,12 +101,12 @@ def connected(url: str, **change: object) -> https.HttpsTransport:
     return https.HttpsTransport(https.Config.model_validate({"kind": "https", "url": url} | change))
 
 
-def sent(server: Server, **change: object) -> bytes:
+def sent(server: Server, **change: object) -> bytes | None:
     with connected(server.url, **change) as transport:
         return transport.send(ENVELOPE, key=KEY)
 
 
-def found(server: Server, **change: object) -> bytes | None:
+def found(server: Server, **change: object) -> bytes | Standing:
     with connected(server.url, **change) as transport:
         return transport.find(KEY)
 
@@ -344,7 +345,7 @@ def test_unknown_host_is_a_sure_failure(monkeypatch):
 
 def test_no_answer_stored_is_only_what_the_receiver_says_of_this_key():
     with Server(response("404 Not Found", envelope.absence(KEY))) as server:
-        assert found(server) is None
+        assert found(server) is Standing.ABSENT
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from scraper_agent.capture.replay import ReplayBrowser
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendUnknown
 from scraper_agent.formats import FORMATS, PACKAGED
 from scraper_agent.pipeline import Plan
-from scraper_agent.ports import Done, PersonNeeded, Sighting, Signer, Trouble
+from scraper_agent.ports import Done, PersonNeeded, Sighting, Signer, Standing, Trouble
 from scraper_agent.recipe import Login, Recipe, Target
 from scraper_agent.sandbox.platform import Platform, Stored
 from scraper_agent.sending import https
@@ -831,13 +831,18 @@ class Direct:
             raise SendUnknown("SA4022", "no answer")
         return answer
 
-    def find(self, key: str) -> bytes | None:
+    def find(self, key: str) -> bytes | Standing:
+        if self.repeat != "ask":
+            return Standing.UNKNOWN
         what = self.script.pop(0) if self.script else "fine"
         if what == "refuse":
             raise SendFailed("SA4028", "cannot be asked")
         if what.startswith("crash"):
             raise Crash
-        return b"<html>" if what == "garbage" else self.platform.answer_to(key)
+        return b"<html>" if what == "garbage" else self.platform.answer_to(key) or Standing.ABSENT
+
+    def close(self) -> None:
+        pass
 
 
 TROUBLE = ["fine", "refuse", "garbage", "kept", "not kept", "crash, kept", "crash, not kept"]

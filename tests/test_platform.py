@@ -17,6 +17,7 @@ import pytest
 from scraper_agent import canonical, envelope
 from scraper_agent.envelope import Profile, ReceiptContent, ReceiptInvalid
 from scraper_agent.errors import SendFailed, SendUnknown
+from scraper_agent.ports import Standing
 from scraper_agent.sandbox.platform import REQUEST_BYTES, Platform
 from scraper_agent.sending import https
 from scraper_agent.signing import sm2
@@ -117,7 +118,7 @@ def test_lost_request_is_surely_not_there(platform, transport):
     platform.lose_next_request()
     with pytest.raises(SendUnknown):
         transport.send(request(), key=KEY)
-    assert transport.find(KEY) is None
+    assert transport.find(KEY) is Standing.ABSENT
     assert platform.stored() == ()
     assert opened(platform, transport.send(request(), key=KEY)).accepted
 
@@ -151,7 +152,7 @@ def test_request_without_a_valid_signature_leaves_no_trace(platform, transport, 
     content = opened(platform, transport.send(raw, key=KEY))
     assert (content.accepted, content.code) == (False, code)
     assert platform.stored() == ()
-    assert transport.find(KEY) is None
+    assert transport.find(KEY) is Standing.ABSENT
     # Nobody can use up a key that is not theirs.
     assert opened(platform, transport.send(request(), key=KEY)).accepted
 

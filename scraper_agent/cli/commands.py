@@ -456,7 +456,9 @@ _LAST = {
     State.DECLINED: "Approval",
     State.SIGNED: "Envelope",
     State.UNKNOWN: "Attempt",
+    State.DELIVERED: "Delivered",
     State.WAITING: "Retry",
+    State.DEAD: "DeadLetter",
     State.RECEIPTED: "Receipt",
     State.REJECTED: "Receipt",
     State.STOPPED: "Failure",
@@ -620,7 +622,7 @@ def _decide(
         )
 
 
-_OPEN = (State.READ, State.APPROVED, State.SIGNED, State.UNKNOWN, State.WAITING)
+_OPEN = (State.READ, State.APPROVED, State.SIGNED, State.UNKNOWN, State.DELIVERED, State.WAITING)
 
 
 @cli.command(

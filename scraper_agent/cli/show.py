@@ -40,6 +40,8 @@ _COLOURS = {
     State.STOPPED: "red",
     State.HELD: "yellow",
     State.UNKNOWN: "yellow",
+    State.DELIVERED: "cyan",
+    State.DEAD: "red",
     State.WAITING: "yellow",
     State.RECEIPTED: "green",
 }
@@ -56,7 +58,9 @@ def state_name(of: State) -> str:
         State.DECLINED: N_("declined"),
         State.SIGNED: N_("signed"),
         State.UNKNOWN: N_("unknown"),
+        State.DELIVERED: N_("delivered"),
         State.WAITING: N_("waiting"),
+        State.DEAD: N_("dead letter"),
         State.RECEIPTED: N_("receipted"),
         State.REJECTED: N_("rejected"),
         State.STOPPED: N_("stopped"),
@@ -121,7 +125,7 @@ def closing(tallies: Mapping[str, Tally], formats: Mapping[str, Format]) -> Tabl
         table.add_column(render(head).replace(" ", "\n"), justify="right", no_wrap=True)
     total = [0] * len(heads)
     for name, tally in tallies.items():
-        sent = sum(tally.states[s] for s in (State.RECEIPTED, State.REJECTED, State.UNKNOWN))
+        sent = sum(tally.states[s] for s in (State.RECEIPTED, State.REJECTED, State.DELIVERED, State.UNKNOWN))
         row = [
             tally.read,
             tally.states[State.BLOCKED],

@@ -12,6 +12,8 @@ from scraper_agent.report.words import say
 from scraper_agent.values import (
     Approval,
     Attempt,
+    DeadLetter,
+    Delivered,
     Draft,
     Envelope,
     Fact,
@@ -48,7 +50,7 @@ def history(job: Job, times: Sequence[datetime]) -> tuple[Step, ...]:
     )
 
 
-def _sentence(fact: Fact) -> str:
+def _sentence(fact: Fact) -> str:  # noqa: C901 - one line for each kind of fact
     match fact:
         case Draft():
             return say("fact_read")
@@ -61,6 +63,10 @@ def _sentence(fact: Fact) -> str:
             return say("fact_signed", key_index=fact.key_index)
         case Attempt():
             return say("fact_attempt", number=fact.number)
+        case Delivered():
+            return say("fact_delivered", number=fact.number)
+        case DeadLetter():
+            return say("fact_dead", number=fact.number, reason=messages.render(fact.reason))
         case Retry():
             return say("fact_retry", number=fact.number, reason=messages.render(fact.reason))
         case Receipt(accepted=True):

@@ -42,7 +42,7 @@ from scraper_agent.values import (
     Verdict,
 )
 
-ATTENTION = (State.BLOCKED, State.REJECTED, State.UNKNOWN, State.STOPPED, State.HELD)
+ATTENTION = (State.BLOCKED, State.REJECTED, State.UNKNOWN, State.DEAD, State.STOPPED, State.HELD)
 """In the order in which a person should look."""
 
 _ORIGINS = TypeAdapter(tuple[Origin, ...])
@@ -350,7 +350,7 @@ def _counted(job: Job, sheet: Sheet) -> Iterator[str]:
         yield "approved"
     if any(isinstance(fact, Attempt) for fact in job.facts):
         yield "sent"
-    if sheet.state in (State.APPROVED, State.SIGNED, State.UNKNOWN, State.WAITING):
+    if sheet.state in (State.APPROVED, State.SIGNED, State.UNKNOWN, State.DELIVERED, State.WAITING):
         yield "on_the_way"
     else:
         yield sheet.word

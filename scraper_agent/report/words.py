@@ -61,7 +61,9 @@ WORDS: Mapping[str, str] = {
     "stopped": N_("stopped"),
     "signed": N_("signed"),
     "unknown": N_("no answer yet"),
+    "delivered": N_("handed over, receipt to come"),
     "waiting": N_("to be resent"),
+    "dead": N_("dead letter"),
     "total": N_("Total"),
     "counts_note": N_(
         "Approved and sent count every document that came that far; the other columns say where it stands now."
@@ -143,6 +145,8 @@ WORDS: Mapping[str, str] = {
     "fact_declined": N_("Declined by {by}: {reason}"),
     "fact_signed": N_("Signed with key {key_index}"),
     "fact_attempt": N_("Sending, attempt {number}"),
+    "fact_delivered": N_("Attempt {number} was handed over; the receipt is to come"),
+    "fact_dead": N_("Given up after attempt {number}: {reason}"),
     "fact_retry": N_("Attempt {number} brought no receipt and is to be repeated: {reason}"),
     "fact_accepted": N_("Accepted by the receiver; receipt number {remote_id}"),
     "fact_rejected": N_("Rejected by the receiver: {message}"),

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scraper_agent import envelope as envelopes
 from scraper_agent.errors import SendFailed, SendUnknown, UsageError
 from scraper_agent.messages import N_
+from scraper_agent.ports import Standing
 from scraper_agent.yamlfile import Wrong
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -128,8 +129,8 @@ class HttpsTransport:
                 reason=_reason(error),
             ) from error
 
-    def find(self, key: str) -> bytes | None:
-        """The stored answer. None only on 404 with the body `envelope.absence`: any web server says 404.
+    def find(self, key: str) -> bytes | Standing:
+        """The stored answer. Absent only on 404 with the body `envelope.absence`: any web server says 404.
 
         Raises:
             SendFailed: there is no such word from the receiving side.
@@ -147,7 +148,7 @@ class HttpsTransport:
         if status == httpx.codes.OK and body:
             return body
         if status == httpx.codes.NOT_FOUND and body == envelopes.absence(key):
-            return None
+            return Standing.ABSENT
         raise _cannot_ask(url, f"{status} {httpx.codes.get_reason_phrase(status)}".strip())
 
     def _answer(self, response: httpx.Response) -> bytes:

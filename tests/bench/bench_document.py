@@ -20,7 +20,7 @@ from scraper_agent.capture import discovery
 from scraper_agent.formats import FORMATS
 from scraper_agent.mapping import Reader
 from scraper_agent.pipeline import Harvest, Pipeline, Plan, Receiver, _Run
-from scraper_agent.ports import Page
+from scraper_agent.ports import Page, Standing
 from scraper_agent.signing import connect, keyfolder, sm2
 from scraper_agent.signing.sm2_file import Config
 from scraper_agent.values import Completeness, Draft, Envelope, Finding, JobId
@@ -130,7 +130,10 @@ class _Unplugged:
     def send(self, envelope: bytes, *, key: str) -> bytes:
         raise AssertionError
 
-    def find(self, key: str) -> bytes | None:
+    def find(self, key: str) -> bytes | Standing:
+        raise AssertionError
+
+    def close(self) -> None:
         raise AssertionError
 
 
