@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 import scraper_agent
 from scraper_agent import approval, canonical, files, formats, incremental, sending, signing, vault, yamlfile
@@ -25,7 +26,8 @@ from scraper_agent.authoring import load as recipes
 from scraper_agent.capture import guard, kept
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
 from scraper_agent.capture.pace import Pace
-from scraper_agent.config import Config, Erp, SecretPlace
+from scraper_agent.config import Config, Erp
+from scraper_agent.credentials import SecretPlace
 from scraper_agent.errors import AgentError, NeedsPerson, Problem, UsageError
 from scraper_agent.format import Format
 from scraper_agent.formats import FORMATS
@@ -43,6 +45,8 @@ PATIENCE = 3
 
 KEYRING = "scraper_agent"
 """What the agent's own entries in the keyring are filed under."""
+
+Model = TypeVar("Model", bound=BaseModel)
 
 Prompt = Callable[[str], str]
 """Asks a person for a secret, by its name. Without a person it raises NeedsPerson."""
@@ -150,15 +154,13 @@ class App:
     @cached_property
     def signer(self) -> Signer:
         """Opened at the first signature."""
-        config = self.config.signing.model_copy(update={"folder": self.home / self.config.signing.folder})
-        return signing.connect(config, SecretStr(self.secret(self.config.passphrase, "passphrase")))
+        secret = SecretStr(self.secret(self.config.passphrase, "passphrase"))
+        return signing.connect(_at(self.home, self.config.signing), secret)
 
     @cached_property
     def transport(self) -> Transport:
-        config = self.config.receiver.transport
-        if config.ca_file is not None:
-            config = config.model_copy(update={"ca_file": self.home / config.ca_file})
-        return sending.connect(config)
+        config = _at(self.home, self.config.receiver.transport)
+        return sending.connect(config, lambda place, name: SecretStr(self.secret(place, name)))
 
     def browser(self, erp: str) -> PlaywrightBrowser:
         settings = self.config.browser
@@ -595,6 +597,11 @@ def _request_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterat
                     text=N_("`{seen}` is not a regular expression: {why}"),
                     values={"seen": pattern, "why": str(error)},
                 )
+
+
+def _at(home: Path, config: Model) -> Model:
+    """The same, its paths from `home` on."""
+    return config.model_copy(update={name: home / value for name, value in config if isinstance(value, Path)})
 
 
 def _first_line(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from scraper_agent import envelope, sending, signing
+from scraper_agent.credentials import SecretPlace
 from scraper_agent.messages import N_
 from scraper_agent.rules.identity import USCC_LENGTH, credit_code_check
 from scraper_agent.signing import keyfolder, sm2
@@ -16,28 +17,6 @@ from scraper_agent.yamlfile import Wrong
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SecretPlace(Strict):
-    """Where a secret is: never its value. Nothing given: asked for at the terminal."""
-
-    env: str | None = Field(None, description="Name of an environment variable.")
-    file: Path | None = Field(None, description="A file that holds it on its first line.")
-    keyring: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")] | None = Field(
-        None, description="`service/name` in the operating system's keyring; needs a desktop session."
-    )
-
-    @model_validator(mode="after")
-    def _one_place(self) -> SecretPlace:
-        given = [place for place in ("env", "file", "keyring") if getattr(self, place) is not None]
-        if len(given) > 1:
-            raise Wrong(N_("give only one of {seen}"), seen=", ".join(given))
-        return self
-
-    @property
-    def asked(self) -> bool:
-        """Whether a person is asked."""
-        return self.env is None and self.file is None and self.keyring is None
 
 
 def _public_key(text: str) -> str:

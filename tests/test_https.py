@@ -17,9 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from scraper_agent import envelope, sending
+from scraper_agent.credentials import SecretPlace
 from scraper_agent.errors import AgentError, SendFailed, SendUnknown, UsageError
 from scraper_agent.ports import Standing
 from scraper_agent.sending import https
@@ -101,6 +102,10 @@ def connected(url: str, **change: object) -> https.HttpsTransport:
     return https.HttpsTransport(https.Config.model_validate({"kind": "https", "url": url} | change))
 
 
+def no_secret(place: SecretPlace, name: str) -> SecretStr:
+    raise AssertionError(name)
+
+
 def sent(server: Server, **change: object) -> bytes | None:
     with connected(server.url, **change) as transport:
         return transport.send(ENVELOPE, key=KEY)
@@ -153,7 +158,7 @@ def test_transport_asks_before_it_repeats():
 
 
 def test_connect_makes_it_from_the_configuration():
-    transport = sending.connect(https.Config(kind="https", url="https://customs.example/receive"))
+    transport = sending.connect(https.Config(kind="https", url="https://customs.example/receive"), no_secret)
     assert isinstance(transport, https.HttpsTransport)
     transport.close()
 

@@ -19,7 +19,7 @@ from keyring.errors import PasswordDeleteError
 from scraper_agent import vault
 from scraper_agent.app import App
 from scraper_agent.capture import kept
-from scraper_agent.config import SecretPlace
+from scraper_agent.credentials import SecretPlace
 from scraper_agent.errors import NeedsPerson, UsageError
 from scraper_agent.sandbox.erp import Erp
 from tests.test_cli import call, configuration, write
