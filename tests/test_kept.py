@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,3 +180,40 @@ def test_a_window_that_is_closed_is_told_of(erp: Erp, monkeypatch: pytest.Monkey
     monkeypatch.setattr(_Session, "_is_shown", closing)
     with pytest.raises(NeedsPerson, match="SA2226"):
         browser().attend(recipe(), parameters(erp))
+
+
+@pytest.fixture
+def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A screen that nobody sees, with a keyboard: an X server without a window manager."""
+    reads, writes = os.pipe()
+    screen = ["Xvfb", "-displayfd", str(writes), "-screen", "0", "1280x900x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(screen, pass_fds=[writes], stderr=subprocess.DEVNULL)
+    os.close(writes)
+    try:
+        with os.fdopen(reads) as told:
+            monkeypatch.setenv("DISPLAY", f":{told.readline().strip()}")
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the window is looked at by means of X")
+def test_a_person_logs_in_in_a_window_that_shows(display: None, tmp_path: Path, erp: Erp) -> None:
+    """Keys are pressed in the window itself, which Playwright knows nothing of."""
+
+    def person() -> None:
+        found = ["xdotool", "search", "--sync", "--onlyvisible", "--name", "^t - "]
+        window = subprocess.run(found, capture_output=True, text=True, check=True, timeout=30).stdout.split()[0]
+        pressed = ["key", "Tab", "type", "operator"], ["key", "Tab", "type", sessions.PASSWORD], ["key", "Return"]
+        subprocess.run(["xdotool", "windowfocus", "--sync", window], check=True, timeout=10)
+        for keys in pressed:
+            subprocess.run(["xdotool", *keys], check=True, timeout=10)
+
+    visible = replace(browser(), settings=Settings(images=False, visible_login=True))
+    with ThreadPoolExecutor(1) as hands:
+        typed = hands.submit(person)
+        state = visible.attend(recipe(), parameters(erp))
+        typed.result()
+    assert erp.logins == 1
+    assert orders(list(browser(state).harvest(recipe(), parameters(erp)))) == ["1", "2", "3", "4"]

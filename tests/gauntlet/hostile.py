@@ -313,7 +313,7 @@ TIME: dict[str, Case] = {
         script(
             "const more = () => { for (let n = 0; n < 50; n++) document.body.append(document.createElement('p')); scrollTo(0, 1e9); setTimeout(more, 5); }; more()"
         ),
-        "SA2211",
+        "SA2211 or SA2247",
     ),
     "endless-body": Case(endless, "SA2247 or SA2251 or SA2254"),
     "trickle": Case(trickle, "SA2254"),
@@ -632,7 +632,7 @@ for _family in (SIZE, TIME, WINDOWS, CRASHES, LIES):
     SLOW |= {
         name: _family.pop(name) for name, case in [*_family.items()] if {"SA2247", "SA2254"} & {*case.outcome.split()}
     }
-for _name in ("unload-loop", "endless-mutation", "endless-scroll"):
+for _name in ("unload-loop", "endless-mutation"):
     SLOW[_name] = TIME.pop(_name)
 
 FAST = {
