@@ -194,8 +194,9 @@ def test_an_extension_and_a_place_of_answers_can_be_set(share: Path, tmp_path: P
 def test_the_newest_word_of_the_client_is_the_answer(share: Path) -> None:
     transport, inbox = connect(share, "import_client"), share / "InBox"
     transport.send(b"<a/>", key=A_KEY)
-    (inbox / f"Failed_{A_KEY}_20260302083000.xml").write_bytes(b"no")
     (inbox / f"Failed_{A_KEY}0_20260402083000.xml").write_bytes(b"of another")
+    assert transport.find(A_KEY) is Standing.DELIVERED
+    (inbox / f"Failed_{A_KEY}_20260302083000.xml").write_bytes(b"no")
     assert transport.find(A_KEY) == b"no"
     (inbox / f"Successed_{A_KEY}_20260302083001.xml").write_bytes(b"yes")
     assert transport.find(A_KEY) == b"yes"
@@ -651,6 +652,8 @@ def test_the_same_document_gives_the_same_bytes_and_another_workbook_of_that_nam
     (share / name).unlink()
     transport.send(body, key=key)
     assert (share / name).read_bytes() == made
+    with zipfile.ZipFile(share / name) as parts:
+        assert b">1980-01-01T00:00:00Z<" in parts.read("docProps/core.xml")  # not the time it was made
     (share / name).write_bytes(made + b"edited")
     assert failed(lambda: transport.send(body, key=key)).startswith(
         f"SA4121 {share / name} is taken by another content"
