@@ -33,6 +33,7 @@ DONE = ".done"
 """What a file's own note is named after it."""
 UPLOADED = "done"
 """Where a person puts a workbook that has been uploaded."""
+RECEIPTS = "receipts"
 OUTBOX, SENTBOX, FAILBOX, INBOX = "OutBox", "SentBox", "FailBox", "InBox"
 ENDINGS = ("xml", "zip", "json")
 """Of the files in OutBox: the import client takes the first two."""
@@ -101,7 +102,7 @@ class JsonFolder:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._receipts = config.receipts or config.path / "receipts"
+        self._receipts = config.receipts or config.path / RECEIPTS
         self._ending = config.extension or "json"
 
     def send(self, envelope: bytes, *, key: str) -> None:

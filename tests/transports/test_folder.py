@@ -29,6 +29,8 @@ import pytest
 from pydantic import ValidationError
 
 from scraper_agent import canonical, envelope, files, formats, messages, sending
+from scraper_agent.app import App
+from scraper_agent.cli import sandbox
 from scraper_agent.errors import SendFailed, SendUnknown
 from scraper_agent.format import Document, Format, encode
 from scraper_agent.formats import FORMATS
@@ -469,7 +471,10 @@ while not survived:
     if child == 0:
         send(path, die_at)
         os._exit(0)
-    survived = os.waitpid(child, 0)[1] == 0
+    ended = os.waitpid(child, 0)[1]
+    survived = ended == 0
+    if not survived and os.waitstatus_to_exitcode(ended) != -signal.SIGKILL:
+        sys.exit("sending failed")
     die_at += 1
 """
 
@@ -769,3 +774,42 @@ def test_elements_that_a_user_added_have_their_columns(share: Path) -> None:
     path = written(share, document, format)
     assert added <= {cell.value for cell in openpyxl.load_workbook(path)[layout.HEADER][2]}
     assert encode(read_back(path, format), format) == encode(document, format)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Callable[[str], App]:
+    """The config of the example, its transport exchanged for the folder that it shows as a comment."""
+
+    def configured(content: str) -> App:
+        text = (Path(__file__).parents[2] / "config.example.yaml").read_text(encoding="utf-8")
+        before, kind, rest = text.partition("  transport:\n")
+        _, comment, shown = rest.partition("  # transport:")
+        shown, keys, after = shown.partition("  public_keys:")
+        shown = "\n".join(line.replace("  # ", "  ", 1) for line in (comment + shown).splitlines())
+        assert kind
+        assert keys
+        text = f"{before}{shown}\n{keys}{after}".replace("content: excel", f"content: {content}")
+        (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+        (tmp_path / "policy.yaml").write_text("automatic: {}\n", encoding="utf-8")
+        (tmp_path / "keys").mkdir()
+        return App.load(tmp_path / "config.yaml")
+
+    return configured
+
+
+def test_the_example_of_the_config_sends_into_a_folder_beside_it(desk: Callable[[str], App], tmp_path: Path) -> None:
+    transport = desk("excel").transport
+    assert isinstance(transport, folder.ExcelFolder)
+    body, key = request(order())
+    failed(lambda: transport.send(body, key=key))
+    (tmp_path / "outgoing").mkdir()
+    transport.send(body, key=key)
+    assert transport.find(key) is Standing.DELIVERED
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_the_sandbox_empties_the_folder_of_the_config(desk: Callable[[str], App], content: str) -> None:
+    app, (body, key) = desk(content), letter(70)
+    with Platform(lambda: NOW, SENDERS, {FORMAT}) as platform, sandbox.emptied(app, platform):
+        site = Served(platform, app.home, content)
+        assert accepted(site, answer(app.transport, body, key), body, key)
