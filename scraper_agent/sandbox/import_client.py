@@ -74,12 +74,14 @@ def send_all(folder: Path, platform: Platform, clock: Clock) -> None:
             continue  # still a .Temp
         status, receipt = platform.receive(path.read_bytes(), path.stem)
         number = _ID.search(receipt)
-        if status == Status.OK and number is not None:
+        if status != Status.OK:
+            _answer(folder, f"Failed_{path.stem}", receipt, clock())
+        elif number is None:
+            _answer(folder, f"Successed_{path.stem}", receipt, clock())
+        else:
             told = _ANSWER.format(id=escape(path.stem), number=number[1].decode())
             _answer(folder, f"Successed_{path.stem}", told.encode(), clock())
             _answer(folder, f"Receipt_{number[1].decode()}", receipt, clock())
-        else:
-            _answer(folder, f"Failed_{path.stem}", receipt, clock())
         path.replace(folder / (SENTBOX if status == Status.OK else FAILBOX) / path.name)
 
 

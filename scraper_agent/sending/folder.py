@@ -289,28 +289,24 @@ class ImportClientFolder:
         return found[1].decode() if found else None
 
     def _answer(self, id: str) -> bytes | Standing | None:
-        _look_into(self._inbox)
-        said = self._newest("Successed", id), self._newest("Failed", id)
-        newest = max((each for each in said if each is not None), key=_moment, default=None)
+        try:
+            names = tuple(_names(self._inbox))
+        except OSError as error:
+            raise _cannot_look(self._inbox, error) from error
+        said = [each for word in ("Successed", "Failed") if (each := _newest(names, word, id)) is not None]
+        newest = max(said, key=_moment, default=None)
         if newest is None:
             return None
-        body = _read(newest, self._config.answer_limit_bytes)
-        if body is None or newest.name.startswith("Failed"):
+        body = _read(self._inbox / newest, self._config.answer_limit_bytes)
+        if body is None or newest.startswith("Failed"):
             return body
         number = _SEQ_NO.search(body)
         if number is None:
             return body
-        receipt = self._newest("Receipt", number[1].decode())
-        return Standing.DELIVERED if receipt is None else _read(receipt, self._config.answer_limit_bytes)
-
-    def _newest(self, word: str, id: str) -> Path | None:
-        """Of the answers `<word>_<id>_<time>.xml` the one of the latest time."""
-        start = f"{word}_{id}"
-        try:
-            names = [name for name in _names(self._inbox) if name.startswith((f"{start}_", f"{start}."))]
-        except OSError as error:
-            raise _cannot_look(self._inbox, error) from error
-        return self._inbox / max(names) if names else None
+        receipt = _newest(names, "Receipt", number[1].decode())
+        if receipt is None:
+            return Standing.DELIVERED
+        return _read(self._inbox / receipt, self._config.answer_limit_bytes)
 
 
 def note(data: bytes) -> bytes:
@@ -466,9 +462,15 @@ def _reason(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def _moment(path: Path) -> str:
+def _newest(names: tuple[str, ...], word: str, id: str) -> str | None:
+    """Of the answers `<word>_<id>_<time>.xml` the one of the latest time."""
+    start = f"{word}_{id}"
+    return max((name for name in names if name.startswith((f"{start}_", f"{start}."))), default=None)
+
+
+def _moment(name: str) -> str:
     """The time in an answer's name, as far as it has one."""
-    return path.stem.rpartition("_")[2]
+    return name.rpartition("_")[2]
 
 
 def _workbook_name(document: Document, format: Format, key: str) -> str:
