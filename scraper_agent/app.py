@@ -160,7 +160,12 @@ class App:
     @cached_property
     def transport(self) -> Transport:
         config = _at(self.home, self.config.receiver.transport)
-        return sending.connect(config, lambda place, name: SecretStr(self.secret(place, name)))
+        return sending.connect(
+            config,
+            lambda place, name: SecretStr(self.secret(place, name)),
+            profile=self.config.receiver.profile,
+            formats=self.tables.formats,
+        )
 
     def browser(self, erp: str) -> PlaywrightBrowser:
         settings = self.config.browser

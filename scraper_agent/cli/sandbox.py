@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated
@@ -21,9 +21,11 @@ from scraper_agent.cli.commands import example
 from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
+from scraper_agent.sandbox import import_client
 from scraper_agent.sandbox.erp import Erp
 from scraper_agent.sandbox.platform import Platform
 from scraper_agent.sandbox.portals import Case, Portals
+from scraper_agent.sending import folder, https
 from scraper_agent.signing import keyfolder
 
 commands = typer.Typer(
@@ -109,8 +111,9 @@ def _taking(port: int) -> Iterator[None]:
 )
 def platform(context: typer.Context) -> None:
     app: App = context.obj.app()
-    port = urlsplit(app.config.receiver.transport.url).port or 0
-    with _taking(port), configured_platform(app, port) as server:
+    transport = app.config.receiver.transport
+    port = (urlsplit(transport.url).port or 0) if isinstance(transport, https.Config) else 0
+    with _taking(port), configured_platform(app, port) as server, emptied(app, server):
         show.console.print(server.url, markup=False)
         for sk, public_key in server.public_keys.items():
             show.console.print(f'{sk}: "{public_key}"', markup=False, soft_wrap=True)
@@ -129,6 +132,21 @@ def configured_platform(app: App, port: int) -> Platform:
         port=port,
         profile=app.config.receiver.profile,
     )
+
+
+def emptied(app: App, server: Platform) -> AbstractContextManager[object]:
+    """Hands over what is sent into a folder, if the config says so; makes what is missing of its layout."""
+    match app.config.receiver.transport:
+        case folder.Config(content="json", path=path, receipts=receipts):
+            answers = app.home / (receipts or path / folder.RECEIPTS)
+            for place in (app.home / path, answers):
+                place.mkdir(parents=True, exist_ok=True)
+            return import_client.json_reader(app.home / path, answers, server)
+        case folder.Config(content="import_client", path=path):
+            import_client.make_boxes(app.home / path)
+            return import_client.import_client(app.home / path, server, wiring.now)
+        case _:
+            return nullcontext()
 
 
 @contextmanager

@@ -1,10 +1,11 @@
-"""The workbook that people fill in: sheets for header and lines, drop-downs from the code lists, one example."""
+"""The workbook of a format: as people fill it in, with drop-downs and one example; and filled with one document."""
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -30,13 +31,42 @@ _HELP = (
 )
 
 
+_FILLED = (
+    "本文件由代理按标准模板生成，供人工在“智慧通”页面上传；请勿改动任何单元格。",
+    "签名针对单据原文，不针对本文件；原文和签名保存在代理的日志中，可按下列编号查到。",
+    "下列字段由代理填写，模板中没有对应的列。",
+)
+_DIGITS = 15
+"""More than a spreadsheet program shows and keeps of a number."""
+_FIRST_DAY = date(1900, 3, 1)
+"""Before, days of a workbook are not what they seem: it has a 29 February 1900, and nothing before that year."""
+_MADE = datetime(1980, 1, 1)  # noqa: DTZ001 - a constant, so that the same document gives the same bytes
+
+# Nothing that is written becomes a formula, a link or a number by how it looks.
+_OPTIONS = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+
+
 def workbook(format: Format) -> bytes:
     """A template with its example."""
     made = io.BytesIO()
-    # Nothing that is written becomes a formula, a link or a number by how it looks.
-    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    with xlsxwriter.Workbook(made, options) as book:
+    with xlsxwriter.Workbook(made, _OPTIONS) as book:
         _Book(format, book).write(example.document(format))
+    return made.getvalue()
+
+
+def filled(document: Document, format: Format, about: Mapping[str, str]) -> bytes:
+    """The template's sheets and columns with one document, for upload by a person. Equal arguments give equal bytes.
+
+    Every value is there as the document has it: fields without a column, and `about`, on the sheet 说明; numbers of
+    more than 15 digits as texts. There are no drop-downs, for nothing is to be filled in.
+
+    Raises:
+        ValueError: a text is longer than a cell.
+    """
+    made = io.BytesIO()
+    with xlsxwriter.Workbook(made, _OPTIONS) as book:
+        book.set_properties({"title": layout.title(format), "created": _MADE})
+        _Book(format, book).write_filled(document, about)
     return made.getvalue()
 
 
@@ -64,14 +94,43 @@ class _Book:
         if lines is not None:
             self._table(lines, layout.targets(self.format, "lines"), lists, shown.header, shown.lines)
 
-    def _table(
-        self,
-        sheet: Any,
-        columns: tuple[Target, ...],
-        lists: Mapping[_Codes, str],
-        header: Values,
-        rows: tuple[Values, ...],
-    ) -> None:
+    def write_filled(self, document: Document, about: Mapping[str, str]) -> None:
+        header = self.book.add_worksheet(layout.HEADER)
+        lines = self.book.add_worksheet(layout.LINES) if self.format.lines else None
+        self._about(self.book.add_worksheet(layout.HELP), document.header, about)
+        self._rows(header, layout.targets(self.format, "header"), document.header, ({},))
+        if lines is not None:
+            self._rows(lines, layout.targets(self.format, "lines"), document.header, document.lines)
+
+    def _rows(self, sheet: Any, columns: tuple[Target, ...], header: Values, rows: tuple[Values, ...]) -> None:
+        self._heads(sheet, columns)
+        for at, target in enumerate(columns, 1):
+            style = self.styles[target.field.type.holds]
+            for row, line in enumerate(rows, _HEADS):
+                value = (header if target.header else line).get(target.field.id)
+                if value is not None:
+                    _write_exact(sheet, row, at, value, style)
+
+    def _about(self, sheet: Any, header: Values, about: Mapping[str, str]) -> None:
+        """What no column holds: what the file is, and the fields that the agent fills."""
+        sheet.set_column(0, 0, 26)
+        sheet.set_column(1, 2, 40)
+        said = [(f"{self.format.zh} {layout.title(self.format)}", self.head), *((text, None) for text in _FILLED)]
+        for row, (text, style) in enumerate(said):
+            sheet.write_string(row, 0, text, style)
+        row = len(said)
+        asked = {field.id for field in layout.asked(self.format)}
+        own = [field for field in self.format.header if field.id not in asked and field.id in header]
+        for zh, id, value in (
+            *((name, "", text) for name, text in about.items()),
+            *((field.zh, field.id, header[field.id]) for field in own),
+        ):
+            row += 1
+            sheet.write_string(row, 0, zh)
+            sheet.write_string(row, 1, id)
+            _write_exact(sheet, row, 2, value.isoformat() if isinstance(value, date) else value, self.styles["text"])
+
+    def _heads(self, sheet: Any, columns: tuple[Target, ...]) -> None:
         sheet.freeze_panes(_HEADS, 2)
         sheet.set_column(0, 0, 10, self.styles["text"])
         for row, text in enumerate((layout.title(self.format), layout.IDENTIFIERS, layout.TYPES)):
@@ -82,6 +141,18 @@ class _Book:
             sheet.write_string(0, at, field.zh, self.needed if field.mandatory else self.head)
             sheet.write_string(1, at, id, self.small)
             sheet.write_string(2, at, f"{field.type.notation} {_NEED[field.need]}", self.small)
+
+    def _table(
+        self,
+        sheet: Any,
+        columns: tuple[Target, ...],
+        lists: Mapping[_Codes, str],
+        header: Values,
+        rows: tuple[Values, ...],
+    ) -> None:
+        self._heads(sheet, columns)
+        for at, target in enumerate(columns, 1):
+            field = target.field
             if field.choices:
                 sheet.data_validation(
                     _HEADS,
@@ -158,3 +229,28 @@ def _write(sheet: Any, row: int, at: int, value: Value, field: Field, style: Any
         case _:
             text = {code: text for text, code in layout.shown(field)}.get(value, value)
             sheet.write_string(row, at, text, style)
+
+
+def _write_exact(sheet: Any, row: int, at: int, value: Value, style: Any) -> None:
+    """The value, as it is. Raises ValueError if a text is longer than a cell."""
+    match value:
+        case Decimal() if len(value.as_tuple().digits) <= _DIGITS and abs(value.adjusted()) < _DIGITS:
+            sheet.write_number(row, at, float(value), style)
+        case Decimal():
+            sheet.write_string(row, at, format(value, "f"), style)
+        case datetime() if value.date() < _FIRST_DAY:
+            sheet.write_string(row, at, value.isoformat(sep=" "), style)
+        case date() if not isinstance(value, datetime) and value < _FIRST_DAY:
+            sheet.write_string(row, at, value.isoformat(), style)
+        case date():
+            sheet.write_datetime(row, at, value, style)
+        case _:
+            if sheet.write_string(row, at, _plain(value), style):
+                raise ValueError(f"a text of {len(value)} characters, more than a cell holds")
+
+
+def _plain(text: str) -> str:
+    """What makes the library write `text` and nothing else: it takes `<r>…</r>` for markup of its own."""
+    if text.startswith("<r>") and text.endswith("</r>"):
+        return f'<r><t xml:space="preserve">{html.escape(text)}</t></r>'
+    return text

@@ -1,18 +1,32 @@
-"""Transports. To add one: a file here, and its two lines below (`Config` becomes a union told apart by `kind`)."""
+"""Transports. To add one: a file here, and its two lines below."""
 
 from __future__ import annotations
 
-from typing import TypeAlias, assert_never
+from collections.abc import Mapping
+from typing import Annotated, TypeAlias, assert_never
 
+from pydantic import Field
+
+from scraper_agent import envelope
 from scraper_agent.credentials import Secrets
+from scraper_agent.format import Format
+from scraper_agent.formats import FORMATS
 from scraper_agent.ports import Transport
-from scraper_agent.sending import https
+from scraper_agent.sending import folder, https
 
-Config: TypeAlias = https.Config
+Config: TypeAlias = Annotated[https.Config | folder.Config, Field(discriminator="kind")]
 
 
-def connect(config: Config, secrets: Secrets) -> Transport:  # noqa: ARG001 - not every kind has one
+def connect(
+    config: Config,
+    secrets: Secrets,  # noqa: ARG001 - not every kind has one
+    *,
+    profile: envelope.Profile = envelope.DEFAULT,
+    formats: Mapping[str, Format] = FORMATS,
+) -> Transport:
     """Ready to send; connects to nothing yet. Paths in `config` are absolute.
+
+    `profile` and `formats`: of what is sent, for a transport that does not send the request as it is.
 
     Raises:
         NeedsPerson: a secret is not where it should be.
@@ -21,5 +35,7 @@ def connect(config: Config, secrets: Secrets) -> Transport:  # noqa: ARG001 - no
     match config:
         case https.Config():
             return https.HttpsTransport(config)
+        case folder.Config():
+            return folder.connect(config, profile, formats)
         case unknown:
             assert_never(unknown)
