@@ -167,7 +167,7 @@ def test_no_flipped_byte_of_the_secret_part_gives_another_key(written, monkeypat
     sealed = bytearray(keyfile._seal(keyfile._private_key_info(KEY), PASSPHRASE))
     sealed[-1 - position] ^= 0x04
     with pytest.raises((keyfile._WrongPassphrase, keyfile._Unusable, der.Malformed)):
-        keyfile._private_key(keyfile._unseal(bytes(sealed), PASSPHRASE))
+        keyfile._private_key(keyfile._unseal(bytes(sealed), PASSPHRASE, keyfile._own()))
 
 
 def plain_of(d: int) -> bytes:
