@@ -218,6 +218,21 @@ def write_new(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def write_over(path: Path, data: bytes) -> None:
+    """Create or replace `path`, 0600; a crash leaves the old file or the new one. Durable when this returns.
+
+    Raises:
+        AgentError: it cannot be written.
+    """
+    part = part_of(path, data)
+    try:
+        part.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
 def part_of(path: Path, data: bytes) -> Path:
     """A new file beside `path`, 0600, that holds `data` durably; to be renamed to `path`.
 
