@@ -296,7 +296,9 @@ def test_no_changed_byte_of_a_statement_is_overlooked(one: Path) -> None:
     ],
     ids=["swapped", "one", "three", "same twice", "type", "payload", "spelling", "more"],
 )
-def test_statement_that_does_not_hold_says_why(one: Path, change: Callable[[dict[str, Any]], object], reason: str) -> None:
+def test_statement_that_does_not_hold_says_why(
+    one: Path, change: Callable[[dict[str, Any]], object], reason: str
+) -> None:
     *_, path = keyfolder.rotate(one, PASSPHRASE, NOW, SWITCH)
     statement = json.loads(path.read_bytes())
     change(statement)
@@ -904,3 +906,29 @@ def test_the_agent_signs_with_the_key_of_the_hour(desk: Path, monkeypatch: pytes
     assert app.signer.key_index == "02"
     monkeypatch.setattr(wiring, "now", lambda: switch - SECOND)
     assert app.signer.key_index == "01"
+
+
+def test_openssl_reads_key_files_as_the_documentation_says(desk: Path) -> None:
+    told("key", "new")
+    page = (Path(__file__).parents[1] / "docs" / "keys.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("openssl pkey -in keys/sm2-01.pem")]
+    environment = os.environ | {"PASS": CANARY}
+    said = [
+        subprocess.run(
+            line.replace(".pem", ".pem -passin env:PASS"),
+            shell=True,  # noqa: S602 - the documentation's own line, with its pipe
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for line in lines
+    ]
+    assert len(said) == 2
+    assert "ASN1 OID: SM2" in said[0]
+    assert keyfolder.find(desk / "keys", "01").fingerprint in said[1]
+
+
+def test_the_documentation_tells_the_length_of_the_type() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "keys.md").read_text(encoding="utf-8")
+    assert rotation.signed_bytes(b"PAYLOAD").replace(b" 7 ", b" LENGTH ").decode() in page
