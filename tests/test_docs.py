@@ -220,7 +220,7 @@ def typed(words: list[str]) -> None:
     assert done.exit_code == 0, done.output
 
 
-def prepare(path: tuple[str, ...]) -> None:
+def prepare(words: list[str]) -> None:
     """What a reader is supposed to have by now: a recipe of their own with a sample, a log, and a key."""
     if not Path("config.yaml").exists():
         typed(["init"])
@@ -228,7 +228,7 @@ def prepare(path: tuple[str, ...]) -> None:
         shutil.copytree(ROOT / "recipes" / "demo", "recipes/my")
     if not Path("archive.db").exists():
         typed(["log", "reindex"])
-    if path[0] in ("key", "log") and path != ("key", "new") and not Path("keys").exists():
+    if words[0] in ("key", "log") and words != ["key", "new"] and not Path("keys").exists():
         typed(["key", "new"])
 
 
@@ -245,7 +245,7 @@ def test_the_harmless_commands_of_a_block_run_as_they_stand(page: Path, block: s
             words = Command(name(page), line).words
             path = parsed(words)
             if path != ("init",):
-                prepare(path)
+                prepare(words)
             if path in HARMLESS:
                 typed(words)
 
@@ -254,7 +254,7 @@ def test_the_harmless_commands_of_a_block_run_as_they_stand(page: Path, block: s
 def test_the_harmless_examples_of_the_help_run_as_they_stand(command: Command, desk: Path) -> None:
     path = parsed(command.words)
     if path != ("init",):
-        prepare(path)
+        prepare(command.words)
         if path == ("key", "rotate"):
             typed(["key", "new", "--planned"])
         shutil.copytree("recipes/my", "recipes/u8")
