@@ -37,14 +37,17 @@ from scraper_agent.messages import N_, render
 from scraper_agent.pipeline import Harvest, Intake, Pipeline, Plan, Receiver, Watch
 from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
-from scraper_agent.signing import sm2
-from scraper_agent.values import Attempt, Job, JobId, Receipt, Retry, RunEnded
+from scraper_agent.signing import keyfolder, sm2
+from scraper_agent.values import Attempt, Job, JobId, KeyChanged, Receipt, Retry, RunEnded
 
 PATIENCE = 3
 """So many sends may fail in a row; the rest waits for the next time: each may take as long as a connection does."""
 
 KEYRING = "scraper_agent"
 """What the agent's own entries in the keyring are filed under."""
+
+KEYS = JobId("keys")
+"""The job of what was done with keys."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -96,6 +99,7 @@ class App:
     known_secrets: set[str] = field(default_factory=set, repr=False)
     _answers: dict[str, str] = field(default_factory=dict, repr=False)
     """What a person was asked for, so that nobody is asked twice."""
+    _signer: tuple[signing.Config, Signer] | None = field(default=None, repr=False)
     _paces: dict[str, Pace] = field(default_factory=dict, repr=False)
     """By ERP: recipes that are run one after the other share its minute."""
 
@@ -151,11 +155,44 @@ class App:
             watch=watch,
         )
 
-    @cached_property
+    @property
     def signer(self) -> Signer:
-        """Opened at the first signature."""
-        secret = SecretStr(self.secret(self.config.passphrase, "passphrase"))
-        return signing.connect(_at(self.home, self.config.signing), secret)
+        """That of the key which signs now; opened at its first signature.
+
+        Raises:
+            NeedsPerson: wrong passphrase, or nobody gives it.
+            UsageError: no key signs now.
+        """
+        config = signing.chosen(_at(self.home, self.config.signing), now())
+        if self._signer is None or self._signer[0] != config:  # the first, or the keys have switched since
+            secret = SecretStr(self.secret(self.config.passphrase, "passphrase"))
+            self._signer = config, signing.connect(config, secret, now)
+        return self._signer[1]
+
+    @property
+    def key_folder(self) -> Path:
+        return self.home / self.config.signing.folder
+
+    def journal(self, archive: SqliteArchive) -> keyfolder.Journal:
+        """What becomes of keys, in the job `keys` of the log."""
+
+        def record(steps: tuple[keyfolder.Step, ...], statement: bytes | None) -> None:
+            with archive.together():
+                digest = None if statement is None else archive.put(statement)
+                for step in steps:
+                    changed = KeyChanged(
+                        action=step.action,
+                        sk=step.entry.sk,
+                        public_key=step.entry.public_key,
+                        fingerprint=step.entry.fingerprint,
+                        by=f"person:{account()}",
+                        reason=step.reason,
+                        statement=digest,
+                    )
+                    archive.append(KEYS, archive.length(KEYS), changed)
+
+        known = archive.job(KEYS).facts
+        return keyfolder.Journal(record=record, used=frozenset(f.sk for f in known if isinstance(f, KeyChanged)))
 
     @cached_property
     def transport(self) -> Transport:

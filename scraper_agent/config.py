@@ -11,7 +11,7 @@ from scraper_agent import envelope, sending, signing
 from scraper_agent.credentials import SecretPlace
 from scraper_agent.messages import N_
 from scraper_agent.rules.identity import USCC_LENGTH, credit_code_check
-from scraper_agent.signing import keyfolder, sm2
+from scraper_agent.signing import keystate, sm2
 from scraper_agent.yamlfile import Wrong
 
 
@@ -90,7 +90,7 @@ class ReceiverSettings(Strict):
 
     ak: envelope.SystemId
     transport: sending.Config
-    public_keys: dict[keyfolder.KeyIndex, Annotated[str, AfterValidator(_public_key)]] = Field(
+    public_keys: dict[keystate.KeyIndex, Annotated[str, AfterValidator(_public_key)]] = Field(
         description="The platform's SM2 public keys by `sk`, as agreed with it on another way than the network."
     )
     profile: envelope.Profile = envelope.DEFAULT

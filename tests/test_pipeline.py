@@ -585,7 +585,9 @@ def forged(platform: Platform, keys: Path, tmp_path: Path) -> bytes:
     """What a receipt of this document would be, signed by another."""
     mine = Path(tmp_path / "other")
     keyfolder.create(mine, SecretStr(PASSPHRASE), NOW)
-    signer = sm2_file.Sm2FileSigner(sm2_file.Config(kind="file", folder=mine, key="01"), SecretStr(PASSPHRASE))
+    signer = sm2_file.Sm2FileSigner(
+        sm2_file.Config(kind="file", folder=mine, key="01"), SecretStr(PASSPHRASE), lambda: NOW
+    )
     answer = envelope.Answer(code="0000", msg="ok", key="0" * 64, digest="sm3:" + "0" * 64, accepted=True, id="1")
     return envelope.build_receipt(answer, signer, NOW)
 

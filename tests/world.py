@@ -198,7 +198,9 @@ class World:
                 policy=self.policy,
                 signer=lambda: (
                     SIGNERS.get(self.keys)
-                    or SIGNERS.setdefault(self.keys, sm2_file.Sm2FileSigner(signing, SecretStr(PASSPHRASE)))
+                    or SIGNERS.setdefault(
+                        self.keys, sm2_file.Sm2FileSigner(signing, SecretStr(PASSPHRASE), lambda: NOW)
+                    )
                 ),
                 transport=self.transport,
                 receiver=Receiver(ak=AK, profile=envelope.DEFAULT, public_keys=self.public_keys, verify=sm2.verify),

@@ -55,8 +55,9 @@ def _interrupted(error: BaseException | None) -> bool:
 @cache
 def build() -> typer.Typer:
     """All commands, in the language chosen before."""
-    from scraper_agent.cli import case, commands, demo, format, recipe, report, sandbox, session  # noqa: PLC0415 - after the language
+    from scraper_agent.cli import case, commands, demo, format, key, recipe, report, sandbox, session  # noqa: PLC0415 - after the language
 
+    commands.cli.add_typer(key.commands, name="key")
     commands.cli.add_typer(recipe.commands, name="recipe")
     commands.cli.add_typer(format.commands, name="format")
     told = N_("Open a browser in which a person logs in, and keep the session, encrypted, for runs to come.")

@@ -1,4 +1,4 @@
-"""The commands of everyday work: init, run, jobs, job, approve, decline, send, log, key; and the groups beside them."""
+"""The commands of everyday work: init, run, jobs, job, approve, decline, send, log; and the groups beside them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from typing import Annotated, Any
 
 import typer
 from loguru import logger
-from pydantic import SecretStr
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import scraper_agent
@@ -30,11 +29,10 @@ from scraper_agent.archive import verify as verifying
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring.load import Loaded
 from scraper_agent.cli import INTERRUPTED, parameters, show
-from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, UsageError
+from scraper_agent.errors import AgentError, BusinessError, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
 from scraper_agent.pipeline import Harvest, Pipeline
-from scraper_agent.signing import keyfolder
 from scraper_agent.values import (
     Approval,
     Draft,
@@ -64,9 +62,7 @@ log = typer.Typer(
     no_args_is_help=True,
     help=render(N_("The audit log: every fact in order, under a Merkle tree.")),
 )
-key = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help=render(N_("SM2 keys in encrypted files.")))
 cli.add_typer(log, name="log")
-cli.add_typer(key, name="key")
 
 
 def example(*lines: str) -> str:
@@ -523,7 +519,7 @@ def job(
     app: App = context.obj.app()
     with app.archive(read_only=True) as archive:
         if name.startswith("run/"):
-            _show_run(archive.job(_run(archive, name)))
+            _show_run(archive.job(_job(archive, name)))
             return
         found = find_job(archive, name)
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
@@ -669,7 +665,7 @@ def log_show(
     with app.archive(read_only=True) as archive:
         wanted: JobId | None = None
         if name is not None:
-            wanted = _run(archive, name) if name.startswith("run/") else find_job(archive, name).id
+            wanted = _job(archive, name)
         start = max(0, archive.head().size - last) if last is not None and wanted is None else 0
         entries = (entry for entry in archive.entries(start) if wanted in (None, entry.job))
         for entry in entries if last is None else deque(entries, maxlen=last):
@@ -678,8 +674,11 @@ def log_show(
             typer.echo(f"{entry.index:>7} {at} {show.visible(where)} {show.fact(entry.fact)}")
 
 
-def _run(archive: SqliteArchive, name: str) -> JobId:
-    if archive.length(JobId(name)) == 0:
+def _job(archive: SqliteArchive, name: str) -> JobId:
+    """A job by its whole number, such as `run/…`, `session/…` or `keys`; else a document."""
+    if archive.length(JobId(name)):
+        return JobId(name)
+    if name.startswith("run/"):
         raise UsageError(
             "SA7109",
             N_("there is no run `{name}`; the newest is {newest}"),
@@ -687,7 +686,7 @@ def _run(archive: SqliteArchive, name: str) -> JobId:
             name=name,
             newest=next(reversed(archive.runs()), "-"),
         )
-    return JobId(name)
+    return find_job(archive, name).id
 
 
 @log.command(
@@ -725,36 +724,3 @@ def log_reindex(context: typer.Context) -> None:
         archive.rebuild_index()
         told = render(N_("The index is remade from {entries} facts."), {"entries": archive.head().size})
         show.console.print(told, markup=False)
-
-
-# --- key ------------------------------------------------------------------------------------------------------------
-
-
-@key.command(
-    "new",
-    help=render(N_("Make an SM2 key; prints its index, fingerprint and public key.")),
-    epilog=example("key new"),
-)
-def key_new(context: typer.Context) -> None:
-    app: App = context.obj.app()
-    place = app.config.passphrase
-    passphrase = app.secret(place, "passphrase")
-    if place.asked and app.secret(place, render(N_("passphrase again"))) != passphrase:
-        raise NeedsPerson("SA7106", N_("the two passphrases differ"), hint=N_("try again"))
-    made = keyfolder.create(app.home / app.config.signing.folder, SecretStr(passphrase), wiring.now())
-    _print_key(made)
-
-
-@key.command("list", help=render(N_("List the keys; nothing secret.")), epilog=example("key list"))
-def key_list(context: typer.Context) -> None:
-    app: App = context.obj.app()
-    for entry in keyfolder.entries(app.home / app.config.signing.folder):
-        _print_key(entry)
-
-
-def _print_key(entry: keyfolder.KeyEntry) -> None:
-    show.console.print(
-        f"{entry.sk} {entry.status} {entry.created:%Y-%m-%d} SM3 {entry.fingerprint}\n   {entry.public_key}",
-        markup=False,
-        soft_wrap=True,
-    )

@@ -2,21 +2,26 @@
 
 PBES2 (RFC 8018) of AES-256-CBC and PBKDF2-HMAC-SHA256 with 600,000 iterations or more. CBC carries no check value, so
 everything decrypted is checked: padding, structure, object identifiers, range, and that the two keys are a pair.
+
+Files of others are read once, to be sealed anew in this form: openssl's with fewer iterations, and GmSSL's own, which
+is PBES2 of SM4-CBC and PBKDF2-HMAC-SM3 (`gmssl sm2keygen`, 65,536 iterations) and which openssl does not read.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from cryptography.hazmat.primitives import padding
+from cryptography.hazmat.primitives import hashes, padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from pydantic import SecretStr
 
 from scraper_agent.errors import AgentError, NeedsPerson, UsageError
@@ -31,13 +36,14 @@ _MOST_ITERATIONS = 10_000_000  # a hostile file must not keep the agent busy for
 _MOST_BYTES = 65_536
 _SALT_BYTES = 16
 _BLOCK_BYTES = 16
-_KEY_BYTES = 32
 _SCALAR_BYTES = 32
 
 _PBES2 = bytes.fromhex("2a864886f70d01050d")  # 1.2.840.113549.1.5.13
 _PBKDF2 = bytes.fromhex("2a864886f70d01050c")  # 1.2.840.113549.1.5.12
 _HMAC_SHA256 = bytes.fromhex("2a864886f70d0209")  # 1.2.840.113549.2.9
+_HMAC_SM3 = bytes.fromhex("2a811ccf5501831102")  # 1.2.156.10197.1.401.2
 _AES_256_CBC = bytes.fromhex("60864801650304012a")  # 2.16.840.1.101.3.4.1.42
+_SM4_CBC = bytes.fromhex("2a811ccf55016802")  # 1.2.156.10197.1.104.2
 _EC_PUBLIC_KEY = bytes.fromhex("2a8648ce3d0201")  # 1.2.840.10045.2.1
 _SM2_CURVE = bytes.fromhex("2a811ccf5501822d")  # 1.2.156.10197.1.301
 
@@ -55,6 +61,15 @@ class PrivateKey:
     d: int = field(repr=False)
     public_key: str
     """X‖Y, 128 lower-case hex digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scheme:
+    """A PBES2 that is taken: hash of PBKDF2 by object identifier, ciphers with the bytes of their keys, iterations."""
+
+    hashes: Mapping[bytes, tuple[str, type[hashes.SHA256 | hashes.SM3]]]
+    ciphers: Mapping[bytes, tuple[str, type[algorithms.AES | algorithms.SM4], int]]
+    least_iterations: int
 
 
 class _Unusable(Exception):
@@ -99,6 +114,15 @@ def read(path: Path, passphrase: SecretStr) -> PrivateKey:
         NeedsPerson: wrong passphrase.
         UsageError: no such file, or not an encrypted PKCS#8 file of an SM2 key.
     """
+    return _read(path, passphrase, _own())
+
+
+def read_foreign(path: Path, passphrase: SecretStr) -> PrivateKey:
+    """As `read`, of a file that openssl or GmSSL made with a passphrase: it may be weaker than ours."""
+    return _read(path, passphrase, _FOREIGN)
+
+
+def _read(path: Path, passphrase: SecretStr, scheme: _Scheme) -> PrivateKey:
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
@@ -111,7 +135,7 @@ def read(path: Path, passphrase: SecretStr) -> PrivateKey:
             reason=error.strerror or type(error).__name__,
         ) from error
     try:
-        return _private_key(_unseal(_der(data, _PRIVATE_LABEL), passphrase))
+        return _private_key(_unseal(_der(data, _PRIVATE_LABEL), passphrase, scheme))
     except _WrongPassphrase:
         # Not "from": what was decrypted, right or wrong, has no place in a traceback.
         raise NeedsPerson(
@@ -194,6 +218,21 @@ def write_new(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def write_over(path: Path, data: bytes) -> None:
+    """Create or replace `path`, 0600; a crash leaves the old file or the new one. Durable when this returns.
+
+    Raises:
+        AgentError: it cannot be written.
+    """
+    part = part_of(path, data)
+    try:
+        part.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
 def part_of(path: Path, data: bytes) -> Path:
     """A new file beside `path`, 0600, that holds `data` durably; to be renamed to `path`.
 
@@ -269,11 +308,16 @@ def _private_key(plain: bytes) -> PrivateKey:
     d = int.from_bytes(scalar, "big")
     if len(scalar) != _SCALAR_BYTES or not 1 <= d <= sm2.N - 2:
         raise _Unusable("private key out of range", "32 bytes, 1 … n-2")
-    if fields.next_tag == der.CONTEXT_0 and fields.inside(der.CONTEXT_0).take(der.OID) != _SM2_CURVE:
-        raise _Unusable("another curve", "1.2.156.10197.1.301")
+    if fields.next_tag == der.CONTEXT_0:
+        parameters = fields.inside(der.CONTEXT_0)
+        if parameters.take(der.OID) != _SM2_CURVE:
+            raise _Unusable("another curve", "1.2.156.10197.1.301")
+        parameters.end()
     public_key = sm2.derive_public(d)
     if fields.next_tag == der.CONTEXT_1:
-        stated = fields.inside(der.CONTEXT_1).take(der.BIT_STRING)
+        point = fields.inside(der.CONTEXT_1)
+        stated = point.take(der.BIT_STRING)
+        point.end()
         if stated != bytes.fromhex("0004" + public_key):
             raise _Unusable("a public key that does not belong to the private key", "a pair")
     fields.end()
@@ -284,7 +328,8 @@ def _seal(plain: bytes, passphrase: SecretStr) -> bytes:
     """EncryptedPrivateKeyInfo (RFC 5208)."""
     salt, iv = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(_BLOCK_BYTES)
     padder = padding.PKCS7(_BLOCK_BYTES * 8).padder()
-    encryptor = _cipher(passphrase, salt, ITERATIONS, iv).encryptor()
+    secret_key = _derive(passphrase, hashes.SHA256, salt, ITERATIONS, 32)
+    encryptor = Cipher(algorithms.AES(secret_key), modes.CBC(iv)).encryptor()
     secret = encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
     derivation = der.encode(
         der.SEQUENCE,
@@ -301,25 +346,36 @@ def _seal(plain: bytes, passphrase: SecretStr) -> bytes:
     return der.encode(der.SEQUENCE, algorithm, der.encode(der.OCTET_STRING, secret))
 
 
-def _unseal(encoded: bytes, passphrase: SecretStr) -> bytes:
+def _unseal(encoded: bytes, passphrase: SecretStr, scheme: _Scheme) -> bytes:
     outer = der.Reader(encoded)
     info = outer.inside(der.SEQUENCE)
     outer.end()
     algorithm = info.inside(der.SEQUENCE)
     secret = info.take(der.OCTET_STRING)
     info.end()
-    _expect(algorithm, _PBES2, "PBES2")
+    _one_of(algorithm, {_PBES2: ("PBES2",)})
     schemes = algorithm.inside(der.SEQUENCE)
     algorithm.end()
-    salt, iterations = _derivation(schemes.inside(der.SEQUENCE))
-    cipher = schemes.inside(der.SEQUENCE)
+    derivation = schemes.inside(der.SEQUENCE)
+    encryption = schemes.inside(der.SEQUENCE)
     schemes.end()
-    _expect(cipher, _AES_256_CBC, "AES-256-CBC")
-    iv = cipher.take(der.OCTET_STRING)
-    cipher.end()
+    _one_of(derivation, {_PBKDF2: ("PBKDF2",)})
+    parameters = derivation.inside(der.SEQUENCE)
+    derivation.end()
+    salt, iterations = parameters.take(der.OCTET_STRING), parameters.integer()
+    key_bytes = parameters.integer() if parameters.next_tag == der.INTEGER else None
+    _, hash = _hash(parameters, scheme)
+    if not scheme.least_iterations <= iterations <= _MOST_ITERATIONS:
+        expected = f"{scheme.least_iterations} to {_MOST_ITERATIONS}"
+        raise _Unusable(f"{iterations} iterations of PBKDF2", expected)
+    name, cipher, size = _one_of(encryption, scheme.ciphers)
+    if key_bytes not in (None, size):
+        raise _Unusable(f"a key of {key_bytes} bytes", f"{size} bytes for {name}")
+    iv = encryption.take(der.OCTET_STRING)
+    encryption.end()
     if len(iv) != _BLOCK_BYTES or not secret or len(secret) % _BLOCK_BYTES:
         raise _Unusable(f"{len(iv)} bytes of IV and {len(secret)} of data", "blocks of 16 bytes")
-    decryptor = _cipher(passphrase, salt, iterations, iv).decryptor()
+    decryptor = Cipher(cipher(_derive(passphrase, hash, salt, iterations, size)), modes.CBC(iv)).decryptor()
     unpadder = padding.PKCS7(_BLOCK_BYTES * 8).unpadder()
     try:
         return unpadder.update(decryptor.update(secret) + decryptor.finalize()) + unpadder.finalize()
@@ -327,32 +383,52 @@ def _unseal(encoded: bytes, passphrase: SecretStr) -> bytes:
         raise _WrongPassphrase from None
 
 
-def _derivation(scheme: der.Reader) -> tuple[bytes, int]:
-    """(salt, iterations) of PBKDF2 with HMAC-SHA256."""
-    _expect(scheme, _PBKDF2, "PBKDF2")
-    parameters = scheme.inside(der.SEQUENCE)
-    scheme.end()
-    salt, iterations = parameters.take(der.OCTET_STRING), parameters.integer()
-    if parameters.next_tag == der.INTEGER and parameters.integer() != _KEY_BYTES:
-        raise _Unusable("another key length", f"{_KEY_BYTES} bytes")
+def _hash(parameters: der.Reader, scheme: _Scheme) -> tuple[str, type[hashes.SHA256 | hashes.SM3]]:
+    """The last of PBKDF2's parameters. GmSSL leaves out the NULL that openssl writes."""
     if parameters.next_tag is None:
         raise _Unusable("PBKDF2 with HMAC-SHA1", "HMAC-SHA256")  # the default of RFC 8018
     function = parameters.inside(der.SEQUENCE)
-    _expect(function, _HMAC_SHA256, "HMAC-SHA256")
-    if not ITERATIONS <= iterations <= _MOST_ITERATIONS:
-        raise _Unusable(f"{iterations} iterations of PBKDF2", f"{ITERATIONS} to {_MOST_ITERATIONS}")
-    return salt, iterations
+    parameters.end()
+    found = _one_of(function, scheme.hashes)
+    if function.next_tag is not None and function.take(der.NULL):
+        raise _Unusable("a NULL that is not empty", "an empty one")
+    function.end()
+    return found
 
 
-def _expect(reader: der.Reader, oid: bytes, name: str) -> None:
+_Known = TypeVar("_Known", bound=tuple[object, ...])
+
+
+def _one_of(reader: der.Reader, known: Mapping[bytes, _Known]) -> _Known:
+    """What the next object identifier stands for; first its name."""
     seen = reader.take(der.OID)
-    if seen != oid:
-        raise _Unusable(f"object identifier {seen.hex()}", f"{oid.hex()} ({name})")
+    if seen not in known:
+        expected = " or ".join(f"{oid.hex()} ({stands[0]})" for oid, stands in known.items())
+        raise _Unusable(f"object identifier {seen.hex()}", expected)
+    return known[seen]
 
 
-def _cipher(passphrase: SecretStr, salt: bytes, iterations: int, iv: bytes) -> Cipher[modes.CBC]:
-    secret = hashlib.pbkdf2_hmac("sha256", passphrase.get_secret_value().encode(), salt, iterations, _KEY_BYTES)
-    return Cipher(algorithms.AES(secret), modes.CBC(iv))
+def _derive(
+    passphrase: SecretStr, hash: type[hashes.SHA256 | hashes.SM3], salt: bytes, iterations: int, size: int
+) -> bytes:
+    """PBKDF2 (RFC 8018 §5.2) by `cryptography`: `hashlib` has no SM3 in some builds of Python."""
+    derivation = PBKDF2HMAC(algorithm=hash(), length=size, salt=salt, iterations=iterations)
+    return derivation.derive(passphrase.get_secret_value().encode())
+
+
+def _own() -> _Scheme:
+    return _Scheme(
+        hashes={_HMAC_SHA256: ("HMAC-SHA256", hashes.SHA256)},
+        ciphers={_AES_256_CBC: ("AES-256-CBC", algorithms.AES, 32)},
+        least_iterations=ITERATIONS,
+    )
+
+
+_FOREIGN = _Scheme(
+    hashes={_HMAC_SHA256: ("HMAC-SHA256", hashes.SHA256), _HMAC_SM3: ("HMAC-SM3", hashes.SM3)},
+    ciphers={_AES_256_CBC: ("AES-256-CBC", algorithms.AES, 32), _SM4_CBC: ("SM4-CBC", algorithms.SM4, 16)},
+    least_iterations=1,
+)
 
 
 def _pem(label: str, encoded: bytes) -> str:

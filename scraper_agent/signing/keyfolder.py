@@ -7,50 +7,75 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal, TypeAlias, assert_never
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from scraper_agent import canonical
 from scraper_agent.errors import UsageError
 from scraper_agent.messages import N_
-from scraper_agent.signing import keyfile, sm2
+from scraper_agent.signing import keyfile, keystate, rotation
+from scraper_agent.signing.keystate import KeyEntry, KeyState
 
 LIST = "keys.json"
-KeyIndex = Annotated[str, Field(pattern=r"^(0[1-9]|[1-9][0-9])$")]
-"""`sk`, 01 to 99."""
-
 _LAST_INDEX = 99
+_ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
+"""What a key without a moment to sign from is compared as."""
 _FILE = re.compile(r"sm2-(\d\d)\.pem")
 
 
-class KeyEntry(BaseModel):
-    """One line of `keys.json`. Nothing in it is secret."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing that is done with a key."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    action: Literal["made", "imported", "activated", "retired", "revoked"]
+    entry: KeyEntry
+    """As it will be."""
+    reason: str = ""
 
-    sk: KeyIndex
-    public_key: Annotated[str, AfterValidator(sm2.parse_public)]
-    fingerprint: str
-    """SM3 of the public key's SubjectPublicKeyInfo in DER, 64 hex digits: `openssl pkey -pubin -outform DER | openssl
-    sm3`."""
-    file: Annotated[str, Field(pattern=r"^sm2-\d\d\.pem$")]
-    created: AwareDatetime
-    status: Literal["active", "retired"]
-    """A retired key signs no more; its public key is kept to verify what it signed."""
+
+def unrecorded(_steps: tuple[Step, ...], _statement: bytes | None) -> None:
+    """Of a folder without a log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
+    """The log, as far as changes of keys need one."""
+
+    record: Callable[[tuple[Step, ...], bytes | None], None] = unrecorded
+    """Takes the steps of a change, and a rotation's statement, into the log; durable when it returns.
+
+    It is called when all files are written and before `keys.json` says so. A crash between leaves a fact of a key that
+    never signed, or of one that signs on though the log says it is at its end: both can be seen, and the command may be
+    repeated. The other order could leave a key that signs and that the log does not know.
+    """
+    used: frozenset[str] = frozenset()
+    """Indices that the log knows, though the folder may have lost all traces of them."""
+
+
+NO_JOURNAL = Journal()
+
+Start: TypeAlias = datetime | Literal["now", "planned"]
+"""When a new key begins to sign; `planned`: not before a rotation names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """One key gives way to another."""
+
+    ak: str
+    """Whose keys they are; stands in the statement."""
+    old: str | None = None
+    """None: the key that signs now."""
+    new: str | None = None
+    """None: one that is made for it."""
+    at: datetime | None = None
+    """None: at once."""
 
 
 _ENTRIES = TypeAdapter(list[KeyEntry])
@@ -76,12 +101,69 @@ def entries(folder: Path) -> tuple[KeyEntry, ...]:
     for entry in found:
         if entry.fingerprint != fingerprint(entry.public_key):
             raise _damaged(path, f"{entry.sk}: fingerprint {entry.fingerprint}")
-    if len({entry.sk for entry in found}) != len(found):
-        raise _damaged(path, "sk")
+    for name in ("sk", "public_key"):
+        if len({getattr(entry, name) for entry in found}) != len(found):
+            raise _damaged(path, name)
     return tuple(sorted(found, key=lambda entry: entry.sk))
 
 
-def create(folder: Path, passphrase: SecretStr, now: datetime) -> KeyEntry:
+def current(folder: Path, now: datetime) -> KeyEntry:
+    """The key that signs at `now`: of the active ones, that which was given the latest moment to sign from.
+
+    Raises:
+        UsageError: there is none, or several that no moment tells apart.
+    """
+    known = entries(folder)
+    able = [entry for entry in known if entry.state(now) is KeyState.ACTIVE]
+    latest = max((entry.not_before or _ALWAYS for entry in able), default=None)
+    able = [entry for entry in able if (entry.not_before or _ALWAYS) == latest]
+    if not able:
+        raise UsageError(
+            "SA3026",
+            N_("no key in {folder} signs now; its keys are: {known}"),
+            hint=N_("`scraper-agent key new` makes one; the receiving side must know it before anything is sent"),
+            folder=folder,
+            known=", ".join(f"{entry.sk} {entry.state(now)}" for entry in known) or "-",
+        )
+    if len(able) > 1:
+        raise UsageError(
+            "SA3027",
+            N_("several keys in {folder} may sign now: {known}"),
+            hint=N_(
+                "name one in the config, `signing: key:`; `scraper-agent key rotate --to` lets it give way to another"
+            ),
+            folder=folder,
+            known=", ".join(entry.sk for entry in able),
+        )
+    return able[0]
+
+
+def usable(folder: Path, sk: str, now: datetime) -> KeyEntry:
+    """Key `sk`, if it signs at `now`.
+
+    Raises:
+        UsageError: there is none, or it does not sign: planned, at its end, retired or revoked.
+    """
+    entry = find(folder, sk)
+    match entry.state(now):
+        case KeyState.ACTIVE:
+            return entry
+        case KeyState.PLANNED:
+            raise keystate.planned(folder, entry)
+        case KeyState.RETIRED | KeyState.REVOKED:
+            raise keystate.ended(folder, entry)
+        case unknown:
+            assert_never(unknown)
+
+
+def chosen(folder: Path, sk: str | None, now: datetime) -> KeyEntry:
+    """The key that a config names, or else the current one. Raises UsageError as `usable` and `current` do."""
+    return current(folder, now) if sk is None else usable(folder, sk, now)
+
+
+def create(
+    folder: Path, passphrase: SecretStr, now: datetime, journal: Journal = NO_JOURNAL, *, start: Start = "now"
+) -> KeyEntry:
     """Make a key under the next index, which is never one used before. Durable when this returns.
 
     Raises:
@@ -89,34 +171,143 @@ def create(folder: Path, passphrase: SecretStr, now: datetime) -> KeyEntry:
         AgentError: the folder cannot be written.
     """
     with _locked(folder):
-        known = entries(folder)
-        sk = _next_index(folder, known)
         key = keyfile.generate()
-        entry = KeyEntry(
-            sk=sk,
-            public_key=key.public_key,
-            fingerprint=fingerprint(key.public_key),
-            file=f"sm2-{sk}.pem",
-            created=now,
-            status="active",
-        )
-        # The file first: if we die before the list names it, its name still keeps the index from being used again.
-        keyfile.write(folder / entry.file, key, passphrase)
-        _save(folder, (*known, entry))
-        return entry
+        step = _first("made", _next_index(folder, entries(folder), journal), key, now, start)
+        return _add(folder, step, key, passphrase, journal)
 
 
-def retire(folder: Path, sk: str) -> KeyEntry:
-    """Let key `sk` sign no more. May be repeated.
+def adopt(
+    folder: Path,
+    key: keyfile.PrivateKey,
+    passphrase: SecretStr,
+    now: datetime,
+    journal: Journal = NO_JOURNAL,
+    *,
+    sk: str | None = None,
+    start: Start = "now",
+) -> KeyEntry:
+    """Take in a key that was made elsewhere, as index `sk` or the next one; else as `create`.
 
     Raises:
-        UsageError: there is no such key, or another process is changing the folder.
+        UsageError: as `create`; or the index is used; or the key is here already.
         AgentError: the folder cannot be written.
     """
     with _locked(folder):
-        retired = find(folder, sk).model_copy(update={"status": "retired"})
-        _save(folder, tuple(retired if entry.sk == sk else entry for entry in entries(folder)))
-        return retired
+        known = entries(folder)
+        for entry in known:
+            if entry.public_key == key.public_key:
+                raise UsageError(
+                    "SA3030",
+                    N_("this key is in {folder} already, as {sk}"),
+                    hint=N_("one key under two indices would be revoked under one of them only"),
+                    folder=folder,
+                    sk=entry.sk,
+                )
+        if sk is None:
+            sk = _next_index(folder, known, journal)
+        elif int(sk) in _used(folder, known, journal):
+            raise UsageError(
+                "SA3029",
+                N_("the key index {sk} has been used in {folder}"),
+                hint=N_("leave `--sk` out to take the next one: an index names one key for ever"),
+                sk=sk,
+                folder=folder,
+            )
+        return _add(folder, _first("imported", sk, key, now, start), key, passphrase, journal)
+
+
+def rotate(
+    folder: Path, passphrase: SecretStr, now: datetime, switch: Switch, journal: Journal = NO_JOURNAL
+) -> tuple[KeyEntry, KeyEntry, Path]:
+    """Let one key give way to another; both key files have the same passphrase.
+
+    Returns the old and the new key as they are then, and the file of the statement that both have signed.
+
+    Raises:
+        NeedsPerson: wrong passphrase.
+        UsageError: as `create`; or the old key does not sign, or gives way already; or the new one is at its end.
+        AgentError: the folder cannot be written.
+    """
+    with _locked(folder):
+        known = entries(folder)
+        leaving = chosen(folder, switch.old, now)
+        _refuse_second(folder, known, leaving, now)
+        before = keyfile.read(folder / leaving.file, passphrase)
+        check_pair(folder, leaving, before)
+        at = switch.at or now.replace(microsecond=0)
+        steps: list[Step] = []
+        if switch.new is None:
+            after = keyfile.generate()
+            steps.append(_first("made", _next_index(folder, known, journal), after, now, at))
+            coming = steps[0].entry
+            keyfile.write(folder / coming.file, after, passphrase)
+        else:
+            coming = _coming(folder, switch.new, leaving, now)
+            after = keyfile.read(folder / coming.file, passphrase)
+            check_pair(folder, coming, after)
+        said = rotation.Rotation(
+            ak=switch.ak,
+            old=rotation.Party(sk=leaving.sk, public_key=leaving.public_key),
+            new=rotation.Party(sk=coming.sk, public_key=coming.public_key),
+            issued=now,
+            not_before=at,
+        )
+        statement = rotation.sign(said, before, after)
+        path = statement_of(folder, leaving.sk, coming.sk)
+        keyfile.write_over(path, statement)  # what may stand there is of a command that was killed, and never held
+        later = at > now
+        coming = coming.model_copy(update={"status": "planned" if later else "active", "not_before": at})
+        leaving = leaving.model_copy(update={"status": "active" if later else "retired", "not_after": at})
+        steps.append(Step(action="activated", entry=coming, reason=f"not_before={_utc(at)}"))
+        steps.append(Step(action="retired", entry=leaving, reason=f"not_after={_utc(at)}"))
+        journal.record(tuple(steps), statement)
+        kept = [entry for entry in known if entry.sk not in (leaving.sk, coming.sk)]
+        _save(folder, (*kept, leaving, coming))  # one rename: at no moment do both sign, or neither
+        return leaving, coming, path
+
+
+def statement_of(folder: Path, old: str, new: str) -> Path:
+    """Where the statement is that key `old` gives way to key `new`."""
+    return folder / f"rotation-{old}-{new}.json"
+
+
+def revoke(folder: Path, sk: str, reason: str, now: datetime, journal: Journal = NO_JOURNAL) -> KeyEntry:
+    """Let key `sk` sign no more, from now on, because it is not to be trusted.
+
+    A key that was to give way to it goes on.
+
+    Raises:
+        UsageError: there is no such key, it is revoked already, or another process is changing the folder.
+        AgentError: the folder cannot be written.
+    """
+    with _locked(folder):
+        entry = find(folder, sk)
+        if entry.state(now) is KeyState.REVOKED:
+            raise keystate.ended(folder, entry)
+        known = entries(folder)
+        revoked = entry.model_copy(update={"status": "revoked", "revoked": now, "reason": reason})
+        changed = {sk: revoked}
+        steps = [Step(action="revoked", entry=revoked, reason=reason)]
+        for each in known:
+            if _successor_of(each, known, now) == entry:
+                changed[each.sk] = each.model_copy(update={"not_after": None})
+                steps.append(Step(action="activated", entry=changed[each.sk], reason="not_after=-"))
+        journal.record(tuple(steps), None)
+        _save(folder, tuple(changed.get(each.sk, each) for each in known))
+        return revoked
+
+
+def check_pair(folder: Path, entry: KeyEntry, key: keyfile.PrivateKey) -> None:
+    """Raises UsageError if the file of `entry` holds another key than the list says."""
+    if key.public_key != entry.public_key:
+        raise UsageError(
+            "SA3014",
+            N_("{path} holds public key {seen}; expected {expected}, which the list of keys names"),
+            hint=N_("put the right file back from its backup"),
+            path=folder / entry.file,
+            seen=fingerprint(key.public_key),
+            expected=entry.fingerprint,
+        )
 
 
 def find(folder: Path, sk: str) -> KeyEntry:
@@ -139,10 +330,83 @@ def fingerprint(public_key: str) -> str:
     return canonical.sm3(keyfile.public_der(public_key)).hex()
 
 
-def _next_index(folder: Path, known: tuple[KeyEntry, ...]) -> str:
+def _first(action: Literal["made", "imported"], sk: str, key: keyfile.PrivateKey, now: datetime, start: Start) -> Step:
+    """The step that brings a key into the folder."""
+    entry = KeyEntry(
+        sk=sk,
+        public_key=key.public_key,
+        fingerprint=fingerprint(key.public_key),
+        file=f"sm2-{sk}.pem",
+        created=now,
+        status="active" if start == "now" else "planned",
+        not_before=start if isinstance(start, datetime) else None,
+    )
+    return Step(action=action, entry=entry)
+
+
+def _add(folder: Path, step: Step, key: keyfile.PrivateKey, passphrase: SecretStr, journal: Journal) -> KeyEntry:
+    entry, steps = step.entry, [step]
+    if entry.not_before is not None:
+        steps.append(Step(action="activated", entry=entry, reason=f"not_before={_utc(entry.not_before)}"))
+    elif entry.status == "active":
+        steps.append(Step(action="activated", entry=entry))
+    # The file first: if we die before the list names it, its name still keeps the index from being used again.
+    keyfile.write(folder / entry.file, key, passphrase)
+    journal.record(tuple(steps), None)
+    _save(folder, (*entries(folder), entry))
+    return entry
+
+
+def _successor_of(leaving: KeyEntry, known: tuple[KeyEntry, ...], now: datetime) -> KeyEntry | None:
+    """The planned key that `leaving` gives way to."""
+    for entry in known:
+        if leaving.not_after and entry.not_before == leaving.not_after and entry.state(now) is KeyState.PLANNED:
+            return entry
+    return None
+
+
+def _refuse_second(folder: Path, known: tuple[KeyEntry, ...], leaving: KeyEntry, now: datetime) -> None:
+    """Raises UsageError if `leaving` gives way to another key already."""
+    planned = _successor_of(leaving, known, now)
+    if planned is not None and planned.not_before is not None:
+        raise UsageError(
+            "SA3028",
+            N_("key {sk} in {folder} gives way to {next} on {when} already"),
+            hint=N_("`scraper-agent key revoke {next}` takes that back"),
+            sk=leaving.sk,
+            folder=folder,
+            next=planned.sk,
+            when=keystate.shown(planned.not_before),
+        )
+
+
+def _coming(folder: Path, sk: str, leaving: KeyEntry, now: datetime) -> KeyEntry:
+    entry = find(folder, sk)
+    if entry.state(now) in (KeyState.RETIRED, KeyState.REVOKED):
+        raise keystate.ended(folder, entry)
+    if sk == leaving.sk:
+        raise UsageError(
+            "SA3032",
+            N_("key {sk} cannot give way to itself"),
+            hint=N_("`scraper-agent key rotate` without `--to` makes a new key"),
+            sk=sk,
+        )
+    return entry
+
+
+def _utc(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _used(folder: Path, known: tuple[KeyEntry, ...], journal: Journal) -> set[int]:
     files = (_FILE.fullmatch(path.name) for path in folder.iterdir())
-    used = {int(entry.sk) for entry in known} | {int(match[1]) for match in files if match}
-    highest = max(used, default=0)
+    return (
+        {int(entry.sk) for entry in known} | {int(match[1]) for match in files if match} | set(map(int, journal.used))
+    )
+
+
+def _next_index(folder: Path, known: tuple[KeyEntry, ...], journal: Journal) -> str:
+    highest = max(_used(folder, known, journal), default=0)
     if highest >= _LAST_INDEX:
         raise UsageError(
             "SA3010",
@@ -155,15 +419,9 @@ def _next_index(folder: Path, known: tuple[KeyEntry, ...]) -> str:
 
 
 def _save(folder: Path, all_entries: tuple[KeyEntry, ...]) -> None:
-    text = json.dumps([entry.model_dump(mode="json") for entry in all_entries], indent=2, ensure_ascii=False)
-    path = folder / LIST
-    part = keyfile.part_of(path, text.encode() + b"\n")
-    try:
-        part.replace(path)  # a crash leaves the old list or the new one
-        keyfile.sync_folder(folder)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise keyfile.cannot_write(path, error) from error
+    listed = sorted(all_entries, key=lambda entry: entry.sk)
+    text = json.dumps([each.model_dump(mode="json", exclude_defaults=True) for each in listed], indent=2)
+    keyfile.write_over(folder / LIST, text.encode() + b"\n")
 
 
 @contextmanager

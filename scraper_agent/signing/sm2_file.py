@@ -7,9 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from scraper_agent.errors import UsageError
-from scraper_agent.messages import N_
-from scraper_agent.signing import keyfile, keyfolder, sm2
+from scraper_agent.ports import Clock
+from scraper_agent.signing import keyfile, keyfolder, keystate, sm2
 
 
 class Config(BaseModel):
@@ -18,40 +17,28 @@ class Config(BaseModel):
     kind: Literal["file"]
     folder: Path
     """Where `keys.json` and the key files are."""
-    key: keyfolder.KeyIndex
-    """Which of them signs."""
+    key: keystate.KeyIndex | None = None
+    """Which of them signs. None: the one that is active at the time of signing."""
 
 
 class Sm2FileSigner:
-    """The private key stays in memory from construction on; about 12 ms per signature. Thread-safe."""
+    """The private key stays in memory from construction on; about 12 ms per signature. Thread-safe.
 
-    def __init__(self, config: Config, passphrase: SecretStr) -> None:
+    It reads the list of keys anew at each signature, so that a key which somebody revokes signs no more at once.
+    """
+
+    def __init__(self, config: Config, passphrase: SecretStr, now: Clock) -> None:
         """Opens the key file.
 
         Raises:
             NeedsPerson: wrong passphrase.
-            UsageError: no such key, a retired one, or a file that is damaged or of another key.
+            UsageError: no such key, one that does not sign now, or a file that is damaged or of another key.
         """
-        entry = keyfolder.find(config.folder, config.key)
-        if entry.status == "retired":
-            raise UsageError(
-                "SA3013",
-                N_("key {sk} in {folder} is retired"),
-                hint=N_("name an active key in the configuration; `scraper-agent key list` shows them"),
-                sk=entry.sk,
-                folder=config.folder,
-            )
-        path = config.folder / entry.file
-        key = keyfile.read(path, passphrase)
-        if key.public_key != entry.public_key:
-            raise UsageError(
-                "SA3014",
-                N_("{path} holds public key {seen}; expected {expected}, which the list of keys names"),
-                hint=N_("put the right file back from its backup"),
-                path=path,
-                seen=keyfolder.fingerprint(key.public_key),
-                expected=entry.fingerprint,
-            )
+        entry = keyfolder.chosen(config.folder, config.key, now())
+        key = keyfile.read(config.folder / entry.file, passphrase)
+        keyfolder.check_pair(config.folder, entry, key)
+        self._folder = config.folder
+        self._now = now
         self._key = key
         self._index = entry.sk
 
@@ -67,4 +54,6 @@ class Sm2FileSigner:
         return self._key.public_key
 
     def sign(self, message: bytes) -> bytes:
+        """As `ports.Signer.sign`. Raises UsageError if the key does not sign any more."""
+        keyfolder.usable(self._folder, self._index, self._now())
         return sm2.sign(self._key.d, self._key.public_key, message)

@@ -57,7 +57,7 @@ def measure(runs: int = RUNS) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         keyfolder.create(folder / "keys", PASSPHRASE, now())
-        signer = connect(Config(kind="file", folder=folder / "keys", key="01"), PASSPHRASE)
+        signer = connect(Config(kind="file", folder=folder / "keys", key="01"), PASSPHRASE, now)
         with SqliteArchive(folder / "archive.db", now) as archive:
             unlimited = approval.Limit(amounts={CURRENCY: Decimal(10**12)}, lines=500, warnings="allow")
             pipeline = _NeverBlocked(
