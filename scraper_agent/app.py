@@ -28,7 +28,7 @@ from scraper_agent.capture.browser import PlaywrightBrowser, Settings
 from scraper_agent.capture.pace import Pace
 from scraper_agent.config import Config, Erp
 from scraper_agent.credentials import SecretPlace
-from scraper_agent.errors import AgentError, NeedsPerson, Problem, UsageError
+from scraper_agent.errors import AgentError, Lines, NeedsPerson, Problem, UsageError
 from scraper_agent.format import Format
 from scraper_agent.formats import FORMATS
 from scraper_agent.formats.tables import CodeList
@@ -402,7 +402,7 @@ class App:
                 recipe=loaded.recipe.recipe,
                 seen="; ".join(lacking),
                 path=self.home / self.config.policy,
-                yaml=section({erp: approval.together(known, needed)}),
+                yaml=Lines(section({erp: approval.together(known, needed)})),
             )
 
     # --- doing ------------------------------------------------------------------------------------------------------

@@ -34,6 +34,16 @@ class Problem:
     values: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A value that keeps its lines, because the agent itself wrote them."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class AgentError(Exception):
     """Base of every error shown without a traceback: a stable code, one sentence, a hint."""
 
