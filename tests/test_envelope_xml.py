@@ -11,6 +11,7 @@ import contextlib
 import copy
 import re
 import subprocess
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -642,6 +643,37 @@ def test_xml_that_says_more_than_it_has_to_is_not_read(profile: Profile, change:
             envelope.read_request(hostile, profile)
         with pytest.raises(ReceiptInvalid, match=r"SA400[45]"):
             opened(hostile, profile)
+
+
+HUGE: dict[str, Callable[[str], str]] = {
+    "attributes": lambda t: t.replace(" xmlns:", "".join(f' a{n}="1"' for n in range(60_000)) + " xmlns:", 1),
+    "namespaces": lambda t: t.replace(" xmlns:", "".join(f' xmlns:a{n}="u:{n}"' for n in range(30_000)) + " xmlns:", 1),
+    "namespaces of the signature": attribute(
+        "Signature ", "".join(f' xmlns:a{n}="u:{n}"' for n in range(30_000)) + " "
+    ),
+    "namespaces and elements": lambda t: t.replace(
+        " xmlns:", "".join(f' xmlns:a{n}="u:{n}"' for n in range(20_000)) + " xmlns:", 1
+    ).replace("<ds:Signature ", "<x/>" * 50_000 + "<ds:Signature "),
+    "elements": lambda t: t.replace("<ds:Signature ", "<x/>" * 50_000 + "<ds:Signature "),
+    "signatures": lambda t: t.replace(signature_of(t), signature_of(t) * 1000),
+    "name": lambda t: t.replace("<ds:Signature ", f"<{'x' * 40_000}/><ds:Signature "),
+    "text": lambda t: t.replace("<ds:KeyName>", f"<ds:KeyName>{'1' * 1_000_000}"),
+    "algorithm": lambda t: t.replace("REC-xml-c14n-20010315", "R" * 1_000_000),
+    "white space": lambda t: t.replace("<ds:KeyInfo>", " " * 1_000_000 + "x<ds:KeyInfo>"),
+    "character references": lambda t: t.replace("<ds:KeyName>", f"<ds:KeyName>{'&#49;' * 200_000}"),
+}
+
+
+@by_profile
+@pytest.mark.parametrize("change", HUGE)
+def test_a_hostile_size_costs_little_and_says_little(profile: Profile, change: str):
+    raw = HUGE[change](request(profile).decode()).encode()
+    assert len(raw) > 40_000
+    began = time.process_time()
+    with pytest.raises(RequestInvalid) as caught:
+        envelope.read_request(raw, profile)
+    assert time.process_time() - began < 2
+    assert len(str(caught.value)) < 500
 
 
 @by_profile

@@ -29,6 +29,9 @@ MAY = (0, 1)
 _DECLARATION = re.compile(
     rb"""<\?xml\s+version=(["'])1\.0\1(?:\s+encoding=(["'])[Uu][Tt][Ff]-8\2)?(?:\s+standalone=(["'])(?:yes|no)\3)?\s*\?>\s*"""
 )
+_SHOWN = 80
+_NAMESPACES = 8
+"""Each element asks for those in scope, and a canonical form takes a time that grows with their square."""
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -50,11 +53,16 @@ def parsed(raw: bytes, most_bytes: int) -> Element:
     try:
         root = etree.fromstring(body, parser)
     except etree.XMLSyntaxError as error:
-        return refuse(f"not well-formed: {error.msg}")
-    for element in root.iter():
-        if not isinstance(element.tag, str):
-            refuse("a node that is no element")
+        return refuse(f"not well-formed: {ascii(error.msg)[:_SHOWN]}")
+    check_namespaces(root)
     return root
+
+
+def check_namespaces(element: Element) -> None:
+    """Raises ValueError if those in scope are more than a message needs, or a prefix is not the only one of its own."""
+    in_scope = element.nsmap
+    if len(in_scope) > _NAMESPACES or len({*in_scope.values(), ""}) != len(in_scope) + 1:
+        refuse("too many namespaces, two prefixes for one, or one for none")
 
 
 def parts(
@@ -66,9 +74,6 @@ def parts(
         ValueError: another child, order, number or attribute, text between them, or a namespace declared.
     """
     _check_attributes(element, attributes)
-    for child in element:
-        if child.nsmap != element.nsmap and child.tag != SIGNATURE:
-            refuse(f"a namespace is declared at {_name(child)}")
     if any(text and text.strip(" \t\r\n") for text in (element.text, *(child.tail for child in element))):
         refuse(f"text beside the elements of {_name(element)}")
     rest = list(element)
@@ -81,6 +86,10 @@ def parts(
             refuse(f"{_name(element)} lacks {name.rpartition('}')[2]} where it belongs")
     if rest:
         refuse(f"{_name(rest[0])} does not belong there in {_name(element)}")
+    # Only now that they are few: a message may have a hundred thousand of either.
+    for child in element:
+        if child.tag != SIGNATURE and child.nsmap != element.nsmap:
+            refuse(f"a namespace is declared at {_name(child)}")
     return found
 
 
@@ -93,7 +102,7 @@ def text(element: Element, pattern: str, attributes: Collection[str] = ()) -> st
     _check_attributes(element, attributes)
     found = element.text or ""
     if len(element) or not re.fullmatch(pattern, found, re.DOTALL):
-        refuse(f"{_name(element)} is {found[:80]!a}")
+        refuse(f"{_name(element)} is {found[:_SHOWN]!a}")
     return found
 
 
@@ -111,8 +120,8 @@ def writable(value: str) -> str:
 
 def _check_attributes(element: Element, attributes: Collection[str]) -> None:
     if set(element.attrib) != set(attributes):
-        refuse(f"attributes of {_name(element)}: {', '.join(map(str, element.attrib)) or 'none'}")
+        refuse(f"attributes of {_name(element)}: {', '.join(list(map(ascii, element.attrib))[:5])[:_SHOWN] or 'none'}")
 
 
 def _name(element: Element) -> str:
-    return ascii(etree.QName(element).localname)[1:-1]
+    return ascii(etree.QName(element).localname)[1:-1][:_SHOWN]

@@ -119,8 +119,7 @@ def read(root: Element, signature: Element, key_index: str, profile: Profile) ->
     Raises:
         ValueError: anything but the one form.
     """
-    if len({*signature.nsmap.values(), ""}) != len(signature.nsmap) + 1:
-        refuse("two prefixes for one namespace, or one for none")
+    markup.check_namespaces(signature)
     kids = markup.parts(signature, _names("SignedInfo", "SignatureValue", "KeyInfo"))
     (info,), (value,), (key_info,) = kids.values()
     digest = _read_info(info, profile)
@@ -151,7 +150,7 @@ def _read_info(info: Element, profile: Profile) -> bytes:
 def _check_algorithm(element: Element, known: tuple[str, ...]) -> None:
     markup.text(element, "", ["Algorithm"])
     if element.get("Algorithm") not in known:
-        refuse(f"algorithm {element.get('Algorithm')!a}")
+        refuse(f"algorithm {(element.get('Algorithm') or '')[:80]!a}")
 
 
 def _key_info(signer: Signer, profile: Profile) -> str:
