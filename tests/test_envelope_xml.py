@@ -278,7 +278,7 @@ def test_an_answer_to_whatever_key_can_be_written(profile: Profile, key: str):
         (CEB, "4031", "1001", "1001 签名无效 signature does not hold: sk 01"),
         (CEB, "4000", "0001", "0001 格式错误 malformed: sk 01"),
         (CEB, "3003", "3003", "3003 超时 timed out: sk 01"),
-        (CEB, "7777", "7777", "sk 01"),
+        (CEB, "7777", "7777", "7777: sk 01"),
         (DXP, "4031", "-1201002", "-1201002 验签失败 signature does not hold: sk 01"),
         (DXP, "4220", "-1201001", "-1201001 传输报文合法性校验失败 message is malformed: sk 01"),
         (DXP, "7777", "-1201008", "-1201008 系统异常 fault of the system: sk 01"),
@@ -658,6 +658,7 @@ HUGE: dict[str, Callable[[str], str]] = {
     "signatures": lambda t: t.replace(signature_of(t), signature_of(t) * 1000),
     "name": lambda t: t.replace("<ds:Signature ", f"<{'x' * 40_000}/><ds:Signature "),
     "text": lambda t: t.replace("<ds:KeyName>", f"<ds:KeyName>{'1' * 1_000_000}"),
+    "digest": lambda t: t.replace("<ds:DigestValue>", f"<ds:DigestValue>{'AAAA' * 200_000}"),
     "algorithm": lambda t: t.replace("REC-xml-c14n-20010315", "R" * 1_000_000),
     "white space": lambda t: t.replace("<ds:KeyInfo>", " " * 1_000_000 + "x<ds:KeyInfo>"),
     "character references": lambda t: t.replace("<ds:KeyName>", f"<ds:KeyName>{'&#49;' * 200_000}"),
@@ -859,6 +860,10 @@ def test_what_is_set_stands_in_the_message():
     assert ">2026-11-20T04:30:00<" in text
     assert "IcCard" not in text
     assert said(text.encode(), profile) == said(request(DXP), DXP)
+
+    profile = Profile(name="dxp/1", sender_id="A&<B>'\"", receiver_ids=("<&>",), msg_type="&", ic_card=">")
+    assert said(request(profile), profile) == said(request(DXP), DXP)
+    assert opened(receipt(profile), profile) == opened(receipt(DXP), DXP)
 
 
 def test_older_names_of_the_algorithms_are_read_as_long_as_they_are_set():

@@ -92,7 +92,7 @@ class ReceiptContent:
     remote_id: str
     """The receiving side's number of the document; empty if it gave none."""
     reason: str
-    """Why it was refused, begun by what the profile's table of codes says; empty if it was not."""
+    """Why it was refused, in XML begun by the code and what it means; empty if it was not."""
     key_index: str
     at: datetime
 

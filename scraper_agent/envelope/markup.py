@@ -107,7 +107,7 @@ def text(element: Element, pattern: str, attributes: Collection[str] = ()) -> st
 
 
 def escaped(value: str) -> str:
-    """`value` as text of an element or an attribute in canonical form."""
+    """`value` as text of an element in canonical form."""
     for plain, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#xD;")):
         value = value.replace(plain, written)
     return value

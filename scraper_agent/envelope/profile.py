@@ -90,9 +90,9 @@ class Spec(BaseModel):
         return next(found, self.otherwise or code)
 
     def explained(self, code: str, reason: str) -> str:
-        """`reason`, begun by the code and what it means, if the profile has a table that tells."""
-        meaning = self.codes.get(code)
-        return ": ".join(part for part in (f"{code} {meaning}" if meaning else "", reason) if part)
+        """`reason`, begun by the code and what it means, as far as the profile's table tells."""
+        told = f"{code} {self.codes[code]}" if code in self.codes else code
+        return f"{told}: {reason}" if reason else told
 
 
 @cache

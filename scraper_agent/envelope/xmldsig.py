@@ -27,6 +27,7 @@ from scraper_agent.ports import Signer
 _C14N = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
 _ENVELOPED = f"{NAMESPACE}enveloped-signature"
 _BASE64 = r"[0-9A-Za-z+/= \t\r\n]*"
+_SM3_BYTES = 32
 _SPACE = re.compile(r"[ \t\r\n]")
 
 
@@ -83,15 +84,15 @@ def sealed(root: str, prefix: str, namespace: str, inner: str, signer: Signer, p
         RequestInvalid: it is larger than the profile allows, or the certificate is not of the signer's key.
     """
     name, _, attributes = root.partition(" ")
-    own = f'xmlns:{prefix}="{markup.escaped(namespace)}"'
+    own = f'xmlns:{prefix}="{namespace}"'
     start, end = f"<{prefix}:{name} {own} {attributes}>", f"</{prefix}:{name}>"
     digest = base64.b64encode(canonical.sm3(f"{start}{inner}{end}".encode())).decode()
     info = (
         f'<ds:CanonicalizationMethod Algorithm="{_C14N}"></ds:CanonicalizationMethod>'
-        f'<ds:SignatureMethod Algorithm="{markup.escaped(profile.signature_uri)}"></ds:SignatureMethod>'
+        f'<ds:SignatureMethod Algorithm="{profile.signature_uri}"></ds:SignatureMethod>'
         '<ds:Reference URI="">'
         f'<ds:Transforms><ds:Transform Algorithm="{_ENVELOPED}"></ds:Transform></ds:Transforms>'
-        f'<ds:DigestMethod Algorithm="{markup.escaped(profile.digest_uri)}"></ds:DigestMethod>'
+        f'<ds:DigestMethod Algorithm="{profile.digest_uri}"></ds:DigestMethod>'
         f"<ds:DigestValue>{digest}</ds:DigestValue></ds:Reference></ds:SignedInfo>"
     )
     message = f'<ds:SignedInfo xmlns:ds="{NAMESPACE}" {own}>{info}'.encode()
@@ -144,7 +145,10 @@ def _read_info(info: Element, profile: Profile) -> bytes:
     ((transform,),) = markup.parts(transforms, _names("Transform")).values()
     _check_algorithm(transform, (_ENVELOPED,))
     _check_algorithm(digest_method, (profile.digest_uri, *profile.digest_uris))
-    return unbase64(digest)
+    value = unbase64(digest)
+    if len(value) != _SM3_BYTES:
+        refuse(f"DigestValue of {len(value)} bytes")
+    return value
 
 
 def _check_algorithm(element: Element, known: tuple[str, ...]) -> None:
