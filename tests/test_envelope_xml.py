@@ -283,7 +283,7 @@ def test_an_answer_to_whatever_key_can_be_written(profile: Profile, key: str):
         (DXP, "4220", "-1201001", "-1201001 传输报文合法性校验失败 message is malformed: sk 01"),
         (DXP, "7777", "-1201008", "-1201008 系统异常 fault of the system: sk 01"),
     ],
-    ids=str,
+    ids=lambda it: it.name if isinstance(it, Profile) else str(it),
 )
 def test_a_refusal_says_what_its_code_means(profile: Profile, code: str, theirs: str, reason: str):
     content = opened(receipt(profile, replace(ANSWER, code=code, accepted=False, reason="sk 01")), profile)
