@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from scraper_agent.errors import UsageError
 from scraper_agent.messages import N_
-from scraper_agent.signing import keyfile, keyfolder, sm2
+from scraper_agent.signing import keyfile, keyfolder, native, sm2
+from scraper_agent.signing.check import Gate
 
 
 class Config(BaseModel):
@@ -20,10 +21,15 @@ class Config(BaseModel):
     """Where `keys.json` and the key files are."""
     key: keyfolder.KeyIndex
     """Which of them signs."""
+    native: Literal["auto", "never"] = "auto"
+    """auto: GmSSL signs where the extra `native` is installed and passes its self-test, else gmssl. never: gmssl."""
 
 
 class Sm2FileSigner:
-    """The private key stays in memory from construction on; about 12 ms per signature. Thread-safe."""
+    """The private key stays in memory from construction on. Thread-safe.
+
+    About 5 ms per signature with gmssl, 0.5 ms with GmSSL (`native`).
+    """
 
     def __init__(self, config: Config, passphrase: SecretStr) -> None:
         """Opens the key file.
@@ -54,9 +60,13 @@ class Sm2FileSigner:
             )
         self._key = key
         self._index = entry.sk
+        self._gate = Gate(key.public_key)
+        self._native: native.NativeKey | None = None
+        if config.native == "auto" and native.available():
+            self._native = native.NativeKey(key.d, key.public_key)
 
     def __repr__(self) -> str:
-        return f"Sm2FileSigner(key_index={self._index!r})"
+        return f"Sm2FileSigner(key_index={self._index!r}, by={'GmSSL' if self._native else 'gmssl'!r})"
 
     @property
     def key_index(self) -> str:
@@ -67,4 +77,6 @@ class Sm2FileSigner:
         return self._key.public_key
 
     def sign(self, message: bytes) -> bytes:
-        return sm2.sign(self._key.d, self._key.public_key, message)
+        if self._native is not None:
+            return self._native.sign(message)
+        return sm2.sign(self._key.d, self._key.public_key, message, check=self._gate.holds)
