@@ -46,11 +46,13 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 python-venv:
 	@$(MAKE) --no-print-directory apt PACKAGES="python3-venv"
 
-# A browser, a font for Chinese, openssl, a reader of QR codes, and npm for the ERP; nothing is done where all are there.
+# A browser, a font for Chinese, openssl, a reader of QR codes, gcc for the mock of a token, and npm for the ERP;
+# nothing is done where all are there.
 system:
 	@missing=""; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	command -v gcc >/dev/null && test -e /usr/include/string.h || missing="$$missing gcc libc6-dev"; \
 	command -v zbarimg >/dev/null || missing="$$missing zbar-tools"; \
 	command -v msedge >/dev/null || command -v google-chrome >/dev/null || command -v chromium >/dev/null || missing="$$missing chromium"; \
 	fc-list 2>/dev/null | grep -qi 'wqy\|noto.*cjk' || missing="$$missing fontconfig fonts-wqy-microhei"; \
