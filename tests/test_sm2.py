@@ -286,7 +286,7 @@ UNSAFE = {
     r"gmssl_pyx\"": {"signing/native.py"},
     r"(?m)^\s*(?:from|import) gmssl_pyx": set(),
     r"(?m)from gmssl import (?!sm2 as _gmssl$)": set(),  # neither its SM3, slow, nor its SM4, unchecked
-    r"sm3_hash|crypt_cbc|crypt_ecb|engine\.(?:en|de)crypt": set(),
+    r"sm3_hash|_sm3_z|crypt_cbc|crypt_ecb|engine\.(?:en|de)crypt": set(),
     r"(?m)^\s*(?:from random|import random)\b": set(),
 }
 
