@@ -7,21 +7,25 @@ import ctypes
 import ctypes.util
 import json
 import os
+import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from scraper_agent import signing
-from scraper_agent.errors import AgentError, NeedsPerson, UsageError
+from scraper_agent import signing, yamlfile
+from scraper_agent.config import Config
+from scraper_agent.errors import AgentError, NeedsPerson, SourceErrors, UsageError
 from scraper_agent.ports import Signer
 from scraper_agent.signing import eport, keyfile, pin, skf, sm2
 from tests.mocks.eport import PIN, Card, EportClient
 
 CONFIG: TypeAdapter[signing.Config] = TypeAdapter(signing.Config)
+ROOT = Path(__file__).parents[1]
 MESSAGE = "京AG6888,黄色 ".encode() + b'{"ak":"310001"}'
 PASSPHRASE = SecretStr("trusty battery")
 
@@ -438,3 +442,29 @@ def test_library_that_is_none_is_named(token, tmp_path):
 
 def test_structures_have_the_sizes_of_the_standard():
     assert (ctypes.sizeof(skf._PublicKey), ctypes.sizeof(skf._Signature)) == (132, 128)
+
+
+# --- the configuration ------------------------------------------------------------------------------------------------
+
+
+def test_configurations_that_the_documentation_shows_are_understood():
+    shown = re.findall(
+        r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "signers.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    kinds = [CONFIG.validate_python(yaml.safe_load(text)["signing"]).kind for text in shown]
+    assert kinds == ["file", "eport", "skf"]
+
+
+def test_wrong_configuration_is_told_with_its_place(tmp_path):
+    path = tmp_path / "config.yaml"
+    example = (ROOT / "config.example.yaml").read_text("utf-8")
+    path.write_text(example.replace("kind: file", "kind: eport\n  url: ws://192.168.1.7:61232"), "utf-8")
+    with pytest.raises(SourceErrors) as caught:
+        yamlfile.load(path, Config)
+    line = next(n for n, text in enumerate(path.read_text("utf-8").splitlines(), 1) if "192.168" in text)
+    assert str(caught.value).startswith(
+        f"{path}:{line}:8: SA1022 `ws://192.168.1.7:61232` is not a WebSocket on this machine"
+    )
+    assert "hint: write a loopback address such as `ws://127.0.0.1:61232`" in str(caught.value)
+    path.write_text(path.read_text("utf-8").replace("192.168.1.7", "127.0.0.1"), "utf-8")
+    assert yamlfile.load(path, Config).signing.kind == "eport"
