@@ -88,6 +88,13 @@ def test_threads_and_processes_at_once_never_try_more_than_two(tmp_path):
         assert sum(pool.map(begins, range(64))) <= 2
 
 
+def test_try_that_another_process_counted_at_the_same_moment_is_not_made(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: real(handle, data + b"xx"))
+    with pytest.raises(NeedsPerson, match="SA3041"):
+        pin.PinTries(tmp_path / "tries", "token").begin()
+
+
 def test_count_that_cannot_be_kept_means_no_try(tmp_path):
     with pytest.raises(AgentError, match="SA3007 cannot write"):
         pin.PinTries(tmp_path / "no folder" / "tries", "token").begin()
@@ -357,6 +364,13 @@ def test_wrong_pin_is_tried_twice_and_no_more(token):
     pin.clear(token.parent / "pin-02.tries")
     skf_signer(token).sign(MESSAGE)
     assert mock(token).MOCK_left() == 6
+
+
+def test_right_pin_clears_what_was_counted_before_it(token):
+    for _ in range(3):
+        with pytest.raises(NeedsPerson, match="SA3042"):
+            skf_signer(token, "87654321")
+        skf_signer(token)
 
 
 def test_pin_of_impossible_length_is_wrong_and_uses_no_try(token):
