@@ -46,11 +46,13 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 python-venv:
 	@$(MAKE) --no-print-directory apt PACKAGES="python3-venv"
 
-# A browser, a font for Chinese, openssl, a reader of QR codes, a screen with a keyboard, and npm for the ERP; nothing is done where all are there.
+# A browser, a font for Chinese, openssl, a reader of QR codes, a screen with a keyboard, gcc for the mock of a token, and
+# npm for the ERP; nothing is done where all are there.
 system:
 	@missing=""; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	command -v gcc >/dev/null && test -e /usr/include/string.h || missing="$$missing gcc libc6-dev"; \
 	command -v zbarimg >/dev/null || missing="$$missing zbar-tools"; \
 	command -v Xvfb >/dev/null || missing="$$missing xvfb"; \
 	command -v xdotool >/dev/null || missing="$$missing xdotool"; \

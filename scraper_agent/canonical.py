@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from pydantic import TypeAdapter
 
@@ -62,7 +63,22 @@ def _cryptography_sm3(data: bytes) -> bytes:
     return hasher.finalize()
 
 
-sm3: Callable[[bytes], bytes] = _openssl_sm3 if "sm3" in hashlib.algorithms_available else _cryptography_sm3
+def chosen(programs: Iterable[Callable[[bytes], bytes]]) -> Callable[[bytes], bytes]:
+    """The first that knows the answer of GB/T 32905-2016, annex A.
+
+    Raises:
+        ImportError: none does. There is no third: pure Python takes half a minute for what takes these 20 ms.
+    """
+    for program in programs:
+        try:
+            if program(b"abc").hex() == "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0":
+                return program
+        except (ValueError, UnsupportedAlgorithm):
+            continue
+    raise ImportError("SM3 is missing from Python's OpenSSL and from `cryptography`; reinstall the locked versions")
+
+
+sm3: Callable[[bytes], bytes] = chosen((_openssl_sm3, _cryptography_sm3))
 """GB/T 32905-2016. Python's OpenSSL where it has SM3 (some builds leave it out), else `cryptography`'s."""
 
 

@@ -324,7 +324,7 @@ def test_signer_signs_with_the_configured_key(folder):
     signer = signing.connect(configured(folder, "02"), PASSPHRASE, lambda: NOW)
     assert (signer.key_index, signer.public_key) == ("02", made.public_key)
     assert sm2.verify(made.public_key, b"message", signer.sign(b"message"))
-    assert repr(signer) == "Sm2FileSigner(key_index='02')"
+    assert repr(signer) == "Sm2FileSigner(key_index='02', by='GmSSL')"
 
 
 def test_unknown_key_is_told_with_those_there_are(folder):

@@ -282,7 +282,11 @@ UNSAFE = {
     r"CryptSM2\(": {"signing/sm2.py"},
     r"random_hex": set(),
     r"sign_with_sm3|verify_with_sm3": set(),
-    r"(?m)^\s*(?:from|import) gmssl": {"signing/sm2.py"},
+    r"(?m)^\s*(?:from|import) gmssl\b": {"signing/sm2.py"},
+    r"gmssl_pyx\"": {"signing/native.py"},
+    r"(?m)^\s*(?:from|import) gmssl_pyx": set(),
+    r"(?m)from gmssl import (?!sm2 as _gmssl$)": set(),  # neither its SM3, slow, nor its SM4, unchecked
+    r"sm3_hash|_sm3_z|crypt_cbc|crypt_ecb|engine\.(?:en|de)crypt": set(),
     r"(?m)^\s*(?:from random|import random)\b": set(),
 }
 

@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from scraper_agent.ports import Clock
-from scraper_agent.signing import keyfile, keyfolder, keystate, sm2
+from scraper_agent.signing import keyfile, keyfolder, keystate, native, sm2
+from scraper_agent.signing.check import Gate
 
 
 class Config(BaseModel):
@@ -19,10 +20,14 @@ class Config(BaseModel):
     """Where `keys.json` and the key files are."""
     key: keystate.KeyIndex | None = None
     """Which of them signs. None: the one that is active at the time of signing."""
+    native: Literal["auto", "never"] = "auto"
+    """auto: GmSSL signs where the extra `native` is installed and passes its self-test, else gmssl. never: gmssl."""
 
 
 class Sm2FileSigner:
-    """The private key stays in memory from construction on; about 12 ms per signature. Thread-safe.
+    """The private key stays in memory from construction on. Thread-safe.
+
+    About 5 ms per signature with gmssl, 0.5 ms with GmSSL (`native`).
 
     It reads the list of keys anew at each signature, so that a key which somebody revokes signs no more at once.
     """
@@ -41,9 +46,13 @@ class Sm2FileSigner:
         self._now = now
         self._key = key
         self._index = entry.sk
+        self._gate = Gate(key.public_key)
+        self._native: native.NativeKey | None = None
+        if config.native == "auto" and native.available():
+            self._native = native.NativeKey(key.d, key.public_key)
 
     def __repr__(self) -> str:
-        return f"Sm2FileSigner(key_index={self._index!r})"
+        return f"Sm2FileSigner(key_index={self._index!r}, by={'GmSSL' if self._native else 'gmssl'!r})"
 
     @property
     def key_index(self) -> str:
@@ -56,4 +65,6 @@ class Sm2FileSigner:
     def sign(self, message: bytes) -> bytes:
         """As `ports.Signer.sign`. Raises UsageError if the key does not sign any more."""
         keyfolder.usable(self._folder, self._index, self._now())
-        return sm2.sign(self._key.d, self._key.public_key, message)
+        if self._native is not None:
+            return self._native.sign(message)
+        return sm2.sign(self._key.d, self._key.public_key, message, check=self._gate.holds)

@@ -19,6 +19,7 @@ from tests.bench import (
     bench_lists,
     bench_page,
     bench_session,
+    bench_signing,
     bench_statistics,
     bench_tryton,
     bench_verify,
@@ -42,6 +43,7 @@ def promises(*, share: bool) -> list[Promise]:
     document = _told("document", bench_document.measure())
     checks = _told("checks", bench_checks.measure())
     verify = _told("verify", bench_verify.measure())
+    signing = _told("signing", bench_signing.measure())
     imported = _told("import", bench_import.measure())
     quick = [
         Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
@@ -49,6 +51,9 @@ def promises(*, share: bool) -> list[Promise]:
         Promise("a document of 20 lines, mapped to signed and logged / its signature", document["ratio"], 2.5),
         Promise("all checks of a document of 20 lines / pydantic's own validation", checks["check_ratio"], 3),
         Promise("its byte form, there and back / json's of the same values", checks["codec_ratio"], 2),
+        Promise("MB of SM3 a second", signing["sm3_mb_s"], 300, at_least=True),
+        Promise("signatures a second, made by gmssl and checked", signing["gmssl"], 50, at_least=True),
+        Promise("signatures a second, made by GmSSL and checked", signing["native"], 1_000, at_least=True),
         Promise("log verify of 100,000 facts / hashing them", verify["ratio"], 4),
         Promise(
             "a workbook of 440,000 cells, read into documents / by python-calamine alone",
