@@ -143,9 +143,13 @@ def client(card_certificate):
         yield client
 
 
+def now() -> datetime:
+    return datetime(2026, 3, 2, tzinfo=UTC)
+
+
 def eport_signer(client: EportClient, folder: Path, given: str = PIN, **settings: object) -> Signer:
     config = CONFIG.validate_python({"kind": "eport", "folder": folder, "key": "07", "url": client.url} | settings)
-    return signing.connect(config, SecretStr(given), lambda: datetime(2026, 3, 2, tzinfo=UTC))
+    return signing.connect(config, SecretStr(given), now)
 
 
 @pytest.mark.parametrize("answers", ["base64", "der", "hex"])
