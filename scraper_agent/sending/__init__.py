@@ -1,25 +1,29 @@
-"""Transports. To add one: a file here, and its two lines below (`Config` becomes a union told apart by `kind`)."""
+"""Transports. To add one: a file here, and its two lines below."""
 
 from __future__ import annotations
 
-from typing import TypeAlias, assert_never
+from typing import Annotated, TypeAlias, assert_never
+
+from pydantic import Field
 
 from scraper_agent.credentials import Secrets
 from scraper_agent.ports import Transport
-from scraper_agent.sending import https
+from scraper_agent.sending import https, mq
 
-Config: TypeAlias = https.Config
+Config: TypeAlias = Annotated[https.Config | mq.Config, Field(discriminator="kind")]
 
 
-def connect(config: Config, secrets: Secrets) -> Transport:  # noqa: ARG001 - not every kind has one
+def connect(config: Config, secrets: Secrets) -> Transport:
     """Ready to send; connects to nothing yet. Paths in `config` are absolute.
 
     Raises:
         NeedsPerson: a secret is not where it should be.
-        UsageError: a file that the configuration names cannot be read.
+        UsageError: a file that the configuration names cannot be used.
     """
     match config:
         case https.Config():
             return https.HttpsTransport(config)
+        case mq.Config():
+            return mq.MqTransport(config, secrets(config.password, f"mq.{config.user}"))
         case unknown:
             assert_never(unknown)
