@@ -541,7 +541,7 @@ def test_no_receipt_is_lost_when_the_reader_is_killed_again_and_again(site: Desk
     site.publish(*((key, key.encode()) for key in keys))
     _, none = letter(1)
     counts = [0]
-    for _ in range(4):
+    for _ in range(3):
         with Child(site.config(), none) as child:
             until(lambda: b"more" if rows(site.inbox) > counts[-1] else None)
             child.kill()
@@ -681,6 +681,15 @@ def test_an_address_that_is_none_or_not_encrypted_is_refused(url: str, text: str
 )
 def test_an_address_that_may_be_used(url: str) -> None:
     yamlfile.parse(CONFIG.format(url=url), Path("config.yaml"), mq.Config)
+
+
+def test_the_example_in_the_packaged_configuration_holds() -> None:
+    example = Path(__file__).parents[2] / "config.example.yaml"
+    lines = example.read_text(encoding="utf-8").splitlines()
+    block = itertools.takewhile(lambda line: line.startswith("  #   "), lines[lines.index("  #   kind: mq") :])
+    text = "\n".join(line.removeprefix("  #   ") for line in block)
+    config = yamlfile.parse(text, example, mq.Config)
+    assert (config.receipts, config.inbox) == ("receipts-310001", Path("mq-inbox.db"))
 
 
 def test_the_configuration_leads_to_the_transport_and_its_secret(tmp_path: Path) -> None:
