@@ -79,12 +79,12 @@ class Counter:
 
     async def _serve(self) -> None:
         while True:
-            with suppress(Exception):  # the library raises all kinds; whatever it was, it is tried again
+            with suppress(Exception):  # the library raises all kinds, a stopped platform another; it is tried again
                 await self._consume()
             await asyncio.sleep(AGAIN_S)
 
     async def _consume(self) -> None:
-        """Returns when the connection is lost."""
+        """Returns when the connection is lost, or a request could not be dealt with."""
         connection = await aio_pika.connect(self._url, timeout=10)
         try:
             lost = asyncio.Event()
@@ -99,7 +99,10 @@ class Counter:
                 await queue.bind(exchange, self._names.routing_key)
 
             async def take(message: AbstractIncomingMessage) -> None:
-                await self._take(channel, message)
+                try:
+                    await self._take(channel, message)
+                except Exception:  # noqa: BLE001 - as above; what is not acknowledged goes back to the queue
+                    lost.set()
 
             await queue.consume(take)
             self._ready.set()

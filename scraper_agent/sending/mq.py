@@ -292,8 +292,7 @@ class MqTransport:
         for last in (False, True):
             link = await self._linked()
             try:
-                async with asyncio.timeout(self._config.confirm_timeout_s):
-                    await self._catch_up(link)
+                await self._catch_up(link)
                 return
             except Exception as error:  # as above
                 await self._drop(link)
@@ -310,14 +309,16 @@ class MqTransport:
                     ) from error
 
     async def _catch_up(self, link: _Link) -> None:
-        queue = await link.control.declare_queue(self._config.receipts, passive=True)
+        async with asyncio.timeout(self._config.confirm_timeout_s):
+            queue = await link.control.declare_queue(self._config.receipts, passive=True)
         result = queue.declaration_result
         if not result.consumer_count:  # the queue was deleted and made anew, and we are not told
             raise ConnectionError("the queue was deleted")
         link.owed = max(link.owed, link.taken + (result.message_count or 0))
         while link.taken < link.owed and link.open and link.trouble is None:
             link.moved.clear()
-            await link.moved.wait()
+            async with asyncio.timeout(self._config.confirm_timeout_s):  # a long queue takes longer, but moves
+                await link.moved.wait()
         if link.trouble is not None:
             raise link.trouble
         if not link.open:
@@ -395,9 +396,9 @@ class MqTransport:
                 link = _Link(connection, control, owed=queue.declaration_result.message_count or 0)
                 connection.close_callbacks.add(link.lose)
                 control.close_callbacks.add(link.lose)
-                link.keeping = asyncio.create_task(self._keep(link))
                 # Exclusive: of two readers, each would take receipts that the other waits for.
                 await queue.consume(link.arrived.put, exclusive=True)
+                link.keeping = asyncio.create_task(self._keep(link))
                 return link
         except Exception as error:  # as above
             if connection is not None:

@@ -735,6 +735,16 @@ def test_the_receiving_side_answers_into_no_other_queue(site: Desk) -> None:
     assert site.platform.stored() == ()
 
 
+def test_the_receiving_side_leaves_a_request_in_the_queue_until_it_was_dealt_with(site: Desk) -> None:
+    body, key = letter(162)
+    site.platform.stop()
+    with site.transport() as transport:
+        transport.send(body, key=key)
+        assert emptied(site, site.names.requests)  # it was taken, in vain
+        site.platform.start()
+        assert accepted(site, wait_for(transport, key), body, key)
+
+
 def test_the_receiving_side_takes_a_request_again_whose_receipt_it_could_not_hand_over(
     broker: Broker, tmp_path: Path
 ) -> None:
