@@ -593,10 +593,18 @@ def test_a_receipts_queue_that_is_gone_is_said_and_used_again_when_it_is_back(si
         with pytest.raises(SendFailed, match="SA4074"):
             transport.find(key)
         site.on_broker(lambda channel: channel.declare_queue(site.names.receipts, durable=True))
+        assert accepted(site, answer(transport, body, key), body, key)
+
+
+def test_a_receipts_queue_that_was_made_anew_is_read_at_once(site: Desk) -> None:
+    _, key = letter(156)
+    with site.transport(confirm_timeout_s=2 * PATIENCE_S) as transport:
         transport.find(key)
         site.on_broker(lambda channel: channel.queue_delete(site.names.receipts))
         site.on_broker(lambda channel: channel.declare_queue(site.names.receipts, durable=True))
-        assert accepted(site, answer(transport, body, key), body, key)
+        site.publish((key, b"receipt"))
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(transport.find, key).result(PATIENCE_S) == b"receipt"
 
 
 def test_a_receipt_that_cannot_be_kept_stays_in_the_queue(site: Desk) -> None:
