@@ -46,8 +46,8 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 python-venv:
 	@$(MAKE) --no-print-directory apt PACKAGES="python3-venv"
 
-# A browser, a font for Chinese, openssl, a reader of QR codes, a screen with a keyboard, gcc for the mock of a token, and
-# npm for the ERP; nothing is done where all are there.
+# A browser, a font for Chinese, openssl, a reader of QR codes, a screen with a keyboard, gcc for the mock of a token,
+# npm for the ERP, and servers to send to; nothing is done where all are there.
 system:
 	@missing=""; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
@@ -56,6 +56,7 @@ system:
 	command -v zbarimg >/dev/null || missing="$$missing zbar-tools"; \
 	command -v Xvfb >/dev/null || missing="$$missing xvfb"; \
 	command -v xdotool >/dev/null || missing="$$missing xdotool"; \
+	test -x /usr/lib/rabbitmq/bin/rabbitmq-server || missing="$$missing rabbitmq-server"; \
 	command -v msedge >/dev/null || command -v google-chrome >/dev/null || command -v chromium >/dev/null || missing="$$missing chromium"; \
 	fc-list 2>/dev/null | grep -qi 'wqy\|noto.*cjk' || missing="$$missing fontconfig fonts-wqy-microhei"; \
 	if [ -n "$$missing" ]; then $(MAKE) --no-print-directory apt PACKAGES="$$missing"; fi
@@ -69,9 +70,15 @@ $(GAUNTLET): tests/gauntlet/package.json tests/gauntlet/package-lock.json | $(RE
 $(UBL): | $(READY)
 	$(BIN)/python -m tests.ubl_schemas
 
+# What comes with a service is installed without starting it, as a policy of Debian allows.
+POLICY := /usr/sbin/policy-rc.d
 apt:
 	@command -v apt-get >/dev/null || { echo "please install: $(PACKAGES)"; exit 1; }
 	@if [ "$$(id -u)" = 0 ]; then sudo=""; else sudo="sudo"; fi; \
+	if [ ! -e $(POLICY) ]; then \
+	  trap "$$sudo rm -f $(POLICY)" EXIT; trap 'exit 1' INT TERM; \
+	  printf '#!/bin/sh\nexit 101\n' | $$sudo tee $(POLICY) >/dev/null && $$sudo chmod 755 $(POLICY); \
+	fi; \
 	$$sudo apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(PACKAGES)
 

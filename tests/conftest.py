@@ -24,6 +24,7 @@ LONG = (
     "test_sources.py",
     "test_hostile.py",
     "test_cli.py",
+    "test_mq.py",
     "test_bad_files.py",
 )
 

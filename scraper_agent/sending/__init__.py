@@ -12,14 +12,14 @@ from scraper_agent.credentials import Secrets
 from scraper_agent.format import Format
 from scraper_agent.formats import FORMATS
 from scraper_agent.ports import Transport
-from scraper_agent.sending import folder, https
+from scraper_agent.sending import folder, https, mq
 
-Config: TypeAlias = Annotated[https.Config | folder.Config, Field(discriminator="kind")]
+Config: TypeAlias = Annotated[https.Config | mq.Config | folder.Config, Field(discriminator="kind")]
 
 
 def connect(
     config: Config,
-    secrets: Secrets,  # noqa: ARG001 - not every kind has one
+    secrets: Secrets,
     *,
     profile: envelope.Profile = envelope.DEFAULT,
     formats: Mapping[str, Format] = FORMATS,
@@ -30,11 +30,13 @@ def connect(
 
     Raises:
         NeedsPerson: a secret is not where it should be.
-        UsageError: a file that the configuration names cannot be read.
+        UsageError: a file that the configuration names cannot be used.
     """
     match config:
         case https.Config():
             return https.HttpsTransport(config)
+        case mq.Config():
+            return mq.MqTransport(config, secrets(config.password, f"mq.{config.user}"))
         case folder.Config():
             return folder.connect(config, profile, formats)
         case unknown:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 import time
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from scraper_agent import envelope as envelopes
-from scraper_agent.errors import SendFailed, SendUnknown, UsageError
+from scraper_agent.errors import SendFailed, SendUnknown
 from scraper_agent.messages import N_
 from scraper_agent.ports import Standing
+from scraper_agent.sending import tls
 from scraper_agent.yamlfile import Wrong
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -55,9 +55,9 @@ class Config(BaseModel):
             raise Wrong(
                 N_("`{url}` is not an address to send to"),
                 hint=N_("write `https://host/path`, without account, `?` or `#`"),
-                url=_without_account(self.url),
+                url=tls.without_account(self.url),
             )
-        if parts.scheme == "http" and not self.allow_plain_http and not _is_loopback(host):
+        if parts.scheme == "http" and not self.allow_plain_http and not tls.is_loopback(host):
             raise Wrong(
                 N_("`{url}` is not encrypted"),
                 hint=N_("use `https://`; inside a tunnel of your own, `allow_plain_http: true` allows it"),
@@ -80,7 +80,7 @@ class HttpsTransport:
         self._config = config
         self._url = config.url.rstrip("/")
         self._client = httpx.Client(
-            verify=_trust(config.ca_file),
+            verify=tls.trust(config.ca_file),
             trust_env=False,  # a proxy or CA from the environment is not what the configuration says
             follow_redirects=False,
             timeout=httpx.Timeout(
@@ -239,33 +239,6 @@ def _cannot_ask(url: str, reason: str) -> SendFailed:
         url=url,
         reason=reason,
     )
-
-
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except OSError as error:  # also ssl.SSLError, for what is no certificate
-        raise UsageError(
-            "SA4029",
-            N_("cannot read certificates from {path}: {reason}"),
-            hint=N_("`ca_file` names one or more certificates in PEM"),
-            path=ca_file,
-            reason=error.strerror or str(error),
-        ) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _without_account(url: str) -> str:
-    """An address for a message: what stands before `@` may hold a password."""
-    return url.rpartition("@")[2]
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
