@@ -46,12 +46,15 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 python-venv:
 	@$(MAKE) --no-print-directory apt PACKAGES="python3-venv"
 
-# A browser, a font for Chinese, openssl, a reader of QR codes, and npm for the ERP; nothing is done where all are there.
+# A browser, a font for Chinese, openssl, a reader of QR codes, npm for the ERP, and servers of SSH and FTP, which the
+# tests start by themselves; nothing is done where all are there.
 system:
 	@missing=""; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	command -v zbarimg >/dev/null || missing="$$missing zbar-tools"; \
+	[ -x /usr/sbin/sshd ] || command -v sshd >/dev/null || missing="$$missing openssh-server"; \
+	[ -e /usr/lib/proftpd/mod_tls.so ] || missing="$$missing proftpd-core proftpd-mod-crypto"; \
 	command -v msedge >/dev/null || command -v google-chrome >/dev/null || command -v chromium >/dev/null || missing="$$missing chromium"; \
 	fc-list 2>/dev/null | grep -qi 'wqy\|noto.*cjk' || missing="$$missing fontconfig fonts-wqy-microhei"; \
 	if [ -n "$$missing" ]; then $(MAKE) --no-print-directory apt PACKAGES="$$missing"; fi

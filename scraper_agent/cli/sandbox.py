@@ -24,6 +24,7 @@ from scraper_agent.messages import N_, render
 from scraper_agent.sandbox.erp import Erp
 from scraper_agent.sandbox.platform import Platform
 from scraper_agent.sandbox.portals import Case, Portals
+from scraper_agent.sending import https
 from scraper_agent.signing import keyfolder
 
 commands = typer.Typer(
@@ -109,7 +110,8 @@ def _taking(port: int) -> Iterator[None]:
 )
 def platform(context: typer.Context) -> None:
     app: App = context.obj.app()
-    port = urlsplit(app.config.receiver.transport.url).port or 0
+    transport = app.config.receiver.transport
+    port = (urlsplit(transport.url).port or 0) if isinstance(transport, https.Config) else 0
     with _taking(port), configured_platform(app, port) as server:
         show.console.print(server.url, markup=False)
         for sk, public_key in server.public_keys.items():
