@@ -61,7 +61,7 @@ AREAS = {
     "cases.py": "SA30",
     "analysis/": "SA30",
     "envelope.py": "SA40",
-    "sending/": "SA40",
+    "sending/": "SA4",
     "archive/": "SA50",
     "report/": "SA50",
     "approval.py": "SA60",

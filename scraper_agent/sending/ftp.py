@@ -341,7 +341,7 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # also ssl.SSLError, for what is no certificate
         raise UsageError(
-            "SA4103",
+            "SA4029",
             N_("cannot read certificates from {path}: {reason}"),
             hint=N_("`ca_file` names one or more certificates in PEM"),
             path=ca_file,

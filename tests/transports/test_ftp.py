@@ -175,7 +175,7 @@ def test_what_follows_the_answer_to_auth_in_plain_is_not_taken_for_an_answer(rec
 
 
 def test_an_authority_that_cannot_be_read_is_named(ftpd: Ftpd, tmp_path: Path):
-    with pytest.raises(UsageError, match="SA4103 cannot read certificates from"):
+    with pytest.raises(UsageError, match="SA4029 cannot read certificates from"):
         sender(ftpd, ca_file=tmp_path / "missing.pem")
 
 
