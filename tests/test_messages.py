@@ -10,7 +10,7 @@ A code is `SA` and four digits; the first two say whose it is:
     SA22  driving the browser       capture/
     SA23  mapping and notations     mapping.py, notation.py, inference.py, twin.py, importing/
     SA30  signing; business cases   signing/; cases.py, analysis/
-    SA40  envelopes and sending     envelope.py, sending/
+    SA40  envelopes and sending     envelope.py, sending/ (and SA41)
     SA50  archive and report        archive/, report/
     SA60  approval and advancing    approval.py, pipeline.py
     SA70  the wired program         app.py, accounts.py, vault.py

@@ -84,7 +84,7 @@ class Exchange:
         self._folders = Folders(requests=settings.folder, receipts=settings.receipts)
         self._free = threading.BoundedSemaphore(settings.connections)
         self._idle: list[Line] = []
-        self._swept = threading.Event()
+        self._sweep_at = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -105,18 +105,15 @@ class Exchange:
         """
 
         def deliver(line: Line) -> bytes | None:
-            sweep = None if self._swept.is_set() else Sweep(older_than_s=self._settings.parts_kept_h * 3600)
-            answer = handover.deliver(
+            return handover.deliver(
                 line,
                 self._folders,
                 envelope,
                 key,
                 marks=(secrets.token_hex(8), secrets.token_hex(8)),
                 most=self._settings.answer_limit_bytes,
-                sweep=sweep,
+                sweep=self._sweep(),
             )
-            self._swept.set()
-            return answer
 
         try:
             return self._on_a_line(deliver)
@@ -189,6 +186,15 @@ class Exchange:
             path=str(error),
             most=self._settings.answer_limit_bytes,
         )
+
+    def _sweep(self) -> Sweep | None:
+        """At the first request, and then as often as a part may have become old."""
+        kept_s = self._settings.parts_kept_h * 3600
+
+        def over() -> None:
+            self._sweep_at = time.monotonic() + kept_s
+
+        return Sweep(older_than_s=kept_s, over=over) if time.monotonic() >= self._sweep_at else None
 
     def _on_a_line(self, work: Callable[[Line], T]) -> T:
         until = time.monotonic() + self._settings.total_timeout_s

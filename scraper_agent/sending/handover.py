@@ -16,7 +16,7 @@ request away, then its done file: each of its steps may then be repeated after a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Protocol
@@ -144,6 +144,8 @@ class Sweep:
     """Which parts, left by a crash, are removed. `older_than_s` is counted by the server's clock."""
 
     older_than_s: int
+    over: Callable[[], None]
+    """Called when it was done."""
 
 
 def deliver(
@@ -254,10 +256,11 @@ def _written(store: Store, path: str, data: bytes, mark: str) -> str:
 def _remove_old_parts(store: Store, just_written: str, sweep: Sweep) -> None:
     """Age is told by the part that was written just now: no clock but the server's has a say."""
     folder, _, name = just_written.rpartition("/")
-    changed = store.changed(folder)
-    if name not in changed:
-        return
+    changed: Mapping[str, int] = {}
+    with suppress(Refused):  # a folder may be written to, yet not listed
+        changed = store.changed(folder)
     for other, at in changed.items():
-        if _PART.fullmatch(other) and changed[name] - at > sweep.older_than_s:
+        if _PART.fullmatch(other) and changed.get(name, at) - at > sweep.older_than_s:
             with suppress(Refused):
                 store.remove(f"{folder}/{other}")
+    sweep.over()

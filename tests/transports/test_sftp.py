@@ -246,6 +246,13 @@ def test_a_server_that_cannot_replace_in_one_step_gets_the_same_files(tmp_path: 
         assert handover.read_done(done.read_bytes()) == handover.done_of(body)
 
 
+def test_a_folder_that_may_not_be_listed_takes_documents(tmp_path: Path):
+    body, key = letter(1)
+    with Sshd(tmp_path, sftp="-P opendir") as server, sender(server) as transport:
+        assert transport.send(body, key=key) is None
+        assert transport.find(key) is Standing.DELIVERED
+
+
 def test_a_disk_that_is_full_has_surely_nothing_and_keeps_no_part(tmp_path: Path):
     (large, one), (small, two) = letter(1, 300_000), letter(2)
     with Sshd(tmp_path, before="ulimit -f 8; trap '' XFSZ") as server, sender(server) as transport:
