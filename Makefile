@@ -57,6 +57,8 @@ system:
 	command -v Xvfb >/dev/null || missing="$$missing xvfb"; \
 	command -v xdotool >/dev/null || missing="$$missing xdotool"; \
 	test -x /usr/lib/rabbitmq/bin/rabbitmq-server || missing="$$missing rabbitmq-server"; \
+	[ -x /usr/sbin/sshd ] || command -v sshd >/dev/null || missing="$$missing openssh-server"; \
+	[ -e /usr/lib/proftpd/mod_tls.so ] || missing="$$missing proftpd-core proftpd-mod-crypto"; \
 	command -v msedge >/dev/null || command -v google-chrome >/dev/null || command -v chromium >/dev/null || missing="$$missing chromium"; \
 	fc-list 2>/dev/null | grep -qi 'wqy\|noto.*cjk' || missing="$$missing fontconfig fonts-wqy-microhei"; \
 	if [ -n "$$missing" ]; then $(MAKE) --no-print-directory apt PACKAGES="$$missing"; fi

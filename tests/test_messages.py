@@ -10,8 +10,7 @@ A code is `SA` and four digits; the first two say whose it is:
     SA22  driving the browser       capture/
     SA23  mapping and notations     mapping.py, notation.py, inference.py, twin.py, importing/
     SA30  signing; business cases   signing/; cases.py, analysis/
-    SA40  envelopes and sending     envelope/, sending/https.py
-    SA41  the other ways out        sending/, all but https.py
+    SA40  envelopes and sending     envelope/, sending/ (and SA41)
     SA50  archive and report        archive/, report/
     SA60  approval and advancing    approval.py, pipeline.py
     SA70  the wired program         app.py, accounts.py, vault.py
@@ -62,8 +61,7 @@ AREAS = {
     "cases.py": "SA30",
     "analysis/": "SA30",
     "envelope/": "SA40",
-    "sending/https.py": "SA40",
-    "sending/": "SA41",
+    "sending/": "SA4",
     "archive/": "SA50",
     "report/": "SA50",
     "approval.py": "SA60",

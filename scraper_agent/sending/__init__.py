@@ -12,9 +12,11 @@ from scraper_agent.credentials import Secrets
 from scraper_agent.format import Format
 from scraper_agent.formats import FORMATS
 from scraper_agent.ports import Transport
-from scraper_agent.sending import folder, https, mq
+from scraper_agent.sending import folder, ftp, https, mq, sftp
 
-Config: TypeAlias = Annotated[https.Config | mq.Config | folder.Config, Field(discriminator="kind")]
+Config: TypeAlias = Annotated[
+    https.Config | mq.Config | sftp.Config | ftp.Config | folder.Config, Field(discriminator="kind")
+]
 
 
 def connect(
@@ -39,5 +41,9 @@ def connect(
             return mq.MqTransport(config, secrets(config.password, f"mq.{config.user}"))
         case folder.Config():
             return folder.connect(config, profile, formats)
+        case sftp.Config():
+            return sftp.transport(config, secrets)
+        case ftp.Config():
+            return ftp.transport(config, secrets)
         case unknown:
             assert_never(unknown)
