@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -38,10 +39,7 @@ from scraper_agent.pipeline import Harvest, Intake, Pipeline, Plan, Receiver, Wa
 from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
 from scraper_agent.signing import sm2
-from scraper_agent.values import Attempt, Job, JobId, Receipt, Retry, RunEnded
-
-PATIENCE = 3
-"""So many sends may fail in a row; the rest waits for the next time: each may take as long as a connection does."""
+from scraper_agent.values import Job, JobId, RunEnded
 
 KEYRING = "scraper_agent"
 """What the agent's own entries in the keyring are filed under."""
@@ -148,6 +146,9 @@ class App:
                 ak=receiver.ak, profile=receiver.profile, public_keys=receiver.public_keys, verify=sm2.verify
             ),
             analyses=self.analyses,
+            schedule=self.config.outbox,
+            draw=random.SystemRandom().random,
+            key_index=self.config.signing.key,
             watch=watch,
         )
 
@@ -418,16 +419,11 @@ class App:
             NeedsPerson: a passphrase is needed.
         """
         stopped: list[AgentError] = []
-        failed = 0
-        under_way: tuple[int, Callable[[], Job]] | None = None
+        under_way: Callable[[], Job] | None = None
 
-        def land(flight: tuple[int, Callable[[], Job]] | None) -> None:
-            nonlocal failed
-            if flight is not None:
-                known, landing = flight
-                job = landing()
-                if len(job.facts) > known and isinstance(job.last, Attempt | Retry | Receipt):
-                    failed = failed + 1 if isinstance(job.last, Retry) else 0
+        def land(landing: Callable[[], Job] | None) -> None:
+            if landing is not None:
+                landing()
 
         # One is under way while the next is checked and signed: signing takes about as long as an answer.
         with ThreadPoolExecutor(1) as worker:
@@ -437,14 +433,11 @@ class App:
                         if dry_run:
                             pipeline.check(id)
                             continue
-                        if failed:  # then one after the other, so that patience is counted right
+                        if pipeline.breaker.failures:  # then one after the other, so that failures are counted right
                             before, under_way = under_way, None
                             land(before)
-                        known = pipeline.archive.length(id)
-                        departed = pipeline.depart(
-                            id, send=failed < PATIENCE, post=lambda send: worker.submit(send).result
-                        )
-                        before, under_way = under_way, (known, departed)
+                        departed = pipeline.depart(id, post=lambda send: worker.submit(send).result)
+                        before, under_way = under_way, departed
                         land(before)
                     except NeedsPerson:
                         raise

@@ -304,11 +304,11 @@ def test_a_newer_archive_is_refused(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "archive.db"
     SqliteArchive(path, now).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
     with pytest.raises(AgentError) as caught:
         SqliteArchive(path, now, read_only=read_only)
     assert str(caught.value) == (
-        f"SA5003 {path} has archive version 2; this program knows version 1\n"
+        f"SA5003 {path} has archive version 3; this program knows version 2\n"
         "hint: Use the version of scraper-agent that wrote it, or a newer one."
     )
 
