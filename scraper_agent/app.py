@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
@@ -39,7 +39,7 @@ from scraper_agent.pipeline import Harvest, Intake, Pipeline, Plan, Receiver, Wa
 from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
 from scraper_agent.signing import sm2
-from scraper_agent.values import Job, JobId, RunEnded
+from scraper_agent.values import Job, JobId, RunEnded, State
 
 KEYRING = "scraper_agent"
 """What the agent's own entries in the keyring are filed under."""
@@ -148,7 +148,7 @@ class App:
             analyses=self.analyses,
             schedule=self.config.outbox,
             draw=random.SystemRandom().random,
-            key_index=self.config.signing.key,
+            key_index=getattr(self.config.signing, "key", None),
             watch=watch,
         )
 
@@ -446,6 +446,73 @@ class App:
             finally:
                 land(under_way)  # what has left is waited for, whatever ended the rest
         return [*stopped, *(error for _, error in pipeline.doubts)]
+
+    def deliver(
+        self, pipeline: Pipeline, archive: SqliteArchive, *, until: datetime, sleep: Callable[[float], None]
+    ) -> list[AgentError]:
+        """Send what is due and ask for receipts; then again what comes due, until nothing waits or it is `until`.
+
+        Returns what stopped any in the last round.
+
+        Raises:
+            NeedsPerson: a passphrase is needed.
+        """
+        while True:
+            pipeline.doubts.clear()
+            stopped = App.advance(self, pipeline, _due(pipeline, archive))
+            wake = _wake(pipeline, archive)
+            if wake is None or wake > until:
+                return stopped
+            sleep(max((wake - pipeline.now()).total_seconds(), 0.01))
+
+    def overdue(self, pipeline: Pipeline, archive: SqliteArchive) -> list[AgentError]:
+        """What left and is not settled by itself: told as often as it is looked for."""
+        told: list[AgentError] = []
+        hours = pipeline.schedule.overdue_h
+        if late := archive.older(State.DELIVERED, pipeline.now() - timedelta(hours=hours)):
+            told.append(
+                AgentError(
+                    "SA7062",
+                    N_("{count} document(s) were handed over more than {hours} h ago and have no receipt"),
+                    hint=N_("ask the receiving side; `scraper-agent jobs --state delivered` lists them"),
+                    count=late,
+                    hours=hours,
+                )
+            )
+        unknown = archive.counts()[State.UNKNOWN]
+        if unknown and pipeline.transport.repeat == "never":
+            told.append(
+                NeedsPerson(
+                    "SA7063",
+                    N_("{count} document(s) may have arrived, and only a person can find out"),
+                    hint=N_(
+                        "ask the receiving side; `scraper-agent job retry NAME --absent` sends one again that it does "
+                        "not have"
+                    ),
+                    count=unknown,
+                )
+            )
+        return told
+
+
+def _due(pipeline: Pipeline, archive: SqliteArchive) -> Iterator[JobId]:
+    """What is to be sent or asked for, as long as the receiver is there."""
+    for id in archive.due(pipeline.now()):
+        if pipeline.breaker.holds(pipeline.now()) and not pipeline.breaker.trying:
+            return
+        yield id
+
+
+def _wake(pipeline: Pipeline, archive: SqliteArchive) -> datetime | None:
+    """When there is something to do again; None if nothing waits."""
+    asked = archive.any_in(State.UNKNOWN, State.DELIVERED)
+    if not asked and not archive.any_in(State.SIGNED, State.WAITING):
+        return None
+    if pipeline.breaker.open:
+        return pipeline.breaker.until
+    now = pipeline.now()
+    ask = now + timedelta(seconds=pipeline.schedule.ask_every_s) if asked else None
+    return min((each for each in (archive.next_due(now), ask) if each is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ log.
 
 from __future__ import annotations
 
+import bisect
 import sqlite3
 import zlib
 from collections import Counter
@@ -90,13 +91,14 @@ DOCUMENTS = """SELECT j.id, d.format, d.key, d.run,
     (SELECT l.kind FROM facts l WHERE l.job = f.job ORDER BY l.position DESC LIMIT 1), max(d.idx)
     FROM documents d JOIN facts f ON f.idx = d.idx JOIN jobs j ON j.number = f.job"""
 # Open is what is signed and has no end yet.
-DUE = """SELECT s.due, s.job, j.id FROM standing s JOIN jobs j ON j.number = s.job
-    WHERE s.state IN ('signed', 'unknown', 'delivered', 'waiting')
-    AND (s.due, s.job) > (?, ?) AND s.due <= ? ORDER BY s.due, s.job LIMIT ?"""
+_DUE = """SELECT s.due, s.job, j.id FROM standing s INDEXED BY standing_open JOIN jobs j ON j.number = s.job
+    WHERE s.state IN ('signed', 'unknown', 'delivered', 'waiting')"""
+DUE_AT = f"{_DUE} AND s.due = ? AND s.job > ? ORDER BY s.job LIMIT ?"
+DUE_AFTER = f"{_DUE} AND s.due > ? AND s.due <= ? ORDER BY s.due, s.job LIMIT ?"
 SENDS = """SELECT l.idx, l.entry FROM facts f JOIN log l ON l.idx = f.idx
     WHERE f.kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt') ORDER BY f.idx DESC LIMIT ?"""
 IN_STATE = """SELECT j.id, s.idx FROM standing s JOIN jobs j ON j.number = s.job
-    WHERE s.state = ? AND s.idx > ? ORDER BY s.idx LIMIT ?"""
+    WHERE s.state = ? AND s.idx > ? AND s.idx < ? ORDER BY s.idx LIMIT ?"""
 PAGE = 1000
 """So many documents are asked for at a time: the log may grow between two pages."""
 RUNS = """SELECT DISTINCT j.id, j.number
@@ -276,17 +278,20 @@ class SqliteArchive:
 
     def in_state(self, wanted: State) -> Iterator[JobId]:
         """Documents that stand so now, by the age of their last fact. Those that change meanwhile may come or not."""
-        last = -1
-        while rows := self._db.execute(IN_STATE, (wanted, last, PAGE)).fetchall():
+        last, size = -1, self._state().size
+        while rows := self._db.execute(IN_STATE, (wanted, last, size, PAGE)).fetchall():
             yield from (JobId(id) for id, _ in rows)
             last = rows[-1][1]
 
     def due(self, now: datetime) -> Iterator[JobId]:
         """Open documents whose time has come, those that wait longest first; each once, whatever becomes of it."""
-        until, after = _sortable(now), ("", -1)
-        while rows := self._db.execute(DUE, (*after, until, PAGE)).fetchall():
+        until, at, number = _sortable(now), "", -1
+        while rows := (
+            self._db.execute(DUE_AT, (at, number, PAGE)).fetchall()
+            or self._db.execute(DUE_AFTER, (at, until, PAGE)).fetchall()
+        ):
             yield from (JobId(id) for _, _, id in rows)
-            after = rows[-1][:2]
+            at, number, _ = rows[-1]
 
     def next_due(self, now: datetime) -> datetime | None:
         """When the first document comes due that waits at `now`; None if none does."""
@@ -294,6 +299,29 @@ class SqliteArchive:
             "SELECT min(due) FROM standing WHERE state = ? AND due > ?", (State.WAITING, _sortable(now))
         ).fetchone()
         return datetime.fromisoformat(row[0]) if row[0] else None
+
+    def due_span(self) -> tuple[datetime, datetime] | None:
+        """The first and the last time until which documents wait; None if none does until a certain time."""
+        row = self._db.execute(
+            "SELECT min(due), max(due) FROM standing WHERE state = ? AND due > ''", (State.WAITING,)
+        ).fetchone()
+        return (datetime.fromisoformat(row[0]), datetime.fromisoformat(row[1])) if row[0] else None
+
+    def oldest(self, wanted: State) -> datetime | None:
+        """Since when the first of those stands so that stand so now."""
+        (index,) = self._db.execute("SELECT min(idx) FROM standing WHERE state = ?", (wanted,)).fetchone()
+        return None if index is None else self._at(index)
+
+    def older(self, wanted: State, moment: datetime) -> int:
+        """How many have stood so since before `moment`."""
+        first = bisect.bisect_left(range(self._state().size), moment, key=self._at)
+        row = self._db.execute("SELECT count(*) FROM standing WHERE state = ? AND idx < ?", (wanted, first)).fetchone()
+        return int(row[0])
+
+    def any_in(self, *wanted: State) -> bool:
+        """Whether any document stands so."""
+        one = "SELECT EXISTS (SELECT 1 FROM standing WHERE state = ?)"
+        return any(self._db.execute(one, (each,)).fetchone()[0] for each in wanted)
 
     def counts(self) -> Counter[State]:
         """How many documents stand where."""
@@ -387,6 +415,9 @@ class SqliteArchive:
             return canonical.entry(data)
         except (KeyError, TypeError, ValueError) as error:
             raise self._unreadable(index) from error
+
+    def _at(self, index: int) -> datetime:
+        return self._read(index, self._row(index)[0]).at
 
     def _unreadable(self, index: int) -> AgentError:
         return AgentError(
