@@ -504,13 +504,13 @@ def _due(pipeline: Pipeline, archive: SqliteArchive) -> Iterator[JobId]:
 
 
 def _wake(pipeline: Pipeline, archive: SqliteArchive) -> datetime | None:
-    """When there is something to do again; None if nothing waits."""
+    """When there is something to do again, later than now; None if nothing waits."""
     asked = archive.any_in(State.UNKNOWN, State.DELIVERED)
     if not asked and not archive.any_in(State.SIGNED, State.WAITING):
         return None
-    if pipeline.breaker.open:
-        return pipeline.breaker.until
     now = pipeline.now()
+    if pipeline.breaker.holds(now):
+        return pipeline.breaker.until
     ask = now + timedelta(seconds=pipeline.schedule.ask_every_s) if asked else None
     return min((each for each in (archive.next_due(now), ask) if each is not None), default=None)
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from scraper_agent import outbox
+from scraper_agent.app import App
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.archive.verify import verify
 from scraper_agent.errors import BusinessError, SendFailed, SendRefused, SendUnknown
@@ -304,6 +305,47 @@ def test_one_that_the_receiver_does_not_take_blocks_no_other_and_is_given_up(box
     box.later(hours=1)
     job, *_ = box.send()
     assert sent(job)[7:] == ["Retry", "Envelope", "Attempt", "Receipt"], "and signed anew: an hour went by"
+
+
+def test_nothing_is_done_between_the_end_of_a_wait_and_the_next_one_that_is_due(box: Box) -> None:
+    box.schedule = FAST.model_copy(update={"breaker_failures": 2})
+    first, second = box.fill(2)
+    box.net.mode, box.net.error = "away", SendFailed("SA4024", "too many", retry_after="3000")
+    with box.open() as (_, pipeline):
+        pipeline.advance(first)
+        box.net.error = None
+        pipeline.advance(second)
+        pipeline.withdraw(second, "li", "entered twice")
+    box.later(seconds=10)
+    slept: list[float] = []
+    with box.open() as (archive, pipeline):
+        assert pipeline.breaker.open
+        until = box.clock() + timedelta(minutes=10)
+        assert App.deliver(None, pipeline, archive, until=until, sleep=slept.append) == []  # type: ignore[arg-type]
+    assert slept == []
+
+
+def test_what_was_handed_over_is_asked_for_until_its_receipt_is_there(box: Box) -> None:
+    box.fill(2)
+    box.net.mode = "later"
+    assert [state(job) for job in box.send(minutes=5)] == [State.DELIVERED] * 2
+    assert box.clock() == NOW + timedelta(minutes=5), "every minute"
+    with box.open() as (archive, pipeline):
+        assert App.overdue(None, pipeline, archive) == []  # type: ignore[arg-type] # it needs nothing of the App
+        box.later(hours=25)
+        (late,) = App.overdue(None, pipeline, archive)  # type: ignore[arg-type]
+    assert (late.code, late.values) == ("SA7062", {"count": 2, "hours": 24})
+    box.net.mode = "fine"
+    assert [sent(job)[-2:] for job in box.send()] == [["Delivered", "Receipt"]] * 2
+
+
+def test_where_only_a_person_can_find_out_a_person_is_told(box: Box) -> None:
+    box.fill(1)
+    box.net.repeat, box.net.mode = "never", "vanish"
+    box.send()
+    with box.open() as (archive, pipeline):
+        (told,) = App.overdue(None, pipeline, archive)  # type: ignore[arg-type] # it needs nothing of the App
+    assert (told.code, told.exit_code) == ("SA7063", 5)
 
 
 def test_attempts_that_found_the_destination_away_do_not_count_but_age_does(box: Box) -> None:

@@ -17,7 +17,7 @@ from scraper_agent.app import App
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cli import show
 from scraper_agent.cli.commands import Session, example, find_job, job_show, progress, report
-from scraper_agent.errors import UsageError
+from scraper_agent.errors import SendFailed, SendUnknown, UsageError
 from scraper_agent.messages import N_, render
 from scraper_agent.values import Fact, Job, JobId, State, state
 
@@ -139,11 +139,11 @@ def send(
         stopped = app.deliver(pipeline, archive, until=wiring.now(), sleep=time.sleep)
         session = Session(app=app, archive=archive, bar=bar)
         session.documents = dict.fromkeys(_unsigned(app, archive))
-        if session.documents:
-            stopped += session.advance()
+        unsigned = session.advance() if session.documents else []
         if wait is not None:
             stopped = app.deliver(pipeline, archive, until=until, sleep=time.sleep)
-        stopped += app.overdue(pipeline, archive)
+            unsigned = [error for error in unsigned if not isinstance(error, SendFailed | SendUnknown)]
+        stopped += [*unsigned, *app.overdue(pipeline, archive)]
         counts = archive.counts()
         tell_open(archive, counts, pipeline.breaker.until if pipeline.breaker.open else None)
     for tally in session.tallies.values():
