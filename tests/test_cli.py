@@ -851,46 +851,6 @@ def test_a_platform_that_is_down_is_told_of_and_sent_to_later(at: Agent, site: S
     assert at("send").out == "receipted 1\n"
 
 
-def test_what_waits_is_told_of_with_its_time(at: Agent, site: Site) -> None:
-    (held,) = site.jobs(State.HELD)
-    at("approve", number(held))
-    site.send_to("http://127.0.0.1:9/receive")
-    assert "1 document(s) wait to be sent again, the first until " in at("send").err
-    site.change(outbox={"breaker_failures": 1, "shortest_wait_s": 600})
-    assert "The receiver is away; it is tried again at " in at("send").err
-    assert at("job", "retry", "--all").out == "1 document(s) leave with the next `send`.\n"
-    assert at("send").code == 4, "and it is tried at once"
-    assert "Retry" in at("log", "show", "--last", "1").out
-
-
-@pytest.mark.parametrize("arguments", [[], ["--all", "PO-1"]])
-def test_what_is_to_be_sent_again_is_named_or_everything(at: Agent, arguments: list[str]) -> None:
-    said = at("job", "retry", *arguments)
-    assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("SA7160 ")
-
-
-def test_what_was_accepted_is_withdrawn_and_leaves_when_it_is_approved(at: Agent, site: Site) -> None:
-    sent = site.jobs(State.RECEIPTED)[0]
-    said = at("job", "withdraw", number(sent), "--reason", "entered twice")
-    assert said.code == 0, said.err
-    id = said.out.split()[0]
-    assert said.out == f"{id}  held\n"
-    assert said.err == f"It leaves when a person approves it: `scraper-agent approve {id}`.\n"
-    assert "it withdraws what the receiver has: entered twice" in " ".join(at("job", id).out.split())
-    assert at("send").out == "nothing to send\n"
-    at("approve", id)
-    assert at("send").out == "receipted 1\n"
-    assert len(site.platform.stored()) == len(site.jobs(State.RECEIPTED))
-
-
-def test_what_has_not_left_is_stopped_by_a_withdrawal(at: Agent, site: Site) -> None:
-    (held,) = site.jobs(State.HELD)
-    assert at("job", "withdraw", number(held), "--reason", " ").err.startswith("SA6010 ")
-    said = at("job", "withdraw", number(held), "--reason", "entered twice")
-    assert (said.code, said.out, said.err) == (0, f"{number(held)}  stopped\n", "")
-
-
 @pytest.mark.parametrize(
     ("environment", "change", "code"),
     [
