@@ -260,6 +260,8 @@ def test_what_failed_leaves_when_it_is_due_and_not_before(box: Box) -> None:
     assert (job.last.cause, job.last.not_before) == ("away", NOW + timedelta(seconds=1))
     box.net.mode = "fine"
     assert box.send() == [job]
+    with box.open() as (_, pipeline):
+        assert pipeline.advance(job.id) == job, "nor if it is asked for by name"
     box.later(seconds=1)
     assert [sent(job) for job in box.send()] == [["Attempt", "Retry", "Attempt", "Receipt"]]
 
@@ -317,12 +319,14 @@ def test_nothing_is_done_between_the_end_of_a_wait_and_the_next_one_that_is_due(
         pipeline.advance(second)
         pipeline.withdraw(second, "li", "entered twice")
     box.later(seconds=10)
-    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pytest.fail(f"woke up for nothing, for {seconds} s")
+
     with box.open() as (archive, pipeline):
         assert pipeline.breaker.open
         until = box.clock() + timedelta(minutes=10)
-        assert App.deliver(None, pipeline, archive, until=until, sleep=slept.append) == []  # type: ignore[arg-type]
-    assert slept == []
+        assert App.deliver(None, pipeline, archive, until=until, sleep=sleep) == []  # type: ignore[arg-type]
 
 
 def test_what_was_handed_over_is_asked_for_until_its_receipt_is_there(box: Box) -> None:
