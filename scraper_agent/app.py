@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import getpass
 import os
+import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
@@ -38,10 +39,7 @@ from scraper_agent.pipeline import Harvest, Intake, Pipeline, Plan, Receiver, Wa
 from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
 from scraper_agent.signing import keyfolder, sm2
-from scraper_agent.values import Attempt, Job, JobId, KeyChanged, Receipt, Retry, RunEnded
-
-PATIENCE = 3
-"""So many sends may fail in a row; the rest waits for the next time: each may take as long as a connection does."""
+from scraper_agent.values import Job, JobId, KeyChanged, RunEnded, State
 
 KEYRING = "scraper_agent"
 """What the agent's own entries in the keyring are filed under."""
@@ -152,6 +150,9 @@ class App:
                 ak=receiver.ak, profile=receiver.profile, public_keys=receiver.public_keys, verify=sm2.verify
             ),
             analyses=self.analyses,
+            schedule=self.config.outbox,
+            draw=random.SystemRandom().random,
+            key_index=lambda: signing.chosen(_at(self.home, self.config.signing), now()).key,
             watch=watch,
         )
 
@@ -460,16 +461,11 @@ class App:
             NeedsPerson: a passphrase is needed.
         """
         stopped: list[AgentError] = []
-        failed = 0
-        under_way: tuple[int, Callable[[], Job]] | None = None
+        under_way: Callable[[], Job] | None = None
 
-        def land(flight: tuple[int, Callable[[], Job]] | None) -> None:
-            nonlocal failed
-            if flight is not None:
-                known, landing = flight
-                job = landing()
-                if len(job.facts) > known and isinstance(job.last, Attempt | Retry | Receipt):
-                    failed = failed + 1 if isinstance(job.last, Retry) else 0
+        def land(landing: Callable[[], Job] | None) -> None:
+            if landing is not None:
+                landing()
 
         # One is under way while the next is checked and signed: signing takes about as long as an answer.
         with ThreadPoolExecutor(1) as worker:
@@ -479,14 +475,11 @@ class App:
                         if dry_run:
                             pipeline.check(id)
                             continue
-                        if failed:  # then one after the other, so that patience is counted right
+                        if pipeline.breaker.failures:  # then one after the other, so that failures are counted right
                             before, under_way = under_way, None
                             land(before)
-                        known = pipeline.archive.length(id)
-                        departed = pipeline.depart(
-                            id, send=failed < PATIENCE, post=lambda send: worker.submit(send).result
-                        )
-                        before, under_way = under_way, (known, departed)
+                        departed = pipeline.depart(id, post=lambda send: worker.submit(send).result)
+                        before, under_way = under_way, departed
                         land(before)
                     except NeedsPerson:
                         raise
@@ -495,6 +488,73 @@ class App:
             finally:
                 land(under_way)  # what has left is waited for, whatever ended the rest
         return [*stopped, *(error for _, error in pipeline.doubts)]
+
+    def deliver(
+        self, pipeline: Pipeline, archive: SqliteArchive, *, until: datetime, sleep: Callable[[float], None]
+    ) -> list[AgentError]:
+        """Send what is due and ask for receipts; then again what comes due, until nothing waits or it is `until`.
+
+        Returns what stopped any in the last round.
+
+        Raises:
+            NeedsPerson: a passphrase is needed.
+        """
+        while True:
+            pipeline.doubts.clear()
+            stopped = App.advance(self, pipeline, _due(pipeline, archive))
+            wake = _wake(pipeline, archive)
+            if wake is None or wake > until:
+                return stopped
+            sleep(max((wake - pipeline.now()).total_seconds(), 0.01))
+
+    def overdue(self, pipeline: Pipeline, archive: SqliteArchive) -> list[AgentError]:
+        """What left and is not settled by itself: told as often as it is looked for."""
+        told: list[AgentError] = []
+        hours = pipeline.schedule.overdue_h
+        if late := archive.older(State.DELIVERED, pipeline.now() - timedelta(hours=hours)):
+            told.append(
+                AgentError(
+                    "SA7062",
+                    N_("{count} document(s) were handed over more than {hours} h ago and have no receipt"),
+                    hint=N_("ask the receiving side; `scraper-agent jobs --state delivered` lists them"),
+                    count=late,
+                    hours=hours,
+                )
+            )
+        unknown = archive.counts()[State.UNKNOWN]
+        if unknown and pipeline.transport.repeat == "never":
+            told.append(
+                NeedsPerson(
+                    "SA7063",
+                    N_("{count} document(s) may have arrived, and only a person can find out"),
+                    hint=N_(
+                        "ask the receiving side; `scraper-agent job retry NAME --absent` sends one again that it does "
+                        "not have"
+                    ),
+                    count=unknown,
+                )
+            )
+        return told
+
+
+def _due(pipeline: Pipeline, archive: SqliteArchive) -> Iterator[JobId]:
+    """What is to be sent or asked for, as long as the receiver is there."""
+    for id in archive.due(pipeline.now()):
+        if pipeline.breaker.holds(pipeline.now()) and not pipeline.breaker.trying:
+            return
+        yield id
+
+
+def _wake(pipeline: Pipeline, archive: SqliteArchive) -> datetime | None:
+    """When there is something to do again, later than now; None if nothing waits."""
+    asked = archive.any_in(State.UNKNOWN, State.DELIVERED)
+    if not asked and not archive.any_in(State.SIGNED, State.WAITING):
+        return None
+    now = pipeline.now()
+    if pipeline.breaker.holds(now):
+        return pipeline.breaker.until
+    ask = now + timedelta(seconds=pipeline.schedule.ask_every_s) if asked else None
+    return min((each for each in (archive.next_due(now), ask) if each is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

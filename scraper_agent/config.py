@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from scraper_agent import envelope, sending, signing
+from scraper_agent import outbox as outboxes
 from scraper_agent.credentials import SecretPlace
 from scraper_agent.messages import N_
 from scraper_agent.rules.identity import USCC_LENGTH, credit_code_check
@@ -118,3 +119,4 @@ class Config(Strict):
     signing: signing.Config
     passphrase: SecretPlace = SecretPlace()
     receiver: ReceiverSettings
+    outbox: outboxes.Settings = outboxes.DEFAULT

@@ -119,7 +119,15 @@ class SourceErrors(UsageError):
 
 
 class SendFailed(AgentError):
-    """The transport is sure that the receiver did not get the envelope; sending again is safe."""
+    """The transport is sure that the receiver did not get the envelope; sending again is safe.
+
+    The destination is away, or takes nothing now: after some in a row the others wait. Its `retry_after`, if it has
+    that value, is seconds or an HTTP date.
+    """
+
+
+class SendRefused(SendFailed):
+    """The receiver is there and did not take this envelope; others it may take."""
 
 
 class SendUnknown(AgentError):

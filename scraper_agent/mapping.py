@@ -611,8 +611,8 @@ class Stamp:
     page: Digest
     taken_at: datetime
     reported_at: datetime
-    changed: bool
-    """An earlier version of the document was accepted by the receiver."""
+    replaces: JobId | None
+    """The version of the document that the receiver has; None if it has none."""
     operator: str | None
     """SM3 of the ERP account, 64 hex digits."""
 
@@ -634,12 +634,11 @@ def document(
     reading: Reading, format: Format, recipe: Maker, profile: Mapping[str, str], id: JobId, stamp: Stamp
 ) -> Document:
     """The reading with what the agent itself knows of the header."""
-    guid = canonical.sm3(id.encode()).hex()[:32].upper()
     common: dict[str, Value] = {
-        "recordGuid": "-".join((guid[:8], guid[8:12], guid[12:16], guid[16:20], guid[20:])),
+        "recordGuid": record_guid(id),
         "formatCode": format.name,
         "schemaVersion": format.version,
-        "actionType": "2" if stamp.changed else "1",
+        "actionType": _CHANGE if stamp.replaces is not None else "1",
         "reportDateTime": _local(stamp.reported_at),
         "captureDateTime": _local(stamp.taken_at),
         "erpSystemCode": recipe.erp,
@@ -654,7 +653,43 @@ def document(
     if stamp.operator is not None:
         common["operatorAccountHash"] = stamp.operator
     known = {id: value for id, value in common.items() if id in format.header_fields}
-    return Document(format=format.name, header={**known, **reading.header}, lines=reading.lines)
+    header = {**known, **reading.header}
+    if stamp.replaces is not None:
+        header |= _naming(header, format, f"变更 {record_guid(stamp.replaces)}")
+    return Document(format=format.name, header=header, lines=reading.lines)
+
+
+def record_guid(id: JobId) -> str:
+    """`recordGuid` of the document of this job."""
+    guid = canonical.sm3(id.encode()).hex()[:32].upper()
+    return "-".join((guid[:8], guid[8:12], guid[12:16], guid[16:20], guid[20:]))
+
+
+def withdrawal(document: Document, format: Format, of: JobId, id: JobId, now: datetime) -> Document | None:
+    """The version that takes back `document`, the document of job `of`; None if the format cannot say so.
+
+    It names the other by its `recordGuid`, in the remark: no other field of the common header is free for it.
+    """
+    if "actionType" not in format.header_fields:
+        return None
+    told: dict[str, Value] = {"recordGuid": record_guid(id), "actionType": _DELETION, "reportDateTime": _local(now)}
+    header = {**document.header, **{id: value for id, value in told.items() if id in format.header_fields}}
+    header |= _naming(header, format, f"删除 {record_guid(of)}")
+    return Document(format=format.name, header=header, lines=document.lines)
+
+
+def _naming(header: Mapping[str, Value], format: Format, told: str) -> dict[str, Value]:
+    """The remark with `told` before it; nothing where the format has none, or it has no room."""
+    field = format.header_fields.get("remark")
+    if field is None:
+        return {}
+    own = str(header.get("remark", ""))
+    remark = f"{told}; {own}" if own else told
+    return {"remark": remark} if field.type.fault(remark) is None else {}
+
+
+_CHANGE, _DELETION = "2", "3"
+"""`actionType`."""
 
 
 PROFILE_FIELDS = {

@@ -9,12 +9,23 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Literal, assert_never
 
-from scraper_agent import accounts, approval, canonical, cases, completeness, envelope, incremental, mapping, messages
+from scraper_agent import (
+    accounts,
+    approval,
+    canonical,
+    cases,
+    completeness,
+    envelope,
+    incremental,
+    mapping,
+    messages,
+    outbox,
+)
 from scraper_agent.analysis import Analysis
 from scraper_agent.analysis.book import Book
 from scraper_agent.analysis.settings import DEFAULT, Settings
 from scraper_agent.convert import Unreadable
-from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendUnknown
+from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendRefused, SendUnknown
 from scraper_agent.format import Document, Format, decode, encode, json_schema
 from scraper_agent.formats import PACKAGED, Tables
 from scraper_agent.messages import N_
@@ -161,6 +172,14 @@ def _silent(_job: JobId, _fact: Fact) -> None:
     pass
 
 
+def _half() -> float:
+    return 0.5
+
+
+def _any() -> None:
+    return None
+
+
 Post = Callable[[Callable[[], bytes | None]], Callable[[], bytes | None]]
 """Begins a send in its own time; what it returns waits for the answer or raises what the send raised."""
 
@@ -186,10 +205,18 @@ class Pipeline:
     receiver: Receiver
     tables: Tables = PACKAGED
     analyses: Settings = DEFAULT
+    schedule: outbox.Settings = outbox.DEFAULT
+    draw: Callable[[], float] = _half
+    """Evenly from 0 up to 1."""
+    key_index: Callable[[], str | None] = _any
+    """`sk` of the key that signs now: what was signed with another is signed anew before it leaves. None: any will do.
+    """
     watch: Watch = _silent
     doubts: list[tuple[JobId, AgentError]] = field(default_factory=list)
     """Sends that failed or whose outcome is unknown, and answers that proved nothing: for whoever runs this to be told.
     """
+    _breaker: outbox.Breaker | None = None
+    """Of the one destination; made of the log when it is first asked for."""
     _names: dict[JobId, dict[str, frozenset[str]]] = field(default_factory=dict)
     _lists: dict[JobId, tuple[ListRead, ...]] = field(default_factory=dict)
     """Of runs that have ended."""
@@ -385,7 +412,7 @@ class Pipeline:
             with self.archive.together():
                 self._log_file(run, intake)
                 stamp = mapping.Stamp(
-                    page=body, taken_at=self.now(), reported_at=self.now(), changed=False, operator=None
+                    page=body, taken_at=self.now(), reported_at=self.now(), replaces=None, operator=None
                 )
                 for reading in readings:
                     document, draft = self._drafted(id, reading, format, intake, stamp)
@@ -487,7 +514,7 @@ class Pipeline:
             page=snapshot.page,
             taken_at=snapshot.taken_at,
             reported_at=self.now(),
-            changed=False,
+            replaces=None,
             operator=canonical.sm3(accounts[0].encode()).hex() if accounts else None,
         )
         return self._drafted(run, reading, reader.format, plan.recipe, stamp)
@@ -495,14 +522,17 @@ class Pipeline:
     def _drafted(
         self, run: JobId, reading: mapping.Reading, format: Format, maker: mapping.Maker, stamp: mapping.Stamp
     ) -> tuple[JobId, Draft]:
-        """The job of a reading, new or known. `stamp`: whether it is a change is found out here."""
+        """The job of a reading, new or known. `stamp`: what it replaces is found out here."""
         key = mapping.business_key(reading, format)
         versions = self._versions(format.name, key, reading.record)
-        id = _version(mapping.job_id(reading, format), versions)
+        id = self._version(mapping.job_id(reading, format), versions)
         if id in versions:
             draft = _draft_of(self.archive.job(id))
         else:
-            stamp = replace(stamp, changed=any(self._accepted(version) for version in versions))
+            accepted = [version for version in versions if self._accepted(version)]
+            # What the receiver was told to delete, it has no more.
+            has = accepted[-1] if accepted and not _withdraws(self.archive.job(accepted[-1])) else None
+            stamp = replace(stamp, replaces=has)
             document = mapping.document(reading, format, maker, self.profile, id, stamp)
             draft = Draft(
                 run=run,
@@ -513,14 +543,28 @@ class Pipeline:
                 provenance=self.archive.put(canonical.dumps(reading.origins)),
                 page=stamp.page,
                 unread=reading.unread,
+                replaces=stamp.replaces,
             )
             self._append(id, 0, draft)
             if run in self._names:
                 _note_names(self._names[run], document.header)
         # A crash before this leaves older versions open: `advance` stops them as well, and so does the next reading.
         for version in versions:
-            self._withdraw(version)
+            self._supersede(version)
         return id, draft
+
+    def _version(self, content: JobId, versions: list[JobId]) -> JobId:
+        """The job of this content if it was read now: the newest version, or one to come.
+
+        What comes back after something else was read is a new version too: the receiver has to hear of it once more.
+        What was withdrawn, or is to be, stays so while the record stays what it was: the ERP still shows it.
+        """
+        read = [id for id in versions if not _withdraws(self.archive.job(id))]
+        last = self.archive.job(versions[-1]) if versions else None
+        if last is not None and _withdraws(last) and not _came_to_nothing(last):
+            of = _next_version(content, read)
+            return last.id if of == _draft_of(last).replaces else of
+        return _next_version(content, read)
 
     def _versions(self, format: str, key: str, record: str) -> list[JobId]:
         """All that was ever read of one record under this number, oldest first."""
@@ -533,10 +577,15 @@ class Pipeline:
         Raises:
             PageError: nobody knows, and the receiver cannot be asked.
         """
-        job = self.archive.job(id)
-        if isinstance(job.last, Attempt) and (fact := self._ask(job, job.last)) is not None:
-            job = self._with(job, fact)
-        if isinstance(job.last, Attempt):
+        job = self._asked(self.archive.job(id))
+        if isinstance(job.last, Delivered):
+            raise PageError(
+                "SA6008",
+                N_("{id} was changed in the ERP, and the receiver has not answered to its earlier version yet"),
+                hint=N_("`scraper-agent send` asks for the answer; then run again"),
+                id=id,
+            )
+        if not isinstance(job.last, Receipt) and self._may_be_there(job):
             raise PageError(
                 "SA6006",
                 N_("{id} was changed in the ERP, and whether its earlier version arrived is not known"),
@@ -545,11 +594,20 @@ class Pipeline:
             )
         return isinstance(job.last, Receipt) and job.last.accepted
 
-    def _withdraw(self, id: JobId) -> None:
+    def _asked(self, job: Job) -> Job:
+        """The job with what the receiver says of it, if that is open."""
+        if isinstance(job.last, Attempt | Delivered) and (fact := self._ask(job, job.last)) is not None:
+            return self._with(job, fact)
+        return job
+
+    def _may_be_there(self, job: Job) -> bool:
+        return outbox.may_have_it(job.facts, repeat=self.transport.repeat)
+
+    def _supersede(self, id: JobId) -> None:
         """Stop a version that a newer one has taken the place of, unless it has left."""
         job = self.archive.job(id)
         match job.last:
-            case Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry():
+            case Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry() | DeadLetter():
                 if (stopped := self._superseded(job)) is not None:
                     self._with(job, stopped)
             case _:
@@ -598,7 +656,11 @@ class Pipeline:
 
     def _land(self, job: Job, attempt: Attempt, answer: Callable[[], bytes | None]) -> Job:
         fact = self._answered(job, attempt, answer)
-        return job if fact is None else self._with(job, fact)
+        if fact is None:
+            return job
+        job = self._with(job, fact)
+        # A crash before this leaves it waiting: `_departure` gives it up as well.
+        return job if (dead := self._given_up(job)) is None else self._with(job, dead)
 
     def decide(self, id: JobId, verdict_of_person: Callable[[Verdict], Approval]) -> Job:
         """Append a person's decision on a job that waits for one.
@@ -647,12 +709,167 @@ class Pipeline:
                 return again or (None if verdict.blocked else self._decision(job, verdict))
             case Approval() as granted:
                 return self._sign(job, granted.document)
-            case Envelope() as signed:
-                return Attempt(envelope=signed.envelope, number=1) if send else None
-            case Retry() as retry:
-                return Attempt(envelope=retry.envelope, number=retry.number + 1) if send else None
+            case Envelope() | Retry():
+                return self._departure(job, last, fresh=fresh) if send else None
             case unknown:
                 assert_never(unknown)
+
+    # --- the outbox -------------------------------------------------------------------------------------------------
+
+    @property
+    def breaker(self) -> outbox.Breaker:
+        if self._breaker is None:
+            self._breaker = outbox.Breaker.of(self.archive.sends(outbox.REMEMBERED), self.schedule)
+        return self._breaker
+
+    def _departure(self, job: Job, last: Envelope | Retry, *, fresh: bool) -> Attempt | Envelope | DeadLetter | None:
+        """The next attempt, or a new signature before it; None while it has to wait."""
+        if (dead := self._given_up(job)) is not None:
+            return dead
+        now = self.now()
+        if isinstance(last, Retry) and last.not_before is not None and now < last.not_before:
+            return None
+        if self.breaker.holds(now) or self._behind(job):
+            return None
+        if not (fresh and isinstance(last, Envelope)) and self._stale(job):
+            return self._sign(job, _draft_of(job).document)
+        if not self.breaker.admits(now):
+            return None
+        before = next((fact.number for fact in reversed(job.facts) if isinstance(fact, Attempt)), 0)
+        return Attempt(envelope=last.envelope, number=before + 1)
+
+    def _behind(self, job: Job) -> bool:
+        """Whether an older version of the record may be on its way: the receiver is to hear of them in order."""
+        draft = _draft_of(job)
+        versions = self._versions(draft.format, draft.key, draft.record)
+        older = map(self.archive.job, versions[: versions.index(job.id)])
+        return any(not isinstance(each.last, Receipt) and self._may_be_there(each) for each in older)
+
+    def _stale(self, job: Job) -> bool:
+        """Whether the newest signature is older than the receiver takes, or of a key that is active no more."""
+        at, signed = next(
+            (at, fact)
+            for at, fact in zip(reversed(self.archive.times(job.id)), reversed(job.facts), strict=True)
+            if isinstance(fact, Envelope)
+        )
+        if self.key_index() not in (None, signed.key_index):
+            return True
+        return abs(self.now() - at) >= timedelta(seconds=self.schedule.resign_after_s)
+
+    def _given_up(self, job: Job) -> DeadLetter | None:
+        last = job.last
+        if not isinstance(last, Retry) or last.by:
+            return None
+        if not outbox.given_up(job.facts, self.archive.times(job.id), self.now(), self.schedule):
+            return None
+        return DeadLetter(envelope=last.envelope, number=last.number, reason=last.reason)
+
+    def resend(self, id: JobId, by: str, *, absent: bool = False) -> Job:
+        """A person wants it sent again at once: what waits, and what was given up.
+
+        `absent`: also what may have arrived, where only a person can find out and has found that it did not.
+
+        Raises:
+            BusinessError: it is none of these.
+        """
+        job = self.archive.job(id)
+        match job.last:
+            case (Retry() | DeadLetter()) as last:
+                pass
+            case Attempt() as last if absent and self.transport.repeat == "never":
+                pass
+            case None:
+                raise approval.not_waiting(id, None)
+            case _:
+                raise BusinessError(
+                    "SA6009",
+                    N_("{id} is {state}, and is not sent again"),
+                    hint=N_("only what waits to be resent and dead letters are; `scraper-agent jobs` lists them"),
+                    id=id,
+                    state=state(job).value,
+                )
+        self.breaker.answered()
+        return self._with(
+            job,
+            Retry(
+                envelope=last.envelope,
+                number=last.number,
+                reason=N_("a person wants it sent again"),
+                cause="absent" if isinstance(last, Attempt) else None,
+                by=f"person:{by}",
+            ),
+        )
+
+    # --- withdrawing ------------------------------------------------------------------------------------------------
+
+    def withdraw(self, id: JobId, by: str, reason: str) -> Job:
+        """Stop a document that has not left; of one that the receiver took, make a new version that withdraws it.
+
+        That one is checked, waits for a person, is signed and sent like any. Returns the job that was stopped or made.
+
+        Raises:
+            BusinessError: no reason; or the document is not the newest version, has an end, may have arrived, or is of
+                a format that cannot say so.
+        """
+        job = self.archive.job(id)
+        if not job.facts:
+            raise approval.not_waiting(id, None)
+        if not reason.strip():
+            raise BusinessError(
+                "SA6010", N_("a document is withdrawn only with a reason"), hint=N_("add --reason TEXT")
+            )
+        draft = _draft_of(job)
+        versions = self._versions(draft.format, draft.key, draft.record)
+        newest = [v for v in versions if v == id or not _came_to_nothing(self.archive.job(v))][-1]
+        if newest != id:
+            raise BusinessError("SA6011", N_("{id} has a newer version, {newest}"), id=id, newest=newest)
+        job = self._asked(job)
+        match job.last:
+            case Receipt(accepted=True) if not draft.withdrawn_by:
+                return self._withdrawal(job, by, reason)
+            case Attempt() | Delivered() | Envelope() | Retry() | DeadLetter() if self._may_be_there(job):
+                raise BusinessError(
+                    "SA6012",
+                    N_("whether {id} arrived is not known, so it can be neither stopped nor withdrawn yet"),
+                    hint=N_("`scraper-agent send` asks for the answer"),
+                    id=id,
+                )
+            case Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry() | DeadLetter():
+                return self._with(job, Failure(stage=_stage(job), message=f"withdrawn by person:{by}: {reason}"))
+            case _:
+                raise BusinessError(
+                    "SA6013", N_("{id} is {state}: there is nothing to withdraw"), id=id, state=state(job).value
+                )
+
+    def _withdrawal(self, job: Job, by: str, reason: str) -> Job:
+        draft, document = _draft_of(job), self.document(job)
+        format = self.formats[draft.format]
+        versions = self._versions(draft.format, draft.key, draft.record)
+        id = JobId(
+            f"doc/{format.name}/{canonical.sm3(canonical.dumps([job.id, 'withdrawn', str(len(versions))])).hex()}"
+        )
+        made = mapping.withdrawal(document, format, job.id, id, self.now())
+        if made is None:
+            raise BusinessError(
+                "SA6014",
+                N_("{format} has no field that says that a document is withdrawn"),
+                hint=N_("tell the receiving side by telephone"),
+                format=format.name,
+            )
+        self._append(
+            id,
+            0,
+            replace(
+                draft,
+                document=self.archive.put(encode(made, format)),
+                replaces=job.id,
+                withdrawn_by=f"person:{by}",
+                reason=reason,
+            ),
+        )
+        return self.archive.job(id)
+
+    # --- checking and deciding --------------------------------------------------------------------------------------
 
     def _verdict(self, id: JobId, draft: Draft) -> Verdict:
         return Verdict(
@@ -688,9 +905,11 @@ class Pipeline:
                 except AgentError:
                     continue  # its format is another now, or its bytes are gone: nothing can be compared with it
                 # In the order of the log, so that the newest version of a record is what stays.
-                self._papers[draft.format, str(document.header.get("erpSystemCode")), draft.record] = cases.Paper(
-                    id=id, key=draft.key, document=document
-                )
+                paper = (draft.format, str(document.header.get("erpSystemCode")), draft.record)
+                if not _withdraws(job):
+                    self._papers[paper] = cases.Paper(id=id, key=draft.key, document=document)
+                elif not _came_to_nothing(job):
+                    self._papers.pop(paper, None)
                 self._states[id] = state(job)
             self._unfiled = []
             settings = self.analyses.raised(self.policy.severities)
@@ -717,14 +936,13 @@ class Pipeline:
 
     def _superseded(self, job: Job) -> Failure | None:
         """A newer version of the record has been read: this one must not leave any more."""
-        if isinstance(job.last, Retry) and self.transport.repeat == "safe":
-            return None  # there, a retry does not say that the receiver has nothing
+        if self._may_be_there(job):
+            return None
         draft = _draft_of(job)
         newest = self._versions(draft.format, draft.key, draft.record)[-1]
         if newest == job.id:
             return None
-        stage: Literal["sign", "send"] = "send" if isinstance(job.last, Envelope | Retry) else "sign"
-        return Failure(stage=stage, message=f"superseded by {newest}")
+        return Failure(stage=_stage(job), message=f"superseded by {newest}")
 
     def document(self, job: Job) -> Document:
         """What the job is about.
@@ -748,6 +966,8 @@ class Pipeline:
             ) from error
 
     def _decision(self, job: Job, verdict: Verdict) -> Approval | None:
+        if _withdraws(job):
+            return None
         document = self.document(job)
         format = self.formats[document.format]
         if self._lists_hold(job):
@@ -763,6 +983,8 @@ class Pipeline:
         """Why the policy left this job to a person: templates and their values."""
         if not isinstance(job.last, Verdict):
             return ()
+        if _withdraws(job):
+            return ((N_("it withdraws what the receiver has: {reason}"), {"reason": _draft_of(job).reason}),)
         document = self.document(job)
         format = self.formats[document.format]
         total = mapping.amount(document, format)
@@ -827,41 +1049,76 @@ class Pipeline:
     ) -> Delivered | Receipt | Retry | None:
         try:
             said = answer()
+        except SendRefused as error:
+            self.breaker.answered()
+            return self._retry(job, attempt, error, "refused", _tries(job))
         except SendFailed as error:
-            self.doubts.append((job.id, error))
-            reason = messages.english(error.text, error.values)
-            return Retry(envelope=attempt.envelope, number=attempt.number, reason=reason)
+            # A destination that is away is tried more and more seldom, whichever document is the one that tries it.
+            retry = self._retry(job, attempt, error, "away", self.breaker.failures + 1)
+            self.breaker.failed(retry.not_before or self.now())
+            return retry
         except SendUnknown as error:
             self.doubts.append((job.id, error))
+            self._silent()
             return None  # the next run asks
         if said is None:
+            self.breaker.answered()
             return Delivered(envelope=attempt.envelope, number=attempt.number)
         return self._receipt(job, attempt, said)
 
+    def _retry(
+        self, job: Job, attempt: Attempt, error: SendFailed, cause: Literal["away", "refused"], tries: int
+    ) -> Retry:
+        self.doubts.append((job.id, error))
+        now = self.now()
+        asked = outbox.retry_after(error.values.get("retry_after", ""), now)
+        return Retry(
+            envelope=attempt.envelope,
+            number=attempt.number,
+            reason=messages.english(error.text, error.values),
+            not_before=now + max(outbox.wait(tries, self.schedule, self.draw()), asked),
+            cause=cause,
+        )
+
+    def _silent(self) -> None:
+        """The destination said nothing that proves anything."""
+        self.breaker.failed(self.now() + outbox.wait(self.breaker.failures + 1, self.schedule, self.draw()))
+
     def _ask(self, job: Job, left: Attempt | Delivered) -> Delivered | Receipt | Retry | None:
         """Settle what has no answer yet: the run that sent it may have died, or the receiver takes its time."""
+        if not self.breaker.admits(self.now()):
+            return None
         try:
             found = self.transport.find(self.key(job))
         except SendFailed as error:
             self.doubts.append((job.id, error))
+            self._silent()
             return None
         if isinstance(found, bytes):
             return self._receipt(job, left, found)
+        if found is Standing.UNKNOWN:
+            self.breaker.untold()
+        else:
+            self.breaker.answered()
         if isinstance(left, Delivered):
             return None  # what was handed over stays so, whatever cannot be seen of it now
         match found, self.transport.repeat:
             case Standing.DELIVERED, _:
                 return Delivered(envelope=left.envelope, number=left.number)
             case Standing.ABSENT, _:
-                why = N_("the receiver does not have it")
-                return Retry(envelope=left.envelope, number=left.number, reason=why)
+                return self._lost(job, left, N_("the receiver does not have it"), "absent")
             case Standing.UNKNOWN, "safe":
-                why = N_("no answer was seen; sending again is harmless")
-                return Retry(envelope=left.envelope, number=left.number, reason=why)
+                return self._lost(job, left, N_("no answer was seen; sending again is harmless"), "unknown")
             case Standing.UNKNOWN, "ask" | "never":
                 return None  # it is asked again; "never": only a person can find out
             case unknown:
                 assert_never(unknown)
+
+    def _lost(self, job: Job, left: Attempt, why: str, cause: Literal["absent", "unknown"]) -> Retry:
+        """The first time it is sent again at once."""
+        tries = _tries(job) - 1
+        wait = None if tries == 0 else self.now() + outbox.wait(tries, self.schedule, self.draw())
+        return Retry(envelope=left.envelope, number=left.number, reason=why, not_before=wait, cause=cause)
 
     def _receipt(self, job: Job, attempt: Attempt | Delivered, answer: bytes) -> Receipt | None:
         """The verified receipt; None while the answer proves nothing, so that the receiver is asked again."""
@@ -878,7 +1135,9 @@ class Pipeline:
         except envelope.ReceiptInvalid as error:
             self.doubts.append((job.id, error))
             self.archive.put(answer)  # kept beside the next fact, for whoever looks into it
+            self._silent()
             return None
+        self.breaker.answered()
         return Receipt(
             envelope=attempt.envelope,
             receipt=self.archive.put(answer),
@@ -920,17 +1179,33 @@ class _Run:
         self.position += 1
 
 
-def _version(content: JobId, versions: list[JobId]) -> JobId:
-    """The job of this content if it was read now: the newest version, or one to come.
-
-    What comes back after something else was read is a new version too: the receiver has to hear of it once more.
-    """
+def _next_version(content: JobId, versions: list[JobId]) -> JobId:
+    """The newest of these that were read, if it has this content; else one to come."""
     id, returns = content, 0
     while id in versions and id != versions[-1]:
         returns += 1
         again = canonical.sm3(canonical.dumps([content, str(returns)])).hex()
         id = JobId(f"{content.rpartition('/')[0]}/{again}")
     return id
+
+
+def _withdraws(job: Job) -> bool:
+    """Whether it is a version that withdraws another."""
+    return bool(_draft_of(job).withdrawn_by)
+
+
+def _came_to_nothing(job: Job) -> bool:
+    """Whether it withdraws another in vain, as a person said no to it, or the receiver: the other stands."""
+    return _withdraws(job) and state(job) in (State.DECLINED, State.STOPPED, State.REJECTED)
+
+
+def _stage(job: Job) -> Literal["sign", "send"]:
+    """What a job that stops now will not come to."""
+    return "send" if isinstance(job.last, Envelope | Retry | DeadLetter) else "sign"
+
+
+def _tries(job: Job) -> int:
+    return sum(isinstance(fact, Attempt) for fact in job.facts)
 
 
 def _note_names(names: dict[str, frozenset[str]], header: Mapping[str, object]) -> None:

@@ -195,6 +195,14 @@ class Archive(Protocol):
         """How many facts the job has."""
         ...
 
+    def times(self, id: JobId) -> tuple[datetime, ...]:
+        """When each fact of the job was logged."""
+        ...
+
+    def sends(self, most: int) -> list[Entry]:
+        """The newest attempts of all jobs and what came of them (`Delivered`, `Retry`, `Receipt`), newest first."""
+        ...
+
     def documents(self, *, run: JobId | None = None, format: str | None = None, key: str | None = None) -> list[JobId]:
         """Document jobs whose Draft names this run, format and business key, in log order."""
         ...

@@ -292,6 +292,12 @@ class Draft:
     page: Digest
     unread: tuple[Finding, ...] = ()
     """Places whose text was no value of their field."""
+    replaces: JobId | None = None
+    """The version that the receiver has, which this one changes or withdraws; None if it has none."""
+    withdrawn_by: str = ""
+    """`person:` and the account name of who withdraws `replaces`; empty for what was read."""
+    reason: str = ""
+    """Why it is withdrawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,6 +355,13 @@ class Retry:
     reason: str
     not_before: datetime | None = None
     """None: at once."""
+    cause: Literal["away", "refused", "absent", "unknown"] | None = None
+    """What is known of that attempt. The destination could not be reached, or took nothing; it did not take this
+    envelope; it says that it does not have it; nothing tells, and sending again is harmless. None: a person wants it,
+    or the log is from before there were causes.
+    """
+    by: str = ""
+    """`person:` and the account name, where a person wants it sent again at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

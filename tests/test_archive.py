@@ -5,16 +5,30 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from scraper_agent import canonical, merkle, ports
+from scraper_agent import canonical, merkle, ports, values
 from scraper_agent.archive import sqlite, verify
 from scraper_agent.archive.sqlite import DocumentState, SqliteArchive
 from scraper_agent.errors import AgentError, Conflict
-from scraper_agent.values import Approval, Digest, Draft, Fact, Job, JobId, RunEnded, RunStarted, Snapshot, Verdict
+from scraper_agent.values import (
+    Approval,
+    Digest,
+    Draft,
+    Fact,
+    Finding,
+    Job,
+    JobId,
+    RunEnded,
+    RunStarted,
+    Severity,
+    Snapshot,
+    State,
+    Verdict,
+)
 
 NOW = datetime(2026, 3, 2, 8, 30, 15, 123456, tzinfo=UTC)
 Tamper = Callable[..., verify.Report]
@@ -304,11 +318,11 @@ def test_a_newer_archive_is_refused(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "archive.db"
     SqliteArchive(path, now).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
     with pytest.raises(AgentError) as caught:
         SqliteArchive(path, now, read_only=read_only)
     assert str(caught.value) == (
-        f"SA5003 {path} has archive version 2; this program knows version 1\n"
+        f"SA5003 {path} has archive version 3; this program knows version 2\n"
         "hint: Use the version of scraper-agent that wrote it, or a newer one."
     )
 
@@ -411,6 +425,125 @@ def test_the_rebuilt_index_is_the_one_that_was_kept(archive: SqliteArchive) -> N
     archive.rebuild_index()
     assert list(archive._db.iterdump()) == kept
     assert verify.verify(archive.path).whole
+
+
+def placed(archive: SqliteArchive) -> JobId:
+    """One document in every state but two, and its number."""
+    document = archive.put(b"<order/>")
+    envelope = archive.put(b"letter")
+    finding = Finding(code="X", severity=Severity.ERROR, field="a", text='"granted":true')
+    facts: dict[State, Fact] = {
+        State.READ: draft(document),
+        State.BLOCKED: Verdict(document=document, findings=(finding,)),
+        State.HELD: Verdict(document=document, findings=()),
+        State.DECLINED: Approval(document=document, granted=False, by="p", reason='"granted":true'),
+        State.APPROVED: Approval(document=document, granted=True, by="p", reason=""),
+        State.SIGNED: values.Envelope(document=document, envelope=envelope, key_index="01", profile="p"),
+        State.UNKNOWN: values.Attempt(envelope=envelope, number=1),
+        State.DELIVERED: values.Delivered(envelope=envelope, number=1),
+        State.WAITING: values.Retry(envelope=envelope, number=1, reason="r", not_before=NOW + timedelta(hours=1)),
+        State.DEAD: values.DeadLetter(envelope=envelope, number=1, reason="r"),
+        State.RECEIPTED: values.Receipt(envelope=envelope, receipt=envelope, accepted=True, remote_id="1", message=""),
+        State.REJECTED: values.Receipt(
+            envelope=envelope, receipt=envelope, accepted=False, remote_id="1", message='"accepted":true'
+        ),
+        State.STOPPED: values.Failure(stage="send", message=""),
+    }
+    for wanted, fact in facts.items():
+        job = JobId(f"doc/order/{wanted}")
+        archive.append(job, 0, draft(document, key=wanted))
+        if wanted is not State.READ:
+            archive.append(job, 1, fact)
+    return JobId(f"doc/order/{State.WAITING}")
+
+
+def test_documents_are_found_by_where_they_stand(archive: SqliteArchive) -> None:
+    waiting = placed(archive)
+    assert archive.counts() == dict.fromkeys(State, 1)
+    for each in State:
+        assert list(archive.in_state(each)) == [f"doc/order/{each}"]
+        assert archive.any_in(each)
+    open_ = [f"doc/order/{each}" for each in (State.SIGNED, State.UNKNOWN, State.DELIVERED)]
+    assert list(archive.due(NOW)) == open_
+    assert list(archive.due(NOW + timedelta(hours=1))) == [*open_, waiting]
+    assert archive.next_due(NOW) == NOW + timedelta(hours=1)
+    assert archive.next_due(NOW + timedelta(hours=1)) is None
+    assert archive.due_span() == (NOW + timedelta(hours=1),) * 2
+    assert verify.verify(archive.path).problems == ()
+
+
+def test_many_that_are_due_come_once_and_in_order(archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "PAGE", 2)
+    envelope = archive.put(b"letter")
+    ids = [JobId(f"doc/order/{number}") for number in range(9)]
+    for number, id in enumerate(ids):
+        archive.append(id, 0, draft(envelope))
+        due = None if number % 3 == 0 else NOW - timedelta(hours=number % 4)
+        archive.append(id, 1, values.Retry(envelope=envelope, number=1, reason="r", not_before=due))
+    assert list(archive.due(NOW)) == [ids[n] for n in (0, 3, 6, 7, 2, 1, 5, 4, 8)]
+
+
+def test_how_long_documents_stand_so_is_counted(tmp_path: Path) -> None:
+    at = NOW
+    with SqliteArchive(tmp_path / "archive.db", lambda: at) as archive:
+        for number in range(5):
+            job = JobId(f"doc/order/{number}")
+            archive.append(job, 0, draft(archive.put(b"x")))
+            at += timedelta(hours=1)
+        assert archive.oldest(State.READ) == NOW
+        assert archive.oldest(State.HELD) is None
+        assert [archive.older(State.READ, NOW + timedelta(hours=n)) for n in range(7)] == [0, 1, 2, 3, 4, 5, 5]
+        assert archive.older(State.HELD, at) == 0
+
+
+def test_what_is_asked_for_while_it_changes_ends(archive: SqliteArchive) -> None:
+    waiting = placed(archive)
+    fact = archive.last(waiting)
+    assert fact is not None
+    seen = []
+    for id in archive.in_state(State.WAITING):
+        seen.append(id)
+        archive.append(id, archive.length(id), fact)
+    assert seen == [waiting]
+
+
+def test_what_is_due_is_found_without_reading_the_table(archive: SqliteArchive) -> None:
+    for query, given, index in (
+        (sqlite.DUE_AT, ("", -1, 1), "standing_open (due=? AND job>?)"),
+        (sqlite.DUE_AFTER, ("", "", 1), "standing_open (due>? AND due<?)"),
+        (sqlite.SENDS, (1,), "facts_sent"),
+        (sqlite.IN_STATE, ("held", -1, 9, 1), "standing_by_state (state=? AND idx>? AND idx<?)"),
+    ):
+        plan = " ".join(row[3] for row in archive._db.execute(f"EXPLAIN QUERY PLAN {query}", given))
+        assert index in plan
+        assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize("change", ["state = 'held'", "due = '2020-01-01T00:00:00.000000Z'", "idx = 0"])
+def test_a_wrong_standing_is_found_and_remade(archive: SqliteArchive, change: str) -> None:
+    placed(archive)
+    archive._db.execute(f"UPDATE standing SET {change} WHERE state = 'waiting'")  # noqa: S608 - no foreign text
+    found = verify.verify(archive.path)
+    assert [problem.code for problem in found.problems] == ["SA5026"]
+    archive.rebuild_index()
+    assert verify.verify(archive.path).whole
+
+
+def test_an_archive_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "archive.db"
+    with SqliteArchive(path, now) as archive:
+        placed(archive)
+        kept = list(archive._db.iterdump())
+    with closing(sqlite3.connect(path)) as db:
+        for statement in ("DROP INDEX facts_sent", "DROP TABLE standing", "PRAGMA user_version = 1"):
+            db.execute(statement)
+    assert verify.verify(path).whole, "it can be checked as it is"
+    with pytest.raises(AgentError) as caught:
+        SqliteArchive(path, now, read_only=True)
+    assert caught.value.code == "SA5014"
+    with SqliteArchive(path, now) as archive:
+        assert sorted(archive._db.iterdump()) == sorted(kept)
+    assert verify.verify(path).whole
 
 
 def test_every_past_head_and_every_proof_can_be_given(archive: SqliteArchive) -> None:

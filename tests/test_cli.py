@@ -847,6 +847,7 @@ def test_a_platform_that_is_down_is_told_of_and_sent_to_later(at: Agent, site: S
     assert "SA4020 no connection to http://127.0.0.1:9/receive: " in said.err
     assert "no connection to http" in at("jobs", "--state", "waiting").out
     site.send_to(site.platform.url)
+    assert at("job", "retry", number(held)).out == "1 document(s) leave with the next `send`.\n"
     assert at("send").out == "receipted 1\n"
 
 

@@ -461,7 +461,7 @@ STAMP = Stamp(
     page=Digest("sm3:" + "0a" * 32),
     taken_at=datetime(2026, 3, 1, 23, 0, 0, 999999, UTC),
     reported_at=datetime(2026, 3, 1, 23, 1, tzinfo=UTC),
-    changed=False,
+    replaces=None,
     operator="ab" * 32,
 )
 
@@ -506,10 +506,15 @@ def test_the_common_header_tells_how_the_document_came_about() -> None:
 
 def test_a_document_that_was_accepted_before_is_a_change() -> None:
     changed = Stamp(
-        page=STAMP.page, taken_at=STAMP.taken_at, reported_at=STAMP.reported_at, changed=True, operator=None
+        page=STAMP.page,
+        taken_at=STAMP.taken_at,
+        reported_at=STAMP.reported_at,
+        replaces=JobId("doc/w"),
+        operator=None,
     )
     made = mapping.document(reading(), ORDER, recipe(), PROFILE, JobId("doc/x"), changed)
     assert made.header["actionType"] == "2"
+    assert made.header["remark"] == f"变更 {mapping.record_guid(JobId('doc/w'))}"
     assert "operatorAccountHash" not in made.header
 
 

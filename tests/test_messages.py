@@ -12,7 +12,7 @@ A code is `SA` and four digits; the first two say whose it is:
     SA30  signing; business cases   signing/; cases.py, analysis/
     SA40  envelopes and sending     envelope/, sending/ (and SA41)
     SA50  archive and report        archive/, report/
-    SA60  approval and advancing    approval.py, pipeline.py
+    SA60  approval and advancing    approval.py, pipeline.py, outbox.py
     SA70  the wired program         app.py, accounts.py, vault.py
     SA71  the command line          cli/
     SA72  `recipe …`                cli/recipe.py
@@ -66,6 +66,7 @@ AREAS = {
     "report/": "SA50",
     "approval.py": "SA60",
     "pipeline.py": "SA60",
+    "outbox.py": "SA60",
     "app.py": "SA70",
     "accounts.py": "SA70",
     "vault.py": "SA70",

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -177,6 +177,7 @@ class World:
     at: int = -1
     after: bool = False
     die: Callable[[], None] = crash
+    now: datetime = NOW
     doubts: list[str] = field(default_factory=list)
     """Codes, of the last pipeline."""
 
@@ -187,12 +188,12 @@ class World:
     @contextmanager
     def pipeline(self) -> Iterator[Pipeline]:
         """As one process has it. A crash happens in the first one only."""
-        with CrashingArchive(self.path, lambda: NOW) as archive:
+        with CrashingArchive(self.path, lambda: self.now) as archive:
             archive.at, archive.after, archive.die, self.at = self.at, self.after, self.die, -1
             signing = sm2_file.Config(kind="file", folder=self.keys, key="01")
             pipeline = Pipeline(
                 archive=archive,
-                now=lambda: NOW,
+                now=lambda: self.now,
                 formats=FORMATS,
                 profile=PROFILE,
                 policy=self.policy,
@@ -221,6 +222,10 @@ class World:
         """Take every document as far as it goes: what `send` does."""
         with self.pipeline() as pipeline:
             return [pipeline.advance(id) for id in pipeline.archive.documents()]
+
+    def later(self, by: timedelta = timedelta(minutes=3)) -> None:
+        """Time goes by: more than a wait after few attempts, less than a signature lasts."""
+        self.now += by
 
     def jobs(self) -> list[Job]:
         with SqliteArchive(self.path, lambda: NOW, read_only=True) as archive:

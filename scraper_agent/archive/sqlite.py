@@ -4,28 +4,34 @@ WAL with synchronous=FULL: a commit is on the disk when it returns. `put` opens 
 commits, so a page and the fact that names it cost one fsync, and no crash leaves a fact without its blob, an entry
 without its tree state, or an index that does not know an entry.
 
-Only `log`, `tree` and `blobs` are the truth. `jobs`, `facts`, `documents` and `runs` can be remade from the log.
+Only `log`, `tree` and `blobs` are the truth. `jobs`, `facts`, `documents`, `runs` and `standing` can be remade from the
+log.
 """
 
 from __future__ import annotations
 
+import bisect
 import sqlite3
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, get_args
 
 from scraper_agent import canonical, merkle
 from scraper_agent.errors import AgentError, Conflict
 from scraper_agent.messages import N_
 from scraper_agent.ports import Clock
-from scraper_agent.values import Digest, Draft, Entry, Fact, Job, JobId, RunStarted
+from scraper_agent.values import Digest, DocumentFact, Draft, Entry, Fact, Job, JobId, Retry, RunStarted, State, state
 
 APPLICATION_ID = 0x53415243  # "SARC", in the file's header
-SCHEMA = 1
+SCHEMA = 2
+WITHOUT_STANDING = 1
+"""The version before there was the table `standing`."""
 BLOB_LIMIT_BYTES = 512 << 20
 
 TABLES = (
@@ -59,12 +65,42 @@ TABLES = (
     "CREATE TABLE runs (idx INTEGER PRIMARY KEY REFERENCES facts (idx), recipe_id TEXT NOT NULL) STRICT",
     "CREATE INDEX runs_by_recipe ON runs (recipe_id)",
 )
-EMPTY_INDEX = ("DELETE FROM documents", "DELETE FROM runs", "DELETE FROM facts", "DELETE FROM jobs")
+STANDING = (
+    # Of each document its last fact: where it stands, and the time before which it is not to be sent; '' if there is
+    # none.
+    """CREATE TABLE standing (
+        job INTEGER PRIMARY KEY REFERENCES jobs (number),
+        idx INTEGER NOT NULL REFERENCES facts (idx),
+        state TEXT NOT NULL,
+        due TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX standing_by_state ON standing (state, idx)",
+    "CREATE INDEX standing_open ON standing (due, job) WHERE state IN ('signed', 'unknown', 'delivered', 'waiting')",
+    "CREATE INDEX facts_sent ON facts (idx) WHERE kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt')",
+)
+EMPTY_INDEX = (
+    "DELETE FROM standing",
+    "DELETE FROM documents",
+    "DELETE FROM runs",
+    "DELETE FROM facts",
+    "DELETE FROM jobs",
+)
 
 # max() makes the other columns those of the job's newest Draft among those asked for.
 DOCUMENTS = """SELECT j.id, d.format, d.key, d.run,
     (SELECT l.kind FROM facts l WHERE l.job = f.job ORDER BY l.position DESC LIMIT 1), max(d.idx)
     FROM documents d JOIN facts f ON f.idx = d.idx JOIN jobs j ON j.number = f.job"""
+# Open is what is signed and has no end yet.
+_DUE = """SELECT s.due, s.job, j.id FROM standing s INDEXED BY standing_open JOIN jobs j ON j.number = s.job
+    WHERE s.state IN ('signed', 'unknown', 'delivered', 'waiting')"""
+DUE_AT = f"{_DUE} AND s.due = ? AND s.job > ? ORDER BY s.job LIMIT ?"
+DUE_AFTER = f"{_DUE} AND s.due > ? AND s.due <= ? ORDER BY s.due, s.job LIMIT ?"
+SENDS = """SELECT l.idx, l.entry FROM facts f JOIN log l ON l.idx = f.idx
+    WHERE f.kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt') ORDER BY f.idx DESC LIMIT ?"""
+IN_STATE = """SELECT j.id, s.idx FROM standing s JOIN jobs j ON j.number = s.job
+    WHERE s.state = ? AND s.idx > ? AND s.idx < ? ORDER BY s.idx LIMIT ?"""
+PAGE = 1000
+"""So many documents are asked for at a time: the log may grow between two pages."""
 RUNS = """SELECT DISTINCT j.id, j.number
     FROM runs r JOIN facts f ON f.idx = r.idx JOIN jobs j ON j.number = f.job"""
 
@@ -105,7 +141,7 @@ class SqliteArchive:
         self._held = False  # within `together`
         self._lock = None if read_only else _lock(path)
         try:
-            self._db = connect(path) if read_only else _connect_writer(path)
+            self._db = _connect_reader(path) if read_only else _connect_writer(path)
         except BaseException:
             self._unlock()
             raise
@@ -240,6 +276,70 @@ class SqliteArchive:
             for id, format, key, run, last, _ in rows
         ]
 
+    def in_state(self, wanted: State) -> Iterator[JobId]:
+        """Documents that stand so now, by the age of their last fact. Those that change meanwhile may come or not."""
+        last, size = -1, self._state().size
+        while rows := self._db.execute(IN_STATE, (wanted, last, size, PAGE)).fetchall():
+            yield from (JobId(id) for id, _ in rows)
+            last = rows[-1][1]
+
+    def due(self, now: datetime) -> Iterator[JobId]:
+        """Open documents whose time has come, those that wait longest first; each once, whatever becomes of it."""
+        until, at, number = _sortable(now), "", -1
+        while rows := (
+            self._db.execute(DUE_AT, (at, number, PAGE)).fetchall()
+            or self._db.execute(DUE_AFTER, (at, until, PAGE)).fetchall()
+        ):
+            yield from (JobId(id) for _, _, id in rows)
+            at, number, _ = rows[-1]
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """When the first document comes due that waits at `now`; None if none does."""
+        row = self._db.execute(
+            "SELECT min(due) FROM standing WHERE state = ? AND due > ?", (State.WAITING, _sortable(now))
+        ).fetchone()
+        return datetime.fromisoformat(row[0]) if row[0] else None
+
+    def due_span(self) -> tuple[datetime, datetime] | None:
+        """The first and the last time until which documents wait; None if none does until a certain time."""
+        row = self._db.execute(
+            "SELECT min(due), max(due) FROM standing WHERE state = ? AND due > ''", (State.WAITING,)
+        ).fetchone()
+        return (datetime.fromisoformat(row[0]), datetime.fromisoformat(row[1])) if row[0] else None
+
+    def oldest(self, wanted: State) -> datetime | None:
+        """Since when the first of those stands so that stand so now."""
+        (index,) = self._db.execute("SELECT min(idx) FROM standing WHERE state = ?", (wanted,)).fetchone()
+        return None if index is None else self._at(index)
+
+    def older(self, wanted: State, moment: datetime) -> int:
+        """How many have stood so since before `moment`."""
+        first = bisect.bisect_left(range(self._state().size), moment, key=self._at)
+        row = self._db.execute("SELECT count(*) FROM standing WHERE state = ? AND idx < ?", (wanted, first)).fetchone()
+        return int(row[0])
+
+    def any_in(self, *wanted: State) -> bool:
+        """Whether any document stands so."""
+        one = "SELECT EXISTS (SELECT 1 FROM standing WHERE state = ?)"
+        return any(self._db.execute(one, (each,)).fetchone()[0] for each in wanted)
+
+    def counts(self) -> Counter[State]:
+        """How many documents stand where."""
+        rows = self._db.execute("SELECT state, count(*) FROM standing GROUP BY state")
+        return Counter({State(name): count for name, count in rows})
+
+    def sends(self, most: int) -> list[Entry]:
+        """The newest attempts and what came of them, newest first."""
+        return [self._read(*row) for row in self._db.execute(SENDS, (most,))]
+
+    def times(self, id: JobId) -> tuple[datetime, ...]:
+        rows = self._db.execute(
+            "SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.number JOIN log l ON l.idx = f.idx"
+            " WHERE j.id = ? ORDER BY f.position",
+            (id,),
+        )
+        return tuple(self._read(*row).at for row in rows)
+
     def runs(self, *, recipe_id: str | None = None) -> list[JobId]:
         where, values = _where({"r.recipe_id": recipe_id})
         rows = self._db.execute(f"{RUNS}{where} ORDER BY j.number", values)
@@ -316,6 +416,9 @@ class SqliteArchive:
         except (KeyError, TypeError, ValueError) as error:
             raise self._unreadable(index) from error
 
+    def _at(self, index: int) -> datetime:
+        return self._read(index, self._row(index)[0]).at
+
     def _unreadable(self, index: int) -> AgentError:
         return AgentError(
             "SA5012",
@@ -358,6 +461,23 @@ def connect(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise AgentError("SA5001", N_("{path}: there is no archive"), path=path)
     return _opened(path, "ro")
+
+
+def _connect_reader(path: Path) -> sqlite3.Connection:
+    db = connect(path)
+    if version(db) != WITHOUT_STANDING:
+        return db
+    db.close()
+    raise AgentError(
+        "SA5014",
+        N_("{path} is an archive of an earlier version"),
+        hint=N_("`scraper-agent log reindex` brings it up to date; nothing of the log is changed"),
+        path=path,
+    )
+
+
+def version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 def pack(data: bytes) -> bytes:
@@ -412,7 +532,9 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
         if mode == "rwc" and db.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
             _create(db)
         _check_version(path, db)
-    except sqlite3.DatabaseError as error:
+        if mode == "rwc" and version(db) == WITHOUT_STANDING:
+            _upgrade(db)
+    except (sqlite3.DatabaseError, KeyError, TypeError, ValueError) as error:
         db.close()
         raise _failed(path, error) from error
     except BaseException:
@@ -424,10 +546,23 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
 def _create(db: sqlite3.Connection) -> None:
     # One transaction, version included: a crash in it leaves an empty file, which the next start fills.
     db.execute("BEGIN IMMEDIATE")
-    for table in TABLES:
+    for table in (*TABLES, *STANDING):
         db.execute(table)
     db.execute("INSERT INTO tree VALUES (1, 0, x'')")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {SCHEMA}")
+    db.execute("COMMIT")
+
+
+def _upgrade(db: sqlite3.Connection) -> None:
+    """Add the table `standing`, as the log has it."""
+    db.execute("BEGIN IMMEDIATE")
+    for statement in STANDING:
+        db.execute(statement)
+    last = """SELECT l.entry, f.job FROM (SELECT job, max(position) AS position FROM facts GROUP BY job) n
+        JOIN facts f ON f.job = n.job AND f.position = n.position JOIN log l ON l.idx = f.idx"""
+    for data, number in db.execute(last):
+        _stand(db, canonical.entry(data), number)
     db.execute(f"PRAGMA user_version = {SCHEMA}")
     db.execute("COMMIT")
 
@@ -441,14 +576,14 @@ def _check_version(path: Path, db: sqlite3.Connection) -> None:
             hint=N_("Name another file in `archive.path` of the configuration."),
             path=path,
         )
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version != SCHEMA:
+    found = version(db)
+    if found not in (WITHOUT_STANDING, SCHEMA):
         raise AgentError(
             "SA5003",
             N_("{path} has archive version {found}; this program knows version {known}"),
             hint=N_("Use the version of scraper-agent that wrote it, or a newer one."),
             path=path,
-            found=version,
+            found=found,
             known=SCHEMA,
         )
 
@@ -490,6 +625,27 @@ def _derive(db: sqlite3.Connection, entry: Entry, number: int | None) -> None:
             db.execute("INSERT INTO runs VALUES (?, ?)", (entry.index, recipe_id))
         case _:
             pass
+    _stand(db, entry, number)
+
+
+_DOCUMENT_FACTS = get_args(DocumentFact)
+
+
+def _stand(db: sqlite3.Connection, entry: Entry, number: int) -> None:
+    """Where a document stands by its last fact; nothing for other jobs."""
+    if isinstance(entry.fact, _DOCUMENT_FACTS):
+        stands = state(Job(id=entry.job, facts=(entry.fact,)))
+        due = entry.fact.not_before if isinstance(entry.fact, Retry) else None
+        db.execute(
+            "INSERT INTO standing VALUES (?, ?, ?, ?) ON CONFLICT (job) DO UPDATE"
+            " SET idx = excluded.idx, state = excluded.state, due = excluded.due",
+            (number, entry.index, stands, "" if due is None else _sortable(due)),
+        )
+
+
+def _sortable(moment: datetime) -> str:
+    """As `canonical` writes it; the later, the greater."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _where(wanted: dict[str, str | None]) -> tuple[str, list[str]]:

@@ -287,6 +287,8 @@ def _index(db: sqlite3.Connection, doubtful: Iterable[int], found: _Found) -> in
         _strays(db, found)
     if not found.problems:
         _positions(db, found)
+    if not found.problems and sqlite.version(db) != sqlite.WITHOUT_STANDING:
+        _standing(db, found)
     return int(jobs)
 
 
@@ -330,6 +332,31 @@ def _strays(db: sqlite3.Connection, found: _Found) -> None:
     for table, query in STRAYS.items():
         for (index,) in db.execute(query):
             found.add("SA5027", index, N_("index table {table} has a row {index} that no entry gives"), table=table)
+
+
+# What `standing` must say, by the last fact alone. Canonical form has no spaces, and escapes quotes within a text.
+STANDING = """SELECT s.idx, s.state, s.due, f.idx, f.state, f.due FROM (
+    SELECT f.job, f.idx, CASE f.kind
+        WHEN 'Draft' THEN 'read'
+        WHEN 'Verdict' THEN iif(instr(l.entry, CAST('"severity":"error"' AS BLOB)), 'blocked', 'held')
+        WHEN 'Approval' THEN iif(instr(l.entry, CAST('"granted":true' AS BLOB)), 'approved', 'declined')
+        WHEN 'Envelope' THEN 'signed' WHEN 'Attempt' THEN 'unknown' WHEN 'Delivered' THEN 'delivered'
+        WHEN 'Retry' THEN 'waiting' WHEN 'DeadLetter' THEN 'dead'
+        WHEN 'Receipt' THEN iif(instr(l.entry, CAST('"accepted":true' AS BLOB)), 'receipted', 'rejected')
+        WHEN 'Failure' THEN 'stopped' END AS state,
+        iif(f.kind = 'Retry' AND instr(l.entry, CAST('"not_before":"' AS BLOB)),
+            CAST(substr(l.entry, instr(l.entry, CAST('"not_before":"' AS BLOB)) + 14, 27) AS TEXT), '') AS due
+    FROM facts f JOIN log l ON l.idx = f.idx WHERE f.idx IN (SELECT max(idx) FROM facts GROUP BY job)) f
+    LEFT JOIN standing s ON s.job = f.job
+    WHERE (f.state IS NOT NULL OR s.job IS NOT NULL) AND (s.idx, s.state, s.due) IS NOT (f.idx, f.state, f.due)"""
+STRAY_STANDING = "SELECT job FROM standing WHERE job NOT IN (SELECT job FROM facts)"
+
+
+def _standing(db: sqlite3.Connection, found: _Found) -> None:
+    for row in db.execute(STANDING):
+        _told("standing", row[3], row[3:], row[:3], found)
+    for (index,) in db.execute(STRAY_STANDING):
+        found.add("SA5027", index, N_("index table {table} has a row {index} that no entry gives"), table="standing")
 
 
 def _positions(db: sqlite3.Connection, found: _Found) -> None:

@@ -127,7 +127,7 @@ def _pages(case: Path, name: str) -> list[Path]:
 
 def _document(loaded: Loaded, reader: mapping.Reader, frozen: bytes, digest: Digest) -> Iterator[str]:
     reading = reader.read(frozen, digest)
-    stamp = mapping.Stamp(page=digest, taken_at=_THEN, reported_at=_THEN, changed=False, operator=None)
+    stamp = mapping.Stamp(page=digest, taken_at=_THEN, reported_at=_THEN, replaces=None, operator=None)
     id = JobId("doc/sample")
     document = mapping.document(reading, loaded.format, loaded.recipe, PROFILE, id, stamp)
     targets = {o.field: o.target for o in reading.origins}

@@ -55,9 +55,26 @@ def _interrupted(error: BaseException | None) -> bool:
 @cache
 def build() -> typer.Typer:
     """All commands, in the language chosen before."""
-    from scraper_agent.cli import case, commands, demo, format, key, recipe, report, sandbox, session  # noqa: PLC0415 - after the language
+    from scraper_agent.cli import (  # noqa: PLC0415 - after the language
+        case,
+        commands,
+        demo,
+        format,
+        key,
+        outbox,
+        recipe,
+        report,
+        sandbox,
+        session,
+    )
 
     commands.cli.add_typer(key.commands, name="key")
+
+    told = N_("Take every open document as far as it goes: sign, send, ask for receipts.")
+    commands.cli.command("send", help=messages.render(told), epilog=commands.example("send", "send --wait 60"))(
+        outbox.send
+    )
+    commands.cli.add_typer(outbox.job, name="job")
     commands.cli.add_typer(recipe.commands, name="recipe")
     commands.cli.add_typer(format.commands, name="format")
     told = N_("Open a browser in which a person logs in, and keep the session, encrypted, for runs to come.")

@@ -1,4 +1,4 @@
-"""The commands of everyday work: init, run, jobs, job, approve, decline, send, log; and the groups beside them."""
+"""The commands of everyday work: init, run, jobs, approve, decline, log; and the groups beside them."""
 
 from __future__ import annotations
 
@@ -505,11 +505,7 @@ def find_job(archive: SqliteArchive, name: str) -> Job:
     return archive.job(found[0])
 
 
-@cli.command(
-    help=render(N_("Show one document: its values, findings, facts, and where each value was read; or one run.")),
-    epilog=example("job 3f2a9c", "job PO202603-0019 --origins"),
-)
-def job(
+def job_show(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help=render(N_("Its number (or the first digits), or its business key.")))],
     origins: Annotated[
@@ -616,40 +612,6 @@ def _decide(
             markup=False,
             soft_wrap=True,
         )
-
-
-_OPEN = (State.READ, State.APPROVED, State.SIGNED, State.UNKNOWN, State.DELIVERED, State.WAITING)
-
-
-@cli.command(
-    help=render(N_("Take every open document as far as it goes: sign, send, ask for receipts.")), epilog=example("send")
-)
-def send(context: typer.Context) -> None:
-    app: App = context.obj.app()
-    with app.archive() as archive, progress() as bar:
-        session = Session(app=app, archive=archive, bar=bar)
-        opened = {_LAST[s] for s in _OPEN}
-        found = [each.id for each in archive.states() if each.last in opened]
-        session.documents = {id: None for id in found if _state(archive, id) in _OPEN}
-        session.documents |= dict.fromkeys(_for_their_case(app, archive))
-        stopped = session.advance()
-    counts = Counter[State]()
-    for tally in session.tallies.values():
-        counts.update(tally.states)
-    show.console.print(
-        "  ".join(f"{show.state_name(s)} {n}" for s, n in counts.items()) or render(N_("nothing to send"))
-    )
-    report(stopped)
-    if stopped:
-        raise typer.Exit(stopped[0].exit_code)
-
-
-def _for_their_case(app: App, archive: SqliteArchive) -> Iterator[JobId]:
-    """Documents that wait, of formats that wait for their business case: it may have become complete."""
-    for each in archive.states():
-        waits = each.last == _LAST[State.HELD] and approval.waits_for_case(app.policy, each.format)
-        if waits and _state(archive, each.id) is State.HELD:
-            yield each.id
 
 
 # --- log ------------------------------------------------------------------------------------------------------------

@@ -50,10 +50,14 @@ def history(job: Job, times: Sequence[datetime]) -> tuple[Step, ...]:
     )
 
 
-def _sentence(fact: Fact) -> str:  # noqa: C901 - one line for each kind of fact
+def _sentence(fact: Fact) -> str:  # noqa: C901, PLR0912 - one line for each kind of fact
     match fact:
-        case Draft():
+        case Draft(withdrawn_by="", replaces=None):
             return say("fact_read")
+        case Draft(withdrawn_by=""):
+            return say("fact_changed", replaces=fact.replaces)
+        case Draft():
+            return say("fact_withdraws", by=_who(fact.withdrawn_by), replaces=fact.replaces, reason=fact.reason)
         case Verdict(findings=findings):
             errors = sum(f.severity is Severity.ERROR for f in findings)
             return say("fact_checked", errors=errors, warnings=len(findings) - errors)
@@ -67,6 +71,11 @@ def _sentence(fact: Fact) -> str:  # noqa: C901 - one line for each kind of fact
             return say("fact_delivered", number=fact.number)
         case DeadLetter():
             return say("fact_dead", number=fact.number, reason=messages.render(fact.reason))
+        case Retry(by="", not_before=datetime() as due):
+            reason = messages.render(fact.reason)
+            return say("fact_retry_later", number=fact.number, reason=reason, when=moment(due))
+        case Retry() if fact.by:
+            return say("fact_retry_by", by=_who(fact.by))
         case Retry():
             return say("fact_retry", number=fact.number, reason=messages.render(fact.reason))
         case Receipt(accepted=True):

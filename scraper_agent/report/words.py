@@ -140,6 +140,8 @@ WORDS: Mapping[str, str] = {
     "no_script": N_("Where each value was read is shown by a script in this file, which your browser does not run."),
     # Facts
     "fact_read": N_("Read from the page"),
+    "fact_changed": N_("Read from the page, changed; takes the place of {replaces}"),
+    "fact_withdraws": N_("Made by {by} to withdraw {replaces}: {reason}"),
     "fact_checked": N_("Checked: {errors} error(s), {warnings} warning(s)"),
     "fact_approved": N_("Approved by {by}: {reason}"),
     "fact_declined": N_("Declined by {by}: {reason}"),
@@ -148,6 +150,8 @@ WORDS: Mapping[str, str] = {
     "fact_delivered": N_("Attempt {number} was handed over; the receipt is to come"),
     "fact_dead": N_("Given up after attempt {number}: {reason}"),
     "fact_retry": N_("Attempt {number} brought no receipt and is to be repeated: {reason}"),
+    "fact_retry_later": N_("Attempt {number} brought no receipt and is to be repeated, not before {when}: {reason}"),
+    "fact_retry_by": N_("To be sent again at once, as {by} wants it"),
     "fact_accepted": N_("Accepted by the receiver; receipt number {remote_id}"),
     "fact_rejected": N_("Rejected by the receiver: {message}"),
     "fact_failed_sign": N_("Stopped before signing: {message}"),

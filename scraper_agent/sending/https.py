@@ -13,7 +13,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from scraper_agent import envelope as envelopes
-from scraper_agent.errors import SendFailed, SendUnknown
+from scraper_agent.errors import SendFailed, SendRefused, SendUnknown
 from scraper_agent.messages import N_
 from scraper_agent.ports import Standing
 from scraper_agent.sending import tls
@@ -22,6 +22,8 @@ from scraper_agent.yamlfile import Wrong
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 _TOO_EARLY = 425
+_OF_THE_LETTER = frozenset({400, 406, 409, 410, 411, 413, 414, 415, 422, 431})
+"""Statuses that speak of what was sent, and not of the receiving side as a whole."""
 _NO_ANSWER_YET = N_("the receiving side is asked before it is sent again")
 _SENT_AGAIN = N_("it did not arrive and is sent again later; check the network, and `url` if this goes on")
 
@@ -173,6 +175,8 @@ class HttpsTransport:
         body = self._body(response)
         if body:
             return body
+        if status in _OF_THE_LETTER:
+            raise SendRefused("SA4024", _STATUS, hint=_SENT_AGAIN, **self._status(response))
         if response.is_client_error:
             raise SendFailed("SA4024", _STATUS, hint=_SENT_AGAIN, **self._status(response))
         raise SendUnknown("SA4025", _STATUS, hint=_NO_ANSWER_YET, **self._status(response))

@@ -1,0 +1,189 @@
+"""`send`, `job show | retry | withdraw`: what leaves, what waits until when, and what a person wants done about it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from scraper_agent import app as wiring
+from scraper_agent import approval
+from scraper_agent.app import App
+from scraper_agent.archive.sqlite import SqliteArchive
+from scraper_agent.cli import show
+from scraper_agent.cli.commands import Session, example, find_job, job_show, progress, report
+from scraper_agent.errors import SendFailed, SendUnknown, UsageError
+from scraper_agent.messages import N_, render
+from scraper_agent.values import Fact, Job, JobId, State, state
+
+OPEN = (State.SIGNED, State.UNKNOWN, State.DELIVERED, State.WAITING)
+
+
+class _ByName(TyperGroup):
+    """`job NAME` is `job show NAME`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+job = typer.Typer(
+    cls=_ByName,
+    rich_markup_mode=None,
+    help=render(N_("One document: show it (`job NAME` is short for `job show NAME`), send it again, or withdraw it.")),
+)
+job.command(
+    "show",
+    help=render(N_("Show one document: its values, findings, facts, and where each value was read; or one run.")),
+    epilog=example("job show 3f2a9c", "job PO202603-0019 --origins"),
+)(job_show)
+
+_Name = Annotated[str, typer.Argument(help=render(N_("Its number (or the first digits), or its business key.")))]
+
+
+@job.command(
+    "retry",
+    help=render(N_("Have documents sent again at once that wait or were given up; they leave with the next `send`.")),
+    epilog=example("job retry 3f2a9c", "job retry --all"),
+)
+def job_retry(
+    context: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(help=render(N_("Their numbers (or the first digits), or business keys.")))
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help=render(N_("All that wait, and all dead letters.")))] = False,
+    absent: Annotated[
+        bool,
+        typer.Option(
+            "--absent", help=render(N_("The receiving side says that it has none of these, though they may have left."))
+        ),
+    ] = False,
+) -> None:
+    app: App = context.obj.app()
+    if bool(names) == all_:
+        raise UsageError("SA7160", N_("name the documents to send again, or say `--all`"))
+    with app.archive() as archive:
+        pipeline = app.pipeline(archive, lambda _job, _fact: None)
+        who = wiring.account()
+        ids = _all(archive) if all_ else iter([find_job(archive, name).id for name in names or ()])
+        count = 0
+        for id in ids:
+            pipeline.resend(id, who, absent=absent)
+            count += 1
+    told = render(N_("{count} document(s) leave with the next `send`."), {"count": count})
+    show.console.print(told, markup=False)
+
+
+def _all(archive: SqliteArchive) -> Iterator[JobId]:
+    yield from archive.in_state(State.WAITING)
+    yield from archive.in_state(State.DEAD)  # after the others: each waits as soon as it is told of
+
+
+@job.command(
+    "withdraw",
+    help=render(
+        N_("Stop a document that has not left; for one that was accepted, make the version that takes it back.")
+    ),
+    epilog=example('job withdraw 3f2a9c --reason "entered twice"'),
+)
+def job_withdraw(
+    context: typer.Context,
+    name: _Name,
+    reason: Annotated[str, typer.Option(help=render(N_("Why; goes into the log.")))],
+) -> None:
+    app: App = context.obj.app()
+    with app.archive() as archive:
+        pipeline = app.pipeline(archive, lambda _job, _fact: None)
+        found = find_job(archive, name).id
+        done = pipeline.withdraw(found, wiring.account(), reason)
+        if done.id != found:
+            done = pipeline.check(done.id)
+        _tell_withdrawn(done, new=done.id != found)
+
+
+def _tell_withdrawn(done: Job, *, new: bool) -> None:
+    show.console.print(f"{show.short(done.id)}  {show.state_name(state(done))}", markup=False, soft_wrap=True)
+    if new:
+        told = render(
+            N_("It leaves when a person approves it: `scraper-agent approve {id}`."), {"id": show.short(done.id)}
+        )
+        show.talk.print(show.visible(told), markup=False, soft_wrap=True)
+
+
+def send(
+    context: typer.Context,
+    wait: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="MINUTES", help=render(N_("Go on with what comes due, for so long or until nothing waits."))
+        ),
+    ] = None,
+) -> None:
+    app: App = context.obj.app()
+    ended = Counter[State]()
+
+    def watch(id: JobId, fact: Fact) -> None:
+        stands = state(Job(id=id, facts=(fact,)))
+        if stands not in OPEN:
+            ended[stands] += 1
+
+    with app.archive() as archive, progress() as bar:
+        until = wiring.now() + timedelta(minutes=wait or 0)
+        pipeline = app.pipeline(archive, watch)
+        stopped = app.deliver(pipeline, archive, until=wiring.now(), sleep=time.sleep)
+        session = Session(app=app, archive=archive, bar=bar)
+        session.documents = dict.fromkeys(_unsigned(app, archive))
+        unsigned = session.advance() if session.documents else []
+        if wait is not None:
+            stopped = app.deliver(pipeline, archive, until=until, sleep=time.sleep)
+            unsigned = [error for error in unsigned if not isinstance(error, SendFailed | SendUnknown)]
+        stopped += [*unsigned, *app.overdue(pipeline, archive)]
+        counts = archive.counts()
+        tell_open(archive, counts, pipeline.breaker.until if pipeline.breaker.open else None)
+    for tally in session.tallies.values():
+        ended.update({each: n for each, n in tally.states.items() if each not in OPEN})
+    ended.update({each: counts[each] for each in OPEN if counts[each]})
+    show.console.print(
+        "  ".join(f"{show.state_name(s)} {n}" for s, n in ended.items()) or render(N_("nothing to send"))
+    )
+    report(stopped)
+    if stopped:
+        raise typer.Exit(stopped[0].exit_code)
+
+
+def _unsigned(app: App, archive: SqliteArchive) -> Iterator[JobId]:
+    """What is to be checked and signed; and what waits, of formats that wait for their business case to be complete."""
+    yield from archive.in_state(State.READ)
+    yield from archive.in_state(State.APPROVED)
+    if any(approval.waits_for_case(app.policy, format) for format in app.policy.automatic):
+        held = archive.in_state(State.HELD)
+        yield from (id for id in held if approval.waits_for_case(app.policy, id.split("/")[1]))
+
+
+def tell_open(archive: SqliteArchive, counts: Counter[State], away_until: datetime | None) -> None:
+    """What waits until when, what has no receipt yet, and what was given up."""
+    lines: list[tuple[str, dict[str, object]]] = []
+    if away_until is not None:
+        lines.append((N_("The receiver is away; it is tried again at {when}."), {"when": _local(away_until)}))
+    if counts[State.WAITING] and (span := archive.due_span()):
+        first, last = map(_local, span)
+        told = N_("{count} document(s) wait to be sent again, the first until {first}, the last until {last}.")
+        lines.append((told, {"count": counts[State.WAITING], "first": first, "last": last}))
+    if counts[State.DELIVERED] and (since := archive.oldest(State.DELIVERED)):
+        told = N_("{count} document(s) were handed over and have no receipt yet, the oldest since {when}.")
+        lines.append((told, {"count": counts[State.DELIVERED], "when": _local(since)}))
+    if counts[State.DEAD]:
+        told = N_("{count} dead letter(s): `scraper-agent jobs --state dead`, then `scraper-agent job retry NAME`.")
+        lines.append((told, {"count": counts[State.DEAD]}))
+    for text, values in lines:
+        show.talk.print(show.visible(render(text, values)), markup=False, soft_wrap=True)
+
+
+def _local(moment: datetime) -> str:
+    return moment.astimezone().isoformat(sep=" ", timespec="seconds")
