@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -542,4 +544,27 @@ def test_sender_that_hangs_up_disturbs_nobody(platform, transport, capfd):
         with pytest.raises(SendUnknown):
             impatient.send(request(), key=KEY)
     assert opened(platform, transport.send(request(), key=KEY)).accepted
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("fault", [None, Fault.RESET_AFTER, Fault.ENDLESS_BODY])
+def test_sender_that_goes_in_the_middle_disturbs_nobody(secure, fault, authority, capfd):
+    raw = request()
+    head = b"POST /receive HTTP/1.1\r\nHost: x\r\nIdempotency-Key: %b\r\nContent-Length: %d\r\n\r\n"
+    whole = head % (KEY.encode(), len(raw)) + raw
+    with platform_of(tls=(authority.certificate, authority.key) if secure else None) as platform:
+        for end in (10, len(whole) - 10, len(whole)):
+            if fault:
+                platform.misbehave(fault)
+            with socket.create_connection(("127.0.0.1", httpx.URL(platform.home).port or 0), timeout=10) as plain:
+                if secure:
+                    trust = ssl.create_default_context(cafile=authority.ca)
+                    with trust.wrap_socket(plain, server_hostname="127.0.0.1") as line:
+                        line.sendall(whole[:end])
+                else:
+                    plain.sendall(whole[:end])
+        with connected(platform, ca_file=authority.ca) as transport:
+            platform.behave()
+            assert attempt(platform, transport).accepted
     assert capfd.readouterr().err == ""

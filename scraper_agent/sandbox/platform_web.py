@@ -85,7 +85,7 @@ class _Web:
         try:
             raw = await request.body()
         except ClientDisconnect:
-            return serving.Reset()
+            return Response()  # nobody reads it
         turn = self._platform.next_turn()
         try:
             return await self._treated(raw, request.headers.get("Idempotency-Key", ""), turn)
@@ -182,7 +182,7 @@ class _Web:
         try:
             form = dict(parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True))
         except ClientDisconnect:
-            return serving.Reset()
+            return Response()
         match form.get("fault"):
             case "":
                 self._platform.behave()

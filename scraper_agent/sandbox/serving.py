@@ -110,6 +110,8 @@ class Reset(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - nothing is sent
         line = _line(scope)
+        if line.transport.is_closing():
+            return  # the other side was first
         connection = line.transport.get_extra_info("socket")
         # With nothing to linger for, closing resets; `ii` is the struct of Linux and macOS, `hh` that of Windows.
         form = "hh" if os.name == "nt" else "ii"
