@@ -41,7 +41,7 @@ PIECE = 1024
 class Proxy:
     """Stands before `target` while inside a `with`. What it does is the same for the same seed and connections."""
 
-    def __init__(self, target: tuple[str, int], toxic: Toxic | None, seed: int = 6, most_bytes: int = 6000) -> None:
+    def __init__(self, target: tuple[str, int], toxic: Toxic | None, seed: int = 6, most_bytes: int = 2500) -> None:
         """`most_bytes`: of one direction, before a toxic that counts them acts at the latest."""
         self._target = target
         self._toxic = toxic
