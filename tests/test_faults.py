@@ -17,10 +17,10 @@ def test_over_a_bad_network_each_document_arrives_once(toxic: Toxic) -> None:
 
 @pytest.mark.parametrize("toxic", [Toxic.TIMEOUT, Toxic.LIMIT_DATA, Toxic.RESET_PEER, Toxic.DOWN, Toxic.ANSWER_LOST])
 def test_a_network_that_breaks_connections_does(toxic: Toxic, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.faults.network.TOXICITY", 0.7)
-    outcome = delivery.deliver(delivery.KINDS["https"], toxic, 3)
+    monkeypatch.setattr("tests.faults.network.TOXICITY", 0.5)
+    outcome = delivery.deliver(delivery.KINDS["https"], toxic, 4)
     assert outcome.broken > 0
-    assert outcome.rounds > outcome.documents == 3
+    assert outcome.rounds > outcome.documents == 4
     assert outcome.wrong == []
 
 
