@@ -11,7 +11,7 @@ export PYTHONUTF8 := 1
 GAUNTLET := $(CACHE)/gauntlet/.ready
 UBL := $(CACHE)/ubl/xsd-2.1
 
-.PHONY: demo demo-tryton test lint bench bench-share python-venv system apt lock messages docs clean
+.PHONY: demo demo-tryton test lint bench bench-share faults faults-share python-venv system apt lock messages docs clean
 
 demo: $(READY)
 	$(BIN)/scraper-agent demo
@@ -33,6 +33,16 @@ bench: $(READY) system $(GAUNTLET)
 
 bench-share: $(READY) system $(GAUNTLET)
 	$(BIN)/python -m tests.bench --share
+
+# Everything that may go wrong on the way, in full (an hour and more); the share is what the tests run of it.
+faults: $(READY) system
+	$(BIN)/python -m tests.faults.proxy_fuzz
+	$(BIN)/python -m tests.faults.delivery
+	$(BIN)/python -m tests.faults.killed
+
+faults-share: $(READY) system
+	$(BIN)/python -m tests.faults.delivery --count 20
+	$(BIN)/python -m tests.faults.killed 50
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Self
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from pydantic import SecretStr, ValidationError
 
 from scraper_agent import envelope, sending
 from scraper_agent.credentials import SecretPlace
 from scraper_agent.errors import AgentError, SendFailed, SendUnknown, UsageError
 from scraper_agent.ports import Standing
+from scraper_agent.sandbox.tls import Authority
 from scraper_agent.sending import https
 from scraper_agent.yamlfile import Wrong
 
@@ -289,6 +285,27 @@ def test_dribbling_receiver_leaves_it_open():
         server.over.set()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", b"X: y\r\n"],
+    ids=["interim answers", "a head"],
+)
+def test_head_that_never_ends_leaves_it_open(answer):
+    def drip(connection: socket.socket) -> None:
+        whole_request(connection)
+        if answer.startswith(b"X"):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while not server.over.wait(0.01):
+            connection.sendall(answer)
+
+    with Server(drip) as server:
+        with pytest.raises(SendUnknown, match=r"SA4027 the answer from .* takes longer than 0\.3 s"):
+            sent(server, total_timeout_s=0.3)
+        with pytest.raises(SendFailed, match=r"SA4028 .*: the answer from .* takes longer than 0\.3 s"):
+            found(server, total_timeout_s=0.3)
+        server.over.set()
+
+
 def reset(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
@@ -375,46 +392,19 @@ def test_every_other_answer_to_the_question_says_nothing(answer, reason):
 # --- TLS ------------------------------------------------------------------------------------------------------------
 
 
-def certificate(name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None, days: int = 2):
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    start = datetime.now(UTC) - timedelta(days=1)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer[0].subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start - timedelta(days=1))
-        .not_valid_after(start + timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-    )
-    if issuer:
-        builder = builder.add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(name))]), critical=False
-        )
-    return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     path = tmp_path_factory.mktemp("ca") / "ca.pem"
-    made = certificate("Private CA")
-    path.write_bytes(made[0].public_bytes(serialization.Encoding.PEM))
+    made = Authority("Private CA")
+    path.write_bytes(made.pem)
     return path, made
 
 
 @pytest.fixture
 def tls(tmp_path, authority):
-    def context(name: str = "127.0.0.1", days: int = 2) -> ssl.SSLContext:
-        made, key = certificate(name, authority[1], days)
+    def context(name: str = "127.0.0.1", until: datetime = datetime(2120, 1, 1, tzinfo=UTC)) -> ssl.SSLContext:
         path = tmp_path / "server.pem"
-        path.write_bytes(
-            made.public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
+        path.write_bytes(b"".join(authority[1].issue(name, until=until)))
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.load_cert_chain(path)
         return server
@@ -440,7 +430,11 @@ def test_certificate_of_an_unknown_authority_is_not(tls):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "reason"), [({"name": "127.0.0.2"}, "IP address mismatch"), ({"days": 0}, "certificate has expired")]
+    ("wrong", "reason"),
+    [
+        ({"name": "127.0.0.2"}, "IP address mismatch"),
+        ({"until": datetime(2021, 1, 1, tzinfo=UTC)}, "certificate has expired"),
+    ],
 )
 def test_certificate_of_another_host_or_time_is_not_trusted(tls, authority, wrong, reason):
     with Server(response("200 OK", b"receipt"), tls(**wrong)) as server:

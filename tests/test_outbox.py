@@ -229,7 +229,7 @@ class Box:
             archive.box = self
             keys = {"01": Seal.public_key}
             pipeline = offline.pipeline(archive, self.clock, self.net, Seal(), holds, keys, lambda: 0.5)
-            pipeline.schedule, pipeline.key_index = self.schedule, self.key_index
+            pipeline.schedule, pipeline.key_index = self.schedule, lambda: self.key_index
             yield archive, pipeline
 
     def send(self, minutes: float = 0) -> list[Job]:

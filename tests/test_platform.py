@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
+import sqlite3
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,8 +21,12 @@ import pytest
 from scraper_agent import canonical, envelope
 from scraper_agent.envelope import Profile, ReceiptContent, ReceiptInvalid
 from scraper_agent.errors import SendFailed, SendUnknown
+from scraper_agent.formats import FORMATS
 from scraper_agent.ports import Standing
-from scraper_agent.sandbox.platform import REQUEST_BYTES, Platform
+from scraper_agent.sandbox import platform_web, tls
+from scraper_agent.sandbox.mischief import Fault
+from scraper_agent.sandbox.platform import REQUEST_BYTES, Platform, Sender
+from scraper_agent.sandbox.tls import Authority
 from scraper_agent.sending import https
 from scraper_agent.signing import sm2
 
@@ -41,8 +49,13 @@ class KeySigner:
         return sm2.sign(self.d, self.public_key, message)
 
 
-def platform_of(database: Path | None = None) -> Platform:
-    return Platform(lambda: NOW, {("A10001", "01"): PUBLIC}, {"contract"}, database=database)
+def platform_of(database: Path | None = None, **more: Any) -> Platform:
+    return Platform(lambda: NOW, {("A10001", "01"): PUBLIC}, {"contract"}, database=database, **more)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory) -> tls.Files:
+    return Authority().write(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
@@ -193,10 +206,7 @@ def test_slow_platform_is_not_waited_for_and_does_not_hold_up_its_stop(platform)
     with connected(platform, read_timeout_s=0.1) as transport, pytest.raises(SendUnknown):
         transport.send(request(), key=KEY)
     platform.stop()
-    for thread in threading.enumerate():
-        if "process_request" in thread.name:
-            thread.join(10)
-            assert not thread.is_alive()
+    assert "platform" not in [thread.name for thread in threading.enumerate()]
     assert platform.stored() == ()
 
 
@@ -246,16 +256,265 @@ def test_many_documents_at_once_are_all_stored(platform, transport):
     assert {stored.document for stored in platform.stored()} == set(documents)
 
 
-def test_page_shows_what_arrived_and_runs_nothing_of_it(platform, transport):
+# --- the pages ------------------------------------------------------------------------------------------------------
+
+
+def looked_at(platform: Platform, path: str = "", **asked: str) -> str:
+    answer = httpx.get(platform.home + path, params=asked, trust_env=False)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'unsafe-inline'; ")
+    assert "<script" not in answer.text
+    assert "<b>上海" not in answer.text
+    return answer.text
+
+
+def test_pages_show_what_arrived_and_run_nothing_of_it(platform, transport):
     platform.refuse_next("<script>alert(1)</script>")
     transport.send(request(), key=KEY)
-    answer = httpx.get(platform.home, trust_env=False)
-    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'"
-    assert "模拟平台 Sandbox platform" in answer.text
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in answer.text
-    assert "&lt;b&gt;上海&lt;/b&gt; &amp; Co" in answer.text
-    assert "<script" not in answer.text
-    assert "<b>" not in answer.text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in looked_at(platform)
+    page = looked_at(platform, "document/1")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "&lt;b&gt;上海&lt;/b&gt; &amp; Co" in page
+
+
+def test_list_is_filtered_by_format_and_result(transport, platform):
+    transport.send(request(), key=KEY)
+    other = canonical.dumps({"contractNo": "HT-002"})
+    transport.send(request(other, format="poem"), key=key_of(other))
+    for asked, shown in [({}, "12"), ({"format": "poem"}, "2"), ({"state": "accepted"}, "1"), ({"before": "2"}, "1")]:
+        page = looked_at(platform, **asked)
+        assert [number for number in "12" if f'href="/document/{number}"' in page] == list(shown)
+
+
+@pytest.mark.parametrize("asked", [{"format": "<b>"}, {"state": "'"}, {"before": "9" * 40}, {"before": "-1"}])
+def test_list_takes_any_question(platform, asked):
+    looked_at(platform, **asked)
+
+
+def test_long_list_goes_on_on_the_next_page(platform, monkeypatch):
+    monkeypatch.setattr(platform_web, "PAGE_ROWS", 2)
+    for i in range(3):
+        document = canonical.dumps({"contractNo": f"HT-{i}"})
+        platform.receive(request(document), key_of(document))
+    assert 'href="/?format=&amp;state=&amp;before=2"' in looked_at(platform)
+    assert "before=" not in looked_at(platform, before="2")
+
+
+def test_page_of_a_document_shows_its_content_and_proofs(platform, transport):
+    document = canonical.dumps({"header": {"orderNumber": "PO-1"}, "lines": [{"goodsName": "深沟球轴承"}]})
+    raw = request(document)
+    transport.send(raw, key=key_of(document))
+    transport.send(raw, key=key_of(document))
+    page = looked_at(platform, "document/1")
+    for shown in (
+        "PO-1",
+        "深沟球轴承",
+        PUBLIC,
+        "2026-11-20 08:00:00+00:00",
+        "&#34;SIM-000001&#34;",
+        "deliveries</span> (2)",
+    ):
+        assert shown in page
+    assert page.count("验签通过") == 2
+
+
+def test_page_tells_when_what_is_kept_was_changed(tmp_path):
+    with platform_of(tmp_path / "platform.db") as running:
+        running.receive(request(), KEY)
+        with closing(sqlite3.connect(tmp_path / "platform.db")) as database:
+            database.execute(
+                "UPDATE received SET document = x'7b7d', receipt = CAST(replace(receipt, 'SIM', 'SIN') AS BLOB)"
+            )
+            database.commit()
+        page = looked_at(running, "document/1")
+    assert page.count("验签不通过") == 2
+
+
+def test_there_is_no_page_of_what_did_not_arrive(platform):
+    assert httpx.get(platform.home + "document/1", trust_env=False).status_code == 404
+
+
+def switch(platform: Platform, content: str, origin: str = "") -> httpx.Response:
+    headers = {"Origin": origin or platform.home.rstrip("/"), "Content-Type": "application/x-www-form-urlencoded"}
+    return httpx.post(platform.home + "faults", content=content, headers=headers, trust_env=False)
+
+
+def test_faults_are_switched_on_the_page(platform, transport):
+    for content in ("fault=wrong_receipt&how=once", "fault=error_after_commit&how=lasting"):
+        assert switch(platform, content).status_code == 303
+    assert platform.switched_on() == ([Fault.WRONG_RECEIPT], Fault.ERROR_AFTER)
+    assert "wrong_receipt ·" in looked_at(platform)
+    switch(platform, "fault=")
+    assert platform.switched_on() == ([], None)
+
+
+def test_faults_are_switched_from_nowhere_else(platform):
+    assert switch(platform, "fault=latency", "http://elsewhere.example").status_code == 403
+    assert switch(platform, "fault=nothing").status_code == 400
+    assert switch(platform, "fault=latency&" + "x" * 2000).status_code == 400
+    assert platform.switched_on() == ([], None)
+
+
+# --- faults ---------------------------------------------------------------------------------------------------------
+
+STORED_FIRST = list(Fault)[list(Fault).index(Fault.RESET_AFTER) :]
+NO_PROOF = [fault for fault in Fault if fault not in (Fault.LATENCY, Fault.DUPLICATE)]
+
+
+def attempt(platform: Platform, transport: https.HttpsTransport) -> ReceiptContent:
+    return opened(platform, transport.send(request(), key=KEY))
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("fault", NO_PROOF)
+def test_no_fault_yields_a_receipt_and_all_is_well_after_it(fault, tls, authority):
+    files = (authority.certificate, authority.key) if tls else None
+    slow = fault in (Fault.BYTE_A_SECOND, Fault.INTERIM_FLOOD)
+    with platform_of(tls=files) as platform, connected(platform, ca_file=authority.ca) as transport:
+        platform.receive(request(canonical.dumps({"a": 1})), key_of(canonical.dumps({"a": 1})))
+        platform.misbehave(fault)
+        with (
+            connected(platform, ca_file=authority.ca, total_timeout_s=1 if slow else 30) as first,
+            pytest.raises((SendUnknown, SendFailed, ReceiptInvalid)),
+        ):
+            attempt(platform, first)
+        stored = [each for each in platform.stored() if each.key == KEY]
+        assert len(stored) == (fault in STORED_FIRST)
+        assert transport.find(KEY) == (stored[0].receipt if stored else Standing.ABSENT)
+        assert attempt(platform, transport).accepted
+
+
+def test_duplicate_delivery_is_stored_once(platform, transport):
+    platform.misbehave(Fault.DUPLICATE)
+    assert attempt(platform, transport).accepted
+    assert [stored.deliveries for stored in platform.stored()] == [2]
+
+
+def test_first_document_cannot_be_answered_with_an_older_ones_receipt(platform, transport):
+    platform.misbehave(Fault.REPLAYED_RECEIPT)
+    with pytest.raises(ReceiptInvalid, match="SA4008"):
+        attempt(platform, transport)
+
+
+def test_lasting_fault_ends_when_it_is_switched_off(platform, transport):
+    platform.misbehave(Fault.ERROR_AFTER, lasting=True)
+    for _ in range(2):
+        with pytest.raises(SendUnknown, match="SA4025"):
+            transport.send(request(), key=KEY)
+    platform.behave()
+    assert attempt(platform, transport).accepted
+    assert [stored.deliveries for stored in platform.stored()] == [3]
+
+
+def test_redirects_lead_nowhere(platform, transport):
+    for fault, place in ((Fault.REDIRECT_AWAY, "https://customs.example/receive"), (Fault.REDIRECT_LOOP, "/receive")):
+        platform.misbehave(fault)
+        with pytest.raises(SendFailed, match="SA4023") as caught:
+            transport.send(request(), key=KEY)
+        assert caught.value.values["location"] == repr(place)
+    assert platform.stored() == ()
+
+
+# --- time and validity ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "code"), [(0, "0000"), (600, "0000"), (-600, "0000"), (601, "4033"), (-601, "4033")]
+)
+@pytest.mark.parametrize("profile", [envelope.DEFAULT, Profile(ts="milliseconds")], ids=["s", "ms"])
+def test_time_stamp_is_near_the_clock(seconds, code, profile):
+    with platform_of(profile=profile) as platform:
+        raw = request(now=NOW + timedelta(seconds=seconds), profile=profile)
+        assert json.loads(platform.receive(raw, KEY)[1])["code"] == code
+        assert len(platform.stored()) == (code == "0000")
+
+
+def test_stale_request_is_refused_with_a_signature_and_taken_when_signed_anew(platform, transport):
+    content = opened(platform, transport.send(request(now=NOW - timedelta(hours=1)), key=KEY))
+    assert (content.accepted, content.code) == (False, "4033")
+    assert transport.find(KEY) is Standing.ABSENT
+    assert attempt(platform, transport).accepted
+
+
+def test_time_stamp_of_no_date_is_refused(platform):
+    raw = envelope.build(DOCUMENT, "contract", KEY, "A10001", _Eternal(), NOW)
+    digits = str(int(NOW.timestamp())).encode()
+    assert json.loads(platform.receive(raw.replace(digits, b"9" * 16, 1), KEY)[1])["code"] == "4033"
+
+
+class _Eternal(KeySigner):
+    """Signs what a request says whose `ts` has 16 nines."""
+
+    def sign(self, message: bytes) -> bytes:
+        return super().sign(message.replace(str(int(NOW.timestamp())).encode(), b"9" * 16, 1))
+
+
+def test_repeat_is_answered_however_late_it_comes():
+    now = [NOW]
+    with Platform(lambda: now[0], {("A10001", "01"): PUBLIC}, {"contract"}) as platform:
+        first = platform.receive(request(), KEY)
+        now[0] += timedelta(days=3)
+        assert platform.receive(request(), KEY) == first
+
+
+@pytest.mark.parametrize(
+    ("validity", "code"),
+    [
+        ({}, "0000"),
+        ({"not_before": NOW, "not_after": NOW + timedelta(1)}, "0000"),
+        ({"not_before": NOW + timedelta(seconds=1)}, "4032"),
+        ({"not_after": NOW}, "4032"),
+        ({"revoked": NOW}, "4032"),
+        ({"revoked": NOW + timedelta(seconds=1)}, "0000"),
+    ],
+)
+def test_key_counts_while_it_is_valid(validity, code):
+    sender = Sender(public_key=PUBLIC, **validity)
+    with Platform(lambda: NOW, {("A10001", "01"): sender}, {"contract"}) as platform:
+        assert json.loads(platform.receive(request(), KEY)[1])["code"] == code
+        assert len(platform.stored()) == (code == "0000")
+
+
+def test_every_standard_format_is_taken():
+    with Platform(lambda: NOW, {("A10001", "01"): PUBLIC}, FORMATS) as platform:
+        for format in FORMATS:
+            document = canonical.dumps({"format": format})
+            assert platform.receive(request(document, format), key_of(document))[0] == 200
+        assert {stored.format for stored in platform.stored()} == set(FORMATS)
+        assert len(FORMATS) == 13
+
+
+# --- TLS and the server ---------------------------------------------------------------------------------------------
+
+
+def test_document_arrives_over_tls_and_the_port_stays(authority):
+    with platform_of(tls=(authority.certificate, authority.key)) as platform:
+        url = platform.url
+        assert url.startswith("https://127.0.0.1:")
+        with connected(platform) as stranger, pytest.raises(SendFailed, match="SA4021"):
+            stranger.send(request(), key=KEY)
+        with connected(platform, ca_file=authority.ca) as transport:
+            assert attempt(platform, transport).accepted
+            for _ in range(3):
+                platform.stop()
+                platform.start()
+                assert platform.url == url
+                assert attempt(platform, transport).accepted
+
+
+def test_certificate_that_cannot_be_read_leaves_the_port_free(tmp_path, authority):
+    platform = platform_of(tls=(tmp_path / "none.pem", authority.key))
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            platform.start()
+    platform.close()
+
+
+def test_port_that_is_taken_is_told(platform):
+    second = Platform(lambda: NOW, {}, set(), port=httpx.URL(platform.home).port or 0)
+    with pytest.raises(OSError, match="in use"):
+        second.start()
+    second.close()
 
 
 @pytest.mark.parametrize(
@@ -265,9 +524,9 @@ def test_page_shows_what_arrived_and_runs_nothing_of_it(platform, transport):
         ("POST", "/elsewhere", {}, 404),
         ("GET", "/receive/unknown", {}, 404),
         ("POST", "/receive", {"Content-Length": str(REQUEST_BYTES + 1)}, 413),
-        ("POST", "/receive", {"Content-Length": "-1"}, 411),
+        ("POST", "/receive", {"Content-Length": "-1"}, 400),
         ("POST", "/receive", {"Transfer-Encoding": "chunked"}, 411),
-        ("PUT", "/receive", {}, 501),
+        ("PUT", "/receive", {}, 405),
     ],
 )
 def test_other_requests_are_turned_away(platform, method, path, headers, status):
@@ -285,4 +544,27 @@ def test_sender_that_hangs_up_disturbs_nobody(platform, transport, capfd):
         with pytest.raises(SendUnknown):
             impatient.send(request(), key=KEY)
     assert opened(platform, transport.send(request(), key=KEY)).accepted
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("fault", [None, Fault.RESET_AFTER, Fault.ENDLESS_BODY])
+def test_sender_that_goes_in_the_middle_disturbs_nobody(secure, fault, authority, capfd):
+    raw = request()
+    head = b"POST /receive HTTP/1.1\r\nHost: x\r\nIdempotency-Key: %b\r\nContent-Length: %d\r\n\r\n"
+    whole = head % (KEY.encode(), len(raw)) + raw
+    with platform_of(tls=(authority.certificate, authority.key) if secure else None) as platform:
+        for end in (10, len(whole) - 10, len(whole)):
+            if fault:
+                platform.misbehave(fault)
+            with socket.create_connection(("127.0.0.1", httpx.URL(platform.home).port or 0), timeout=10) as plain:
+                if secure:
+                    trust = ssl.create_default_context(cafile=authority.ca)
+                    with trust.wrap_socket(plain, server_hostname="127.0.0.1") as line:
+                        line.sendall(whole[:end])
+                else:
+                    plain.sendall(whole[:end])
+        with connected(platform, ca_file=authority.ca) as transport:
+            platform.behave()
+            assert attempt(platform, transport).accepted
     assert capfd.readouterr().err == ""

@@ -1,36 +1,67 @@
 """A receiving side to try the agent against: a customs platform on this machine, with switches for its faults.
 
-Takes requests of `envelope` at `POST /receive`, gives stored receipts at `GET /receive/<key>`, and shows a person at
-`/` what arrived. Not for production: its private key lies unencrypted in its database, and whoever can connect may ask.
+Takes requests of `envelope`, judges them, keeps what is properly signed, and answers with a signed receipt: over HTTP
+by itself (`platform_web`); other ways in call `receive` and `answer_to`. Not for production: its private key lies
+unencrypted in its database, and whoever can connect may ask.
+
+What it answers, by the receipt's `code`:
+
+    0000  accepted
+    4000  malformed                       4001  `Idempotency-Key` and `ps.key` differ
+    4030  unknown system or key           4031  the signature does not hold
+    4032  the key is not valid now        4033  `ts` is too far from now: sign anew, and send again under the same key
+    4090  the key is another document's   4220  unknown format      4221  refused
+
+With 4000 to 4090 nothing is stored, so that a request put right may follow. A repeat of what is stored gets the first
+answer, however old its `ts` and whatever became of its key.
 """
 
 from __future__ import annotations
 
-import html
 import json
-import os
-import socketserver
 import sqlite3
-import sys
 import threading
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus as Status
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
-from scraper_agent import envelope
+from scraper_agent import canonical, envelope
 from scraper_agent.envelope import Answer, Profile, Request, RequestInvalid
-from scraper_agent.ports import Clock
+from scraper_agent.ports import Clock, Signer
+from scraper_agent.sandbox import platform_web, serving
+from scraper_agent.sandbox.mischief import Fault
 from scraper_agent.signing import keyfile, sm2
 
-REQUEST_BYTES = 16 * 1024 * 1024
+REQUEST_BYTES = platform_web.REQUEST_BYTES
+WINDOW = timedelta(minutes=10)
 
-Senders: TypeAlias = Mapping[tuple[str, str], str]
-"""Public key, 128 hex digits, by (`ak`, `sk`)."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """One key of one system, as the platform knows it."""
+
+    public_key: str
+    """128 hex digits."""
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    revoked: datetime | None = None
+    """Since when it counts no more."""
+
+    def valid(self, now: datetime) -> bool:
+        begun = self.not_before is None or self.not_before <= now
+        over = any(end is not None and end <= now for end in (self.not_after, self.revoked))
+        return begun and not over
+
+
+Senders: TypeAlias = Mapping[tuple[str, str], str | Sender]
+"""By (`ak`, `sk`); a public key alone is valid for ever."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS own_key (sk TEXT PRIMARY KEY, d TEXT NOT NULL) STRICT;
@@ -42,6 +73,9 @@ CREATE TABLE IF NOT EXISTS received (
     document BLOB NOT NULL, receipt BLOB NOT NULL,
     deliveries INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS proof (number INTEGER PRIMARY KEY, request BLOB NOT NULL, public_key TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS delivery (number INTEGER NOT NULL, at TEXT NOT NULL, ts INTEGER NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS delivery_number ON delivery (number);
 """
 
 
@@ -65,22 +99,42 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Fault:
+class Delivery:
+    """One time that a stored document was sent."""
+
+    at: datetime
+    ts: datetime
+    """As its sender had it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One document with all that is known of it."""
+
+    stored: Stored
+    deliveries: tuple[Delivery, ...]
+    signed_by: str
+    """The public key that the first request's signature holds under, verified now; empty if it does not."""
+    receipt_holds: bool
+    """The receipt verifies under the platform's own key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
     """What is done to one request."""
 
-    drop: bool = False
+    fault: Fault | None = None
     delay_s: float = 0
     status: int = Status.OK
     answer: bytes | None = None
     headers: Mapping[str, str] | None = None
     refuse: str = ""
-    lose: bool = False
 
 
 class Platform:
     """Listens while inside a `with`, or from `start` to `stop`; stopped and started again it keeps address and data."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a platform is; most have a default
         self,
         clock: Clock,
         senders: Senders,
@@ -89,16 +143,25 @@ class Platform:
         database: Path | None = None,
         port: int = 0,
         profile: Profile = envelope.DEFAULT,
+        tls: serving.Tls | None = None,
+        window: timedelta = WINDOW,
     ) -> None:
-        """`formats`: the names it knows. `database`: None keeps it in memory. `port`: 0 takes a free one."""
+        """`formats`: the names it knows. `database`: None keeps it in memory. `port`: 0 takes a free one.
+
+        `tls`: PEM files of a certificate for 127.0.0.1 and of its key. `window`: how far a request's `ts` may be from
+        the clock, either way.
+        """
         self._clock = clock
-        self._senders = dict(senders)
+        self._senders = {name: Sender(public_key=key) if isinstance(key, str) else key for name, key in senders.items()}
         self._formats = frozenset(formats)
         self._profile = profile
         self._port = port
-        self._server: _Server | None = None
+        self._tls = tls
+        self._window = window
+        self._server: serving.Serving | None = None
         self._stopped = threading.Event()
-        self._faults: deque[_Fault] = deque()
+        self._turns: deque[Turn] = deque()
+        self._lasting: Turn | None = None
         # One connection for all threads, used under the lock alone: requests are judged one after the other.
         self._lock = threading.Lock()
         self._database = sqlite3.connect(database or ":memory:", check_same_thread=False, isolation_level=None)
@@ -113,17 +176,16 @@ class Platform:
         self.close()
 
     def start(self) -> None:
+        """Raises OSError: the port is taken, or `tls` cannot be read."""
         self._stopped.clear()
-        self._server = _Server(self, self._port)
-        self._port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="platform", daemon=True).start()
+        self._server = serving.Serving(platform_web.application(self), self._port, self._tls)
+        self._port = self._server.port
 
     def stop(self) -> None:
         """Take no more requests; those under way are dropped."""
         self._stopped.set()
         if self._server:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.stop()
             self._server = None
 
     def close(self) -> None:
@@ -134,45 +196,123 @@ class Platform:
     @property
     def url(self) -> str:
         """Where documents are sent to."""
-        return f"http://127.0.0.1:{self._port}/receive"
+        return f"{self.home}receive"
 
     @property
     def home(self) -> str:
         """The page for a person."""
-        return f"http://127.0.0.1:{self._port}/"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._port}/"
 
     @property
     def public_keys(self) -> dict[str, str]:
         """Its own, by `sk`: what its receipts are verified with."""
         return {self._signer.key_index: self._signer.public_key}
 
+    @property
+    def formats(self) -> frozenset[str]:
+        return self._formats
+
     def stored(self) -> tuple[Stored, ...]:
         with self._lock:
             return tuple(_stored(row) for row in self._database.execute(f"{_SELECT} ORDER BY number"))
+
+    def page(self, *, format: str, accepted: bool | None, before: int | None, most: int) -> list[Stored]:
+        """The newest documents first. `format` empty and `accepted` None: of all; `before`: with lower numbers only."""
+        filters = {"format = ?": format or None, "accepted = ?": accepted, "number < ?": before}
+        chosen = {clause: value for clause, value in filters.items() if value is not None}
+        where = " AND ".join(["1", *chosen])
+        with self._lock:
+            rows = self._database.execute(
+                f"{_SELECT} WHERE {where} ORDER BY number DESC LIMIT ?", (*chosen.values(), most)
+            )
+            return [_stored(row) for row in rows]
+
+    def count(self) -> dict[tuple[str, bool], int]:
+        """How many there are, by format and whether they were accepted."""
+        with self._lock:
+            rows = self._database.execute("SELECT format, accepted, count(*) FROM received GROUP BY format, accepted")
+            return {(format, bool(accepted)): number for format, accepted, number in rows}
+
+    def shown(self, number: int) -> Shown | None:
+        with self._lock:
+            row = self._database.execute(f"{_SELECT} WHERE number = ?", (number,)).fetchone()
+            proof = self._database.execute(
+                "SELECT request, public_key FROM proof WHERE number = ?", (number,)
+            ).fetchone()
+            times = self._database.execute("SELECT at, ts FROM delivery WHERE number = ? ORDER BY rowid", (number,))
+            deliveries = tuple(
+                Delivery(at=datetime.fromisoformat(at), ts=self._moment(ts)) for at, ts in times.fetchall()
+            )
+        if row is None:
+            return None
+        stored = _stored(row)
+        return Shown(
+            stored=stored,
+            deliveries=deliveries,
+            signed_by=proof[1] if proof and self._proved(stored, *proof) else "",
+            receipt_holds=self._receipt_holds(stored),
+        )
+
+    def _proved(self, stored: Stored, raw: bytes, public_key: str) -> bool:
+        request = envelope.read_request(raw, self._profile)
+        same = (request.document, request.key, request.ak) == (stored.document, stored.key, stored.ak)
+        return same and request.signed_with(public_key, sm2.verify)
+
+    def _receipt_holds(self, stored: Stored) -> bool:
+        try:
+            envelope.open_receipt(
+                stored.receipt,
+                sm2.verify,
+                self.public_keys,
+                key=stored.key,
+                digest=stored.digest,
+                profile=self._profile,
+            )
+        except envelope.ReceiptInvalid:
+            return False
+        return True
 
     # --- faults: each holds for one request, in the order they are switched on ---
 
     def lose_next_request(self) -> None:
         """Drop the connection before anything is stored."""
-        self._faults.append(_Fault(drop=True))
+        self.misbehave(Fault.RESET_BEFORE)
 
     def lose_next_answer(self) -> None:
         """Store, then drop the connection."""
-        self._faults.append(_Fault(lose=True))
+        self.misbehave(Fault.RESET_AFTER)
 
     def delay_next(self, seconds: float) -> None:
         """Let the sender wait before anything is stored; `stop` ends the wait and drops the request."""
-        self._faults.append(_Fault(delay_s=seconds))
+        self._turns.append(Turn(fault=Fault.LATENCY, delay_s=seconds))
 
     def refuse_next(self, reason: str) -> None:
         """Store it as refused, with a signed receipt."""
-        self._faults.append(_Fault(refuse=reason))
+        self._turns.append(Turn(refuse=reason))
 
     def answer_next_with(
         self, answer: bytes, status: int = Status.OK, headers: Mapping[str, str] | None = None
     ) -> None:
         """Answer with these bytes and store nothing."""
-        self._faults.append(_Fault(answer=answer, status=status, headers=headers))
+        self._turns.append(Turn(answer=answer, status=status, headers=headers))
+
+    def misbehave(self, fault: Fault, *, lasting: bool = False) -> None:
+        """Do this to the next request; `lasting`: to every one that has no turn of its own, until `behave`."""
+        turn = Turn(fault=fault, delay_s=2 if fault is Fault.LATENCY else 0)
+        if lasting:
+            self._lasting = turn
+        else:
+            self._turns.append(turn)
+
+    def behave(self) -> None:
+        """All faults are off."""
+        self._lasting = None
+        self._turns.clear()
+
+    def switched_on(self) -> tuple[list[Fault], Fault | None]:
+        """What awaits the next requests, and what lasts."""
+        lasting = self._lasting.fault if self._lasting else None
+        return [turn.fault for turn in list(self._turns) if turn.fault], lasting
 
     # --- what the platform does ---
 
@@ -190,9 +330,14 @@ class Platform:
                 return Status.BAD_REQUEST, self._receipt(
                     "4000", "报文格式错误 malformed", header_key, "", error.sentence
                 )
-            if refusal := self._unknown_sender(request) or self._other_key(request, header_key):
-                return refusal
-            return self._repeat(request) or self._first(request, refuse)
+            with self._together():
+                return (
+                    self._unknown_sender(request)
+                    or self._other_key(request, header_key)
+                    or self._repeat(request)
+                    or self._untimely(request)
+                    or self._first(request, raw, refuse)
+                )
 
     def answer_to(self, key: str) -> bytes | None:
         """The stored receipt.
@@ -205,19 +350,27 @@ class Platform:
             row = self._database.execute("SELECT receipt FROM received WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
-    def page(self) -> str:
-        return _PAGE.format(rows="\n".join(_row(stored) for stored in self.stored()))
-
     def _check_running(self) -> None:
         if self._stopped.is_set():
             raise ConnectionAbortedError
 
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """One transaction. The lock is held."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
     def _unknown_sender(self, request: Request) -> tuple[int, bytes] | None:
-        public_key = self._senders.get((request.ak, request.sk))
-        if public_key is None:
+        sender = self._senders.get((request.ak, request.sk))
+        if sender is None:
             reason = f"ak {request.ak}, sk {request.sk}"
             return Status.FORBIDDEN, self._refusal("4030", "系统或密钥未登记 unknown system or key", request, reason)
-        if not request.signed_with(public_key, sm2.verify):
+        if not request.signed_with(sender.public_key, sm2.verify):
             reason = f"ak {request.ak}, sk {request.sk}"
             return Status.FORBIDDEN, self._refusal("4031", "验签失败 signature does not hold", request, reason)
         return None
@@ -237,9 +390,31 @@ class Platform:
             reason = f"{known.digest}, then {request.digest}"
             return Status.CONFLICT, self._refusal("4090", "幂等键重复使用 key of another document", request, reason)
         self._database.execute("UPDATE received SET deliveries = deliveries + 1 WHERE key = ?", (request.key,))
+        self._note_delivery(known.number, request)
         return _status(accepted=known.accepted), known.receipt
 
-    def _first(self, request: Request, refuse: str) -> tuple[int, bytes]:
+    def _untimely(self, request: Request) -> tuple[int, bytes] | None:
+        now = self._clock()
+        sender = self._senders[request.ak, request.sk]
+        if not sender.valid(now):
+            reason = f"ak {request.ak}, sk {request.sk}, {now.isoformat(timespec='seconds')}"
+            return Status.FORBIDDEN, self._refusal("4032", "密钥不在有效期 key not valid now", request, reason)
+        if abs(self._moment(request.ts) - now) > self._window:
+            reason = f"ts {request.ts}, {now.isoformat(timespec='seconds')}"
+            return Status.FORBIDDEN, self._refusal("4033", "时间戳超出范围 ts too far from now", request, reason)
+        return None
+
+    def _moment(self, ts: int) -> datetime:
+        """Of a request's `ts`; the end of time for what no date can say."""
+        try:
+            return _EPOCH + timedelta(**{self._profile.ts: ts})
+        except OverflowError:
+            return datetime.max.replace(tzinfo=UTC)
+
+    def _note_delivery(self, number: int, request: Request) -> None:
+        self._database.execute("INSERT INTO delivery VALUES (?, ?, ?)", (number, self._clock().isoformat(), request.ts))
+
+    def _first(self, request: Request, raw: bytes, refuse: str) -> tuple[int, bytes]:
         (number,) = self._database.execute("SELECT coalesce(max(number), 0) + 1 FROM received").fetchone()
         accepted = False
         reason = refuse
@@ -258,6 +433,9 @@ class Platform:
                 *(accepted, reason, self._clock().isoformat(), request.document, receipt),
             ),
         )
+        public_key = self._senders[request.ak, request.sk].public_key
+        self._database.execute("INSERT INTO proof VALUES (?, ?, ?)", (number, raw, public_key))
+        self._note_delivery(number, request)
         return _status(accepted=accepted), receipt
 
     def _refusal(self, code: str, msg: str, request: Request, reason: str, number: int | None = None) -> bytes:
@@ -268,12 +446,39 @@ class Platform:
         answer = Answer(code=code, msg=msg, key=key, digest=digest, accepted=code == "0000", id=id, reason=reason)
         return envelope.build_receipt(answer, self._signer, self._clock(), self._profile)
 
-    def next_fault(self) -> _Fault:
-        return self._faults.popleft() if self._faults else _Fault()
+    # --- for those who answer in its name ---
 
-    def stopped_within(self, seconds: float) -> bool:
-        """Wait; whether the platform was stopped meanwhile."""
-        return self._stopped.wait(seconds)
+    def next_turn(self) -> Turn:
+        try:
+            return self._turns.popleft()
+        except IndexError:
+            return self._lasting or Turn()
+
+    def lie(self, fault: Fault, receipt: bytes) -> bytes:
+        """What is answered in place of `receipt`: it proves nothing to who knows the platform's key and its document.
+
+        Raises:
+            ConnectionAbortedError: the platform has stopped.
+        """
+        told = json.loads(receipt)
+        key, digest = told["rs"]["key"], told["rs"]["digest"]
+        if fault is Fault.UNKNOWN_KEY:
+            return self._forged(told, key, digest, _Stranger())
+        if fault is Fault.REPLAYED_RECEIPT:
+            with self._lock:
+                self._check_running()
+                row = self._database.execute(
+                    "SELECT receipt FROM received WHERE key <> ? ORDER BY number LIMIT 1", (key,)
+                ).fetchone()
+            if row:
+                return bytes(row[0])
+        other = canonical.sm3(key.encode()).hex(), canonical.digest(digest.encode())
+        return self._forged(told, *other, self._signer)
+
+    def _forged(self, told: Mapping[str, Any], key: str, digest: str, signer: Signer) -> bytes:
+        rs = told["rs"] | {"key": key, "digest": digest}
+        answer = Answer(code=told["code"], msg=told["msg"], **rs)
+        return envelope.build_receipt(answer, signer, self._clock(), self._profile)
 
 
 class _OwnKey:
@@ -292,87 +497,17 @@ class _OwnKey:
         return sm2.sign(self._d, self.public_key, message)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # On Windows the flag would let a second program take the port.
-    allow_reuse_address = os.name == "posix"
+class _Stranger:
+    """A signer that nobody knows."""
 
-    def __init__(self, platform: Platform, port: int) -> None:
-        self.platform = platform
-        super().__init__(("127.0.0.1", port), _Handler)
+    key_index = "99"
 
-    def server_bind(self) -> None:
-        socketserver.TCPServer.server_bind(self)  # HTTPServer's own asks the DNS for this machine's name
-        self.server_name, self.server_port = "localhost", self.server_address[1]
+    def __init__(self) -> None:
+        self._d = keyfile.generate().d
+        self.public_key = sm2.derive_public(self._d)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):  # a sender that hangs up is no fault of the platform
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.0"  # one request per connection: a kept one would outlive `stop`
-    timeout = 30
-
-    def do_GET(self) -> None:
-        platform = self.server.platform
-        if self.path == "/":
-            self._answer(Status.OK, platform.page().encode(), {"Content-Type": "text/html; charset=utf-8"})
-        elif self.path.startswith("/receive/"):
-            key = self.path.removeprefix("/receive/")
-            if receipt := platform.answer_to(key):
-                self._answer(Status.OK, receipt)
-            else:
-                self._answer(Status.NOT_FOUND, envelope.absence(key))
-        else:
-            self._answer(Status.NOT_FOUND, b"{}")
-
-    def do_POST(self) -> None:
-        if self.path != "/receive":
-            self._answer(Status.NOT_FOUND, b"{}")
-            return
-        length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit()):
-            self._answer(Status.LENGTH_REQUIRED, b"{}")
-            return
-        if int(length) > REQUEST_BYTES:
-            self._answer(Status.REQUEST_ENTITY_TOO_LARGE, b"{}")
-            return
-        raw = self.rfile.read(int(length))
-        if len(raw) == int(length):
-            self._treat(raw, self.server.platform.next_fault())
-
-    def _treat(self, raw: bytes, fault: _Fault) -> None:
-        """Returning without an answer closes the connection."""
-        platform = self.server.platform
-        if fault.drop or (fault.delay_s and platform.stopped_within(fault.delay_s)):
-            return
-        if fault.answer is not None:
-            self._answer(fault.status, fault.answer, fault.headers)
-            return
-        status, receipt = platform.receive(raw, self.headers.get("Idempotency-Key", ""), fault.refuse)
-        if not fault.lose:
-            self._answer(status, receipt)
-
-    def _answer(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        told = {
-            "Content-Type": "application/json; charset=utf-8",
-            "Content-Length": str(len(body)),
-            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-            "X-Content-Type-Options": "nosniff",
-        }
-        self.send_response(status)
-        for name, value in (told | dict(headers or {})).items():
-            self.send_header(name, value)
-        self.end_headers()
-        try:
-            self.wfile.write(body)
-        except ConnectionError:  # the sender did not wait for it; its loss
-            self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing: stderr belongs to the program the sandbox runs in."""
+    def sign(self, message: bytes) -> bytes:
+        return sm2.sign(self._d, self.public_key, message)
 
 
 _SELECT = (
@@ -404,30 +539,3 @@ def _status(*, accepted: bool) -> int:
 
 def _remote_id(number: int) -> str:
     return f"SIM-{number:06}"
-
-
-_PAGE = """<!doctype html>
-<html lang="zh-CN"><head><meta charset="utf-8"><title>模拟平台 Sandbox platform</title>
-<style>body{{font-family:sans-serif;margin:2em}}table{{border-collapse:collapse}}
-td,th{{border:1px solid #ccc;padding:.3em .6em;text-align:left;vertical-align:top}}
-.no{{color:#b00}}code{{word-break:break-all}}</style></head>
-<body><h1>模拟平台 · 已收到的单证 <small>Sandbox platform: documents received</small></h1>
-<table><tr><th>编号 No.</th><th>时间 Time</th><th>系统/密钥 System/key</th><th>格式 Format</th><th>结果 Result</th>
-<th>次数 Deliveries</th><th>摘要 Digest</th><th>内容 Content</th></tr>
-{rows}
-</table></body></html>
-"""
-
-
-def _row(stored: Stored) -> str:
-    def shown(text: object) -> str:
-        return html.escape(str(text))
-
-    result = "已接收 accepted" if stored.accepted else f'<span class="no">退单 refused: {shown(stored.reason)}</span>'
-    content = json.dumps(json.loads(stored.document), ensure_ascii=False, indent=2)
-    cells = (
-        *(shown(_remote_id(stored.number)), shown(stored.at), shown(f"{stored.ak}/{stored.sk}"), shown(stored.format)),
-        *(result, shown(stored.deliveries), f"<code>{shown(stored.digest)}</code>"),
-        f"<details><summary>{shown(stored.key[:16])}</summary><pre>{shown(content)}</pre></details>",
-    )
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

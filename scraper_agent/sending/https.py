@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
+import httpcore
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -43,7 +46,7 @@ class Config(BaseModel):
     """Without a byte."""
     write_timeout_s: Seconds = 60
     total_timeout_s: Seconds = 300
-    """For reading one whole answer."""
+    """For one whole answer, from the connection to its last byte: its head may dribble, too, or never end."""
     answer_limit_bytes: Annotated[int, Field(gt=0)] = envelopes.RECEIPT_BYTES
 
     @model_validator(mode="after")
@@ -82,7 +85,7 @@ class HttpsTransport:
         self._config = config
         self._url = config.url.rstrip("/")
         self._client = httpx.Client(
-            verify=tls.trust(config.ca_file),
+            transport=_BoundedTransport(tls.trust(config.ca_file)),
             trust_env=False,  # a proxy or CA from the environment is not what the configuration says
             follow_redirects=False,
             timeout=httpx.Timeout(
@@ -117,7 +120,7 @@ class HttpsTransport:
         """
         headers = {"Content-Type": "application/json; charset=utf-8", "Idempotency-Key": key}
         try:
-            with self._client.stream("POST", self._url, content=envelope, headers=headers) as response:
+            with self._bounded(), self._client.stream("POST", self._url, content=envelope, headers=headers) as response:
                 return self._answer(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
             raise self._no_connection(error) from error
@@ -139,7 +142,7 @@ class HttpsTransport:
         """
         url = f"{self._url}/{quote(key, safe='')}"
         try:
-            with self._client.stream("GET", url) as response:
+            with self._bounded(), self._client.stream("GET", url) as response:
                 status, body = response.status_code, self._body(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
             raise self._no_connection(error) from error
@@ -182,12 +185,11 @@ class HttpsTransport:
         raise SendUnknown("SA4025", _STATUS, hint=_NO_ANSWER_YET, **self._status(response))
 
     def _body(self, response: httpx.Response) -> bytes:
-        """All of it, up to the limits of the configuration.
+        """All of it, up to the limit of the configuration.
 
         Raises:
-            SendUnknown: it is longer, or takes longer.
+            SendUnknown: it is longer.
         """
-        until = time.monotonic() + self._config.total_timeout_s  # the read timeout alone lets a byte a minute go on
         body = bytearray()
         for part in response.iter_raw():
             body += part
@@ -199,15 +201,31 @@ class HttpsTransport:
                     url=self._url,
                     most=self._config.answer_limit_bytes,
                 )
-            if time.monotonic() > until:
-                raise SendUnknown(
-                    "SA4027",
-                    N_("the answer from {url} takes longer than {most} s"),
-                    hint=_NO_ANSWER_YET,
-                    url=self._url,
-                    most=self._config.total_timeout_s,
-                )
         return bytes(body)
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """Within, this thread reads for `total_timeout_s` at most; a read timeout alone lets a byte a minute go on.
+
+        Raises:
+            SendUnknown: it took longer.
+        """
+        until = time.monotonic() + self._config.total_timeout_s
+        token = _until.set(until)
+        try:
+            yield
+        except httpx.ReadTimeout as error:
+            if time.monotonic() < until:
+                raise
+            raise SendUnknown(
+                "SA4027",
+                N_("the answer from {url} takes longer than {most} s"),
+                hint=_NO_ANSWER_YET,
+                url=self._url,
+                most=self._config.total_timeout_s,
+            ) from error
+        finally:
+            _until.reset(token)
 
     def _status(self, response: httpx.Response) -> dict[str, object]:
         """`retry_after` is the header as it came: seconds, or a date; empty if there is none."""
@@ -230,6 +248,61 @@ class HttpsTransport:
         return SendFailed(
             "SA4020", N_("no connection to {url}: {reason}"), hint=_SENT_AGAIN, url=self._url, reason=_reason(error)
         )
+
+
+_until: ContextVar[float] = ContextVar("until")
+"""When the exchange under way has taken too long, by the monotonic clock."""
+
+
+class _BoundedTransport(httpx.HTTPTransport):
+    """Asks the clock before each read: httpx knows no time for a whole exchange and takes interim answers for ever."""
+
+    def __init__(self, trust: ssl.SSLContext) -> None:
+        super().__init__(verify=trust, trust_env=False)
+        self._pool = httpcore.ConnectionPool(  # with the limits that httpx has
+            ssl_context=trust,
+            max_connections=100,
+            max_keepalive_connections=20,
+            keepalive_expiry=5,
+            network_backend=_BoundedNetwork(),
+        )
+
+
+class _BoundedNetwork(httpcore.SyncBackend):
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        return _BoundedStream(super().connect_tcp(host, port, timeout, local_address, socket_options))
+
+
+class _BoundedStream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        left = _until.get() - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("timed out")
+        return self._stream.read(max_bytes, left if timeout is None else min(timeout, left))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
 
 
 _STATUS = N_("{url} answers {status} {phrase}, without a receipt")

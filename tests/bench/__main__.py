@@ -17,6 +17,7 @@ from tests.bench import (
     bench_document,
     bench_import,
     bench_lists,
+    bench_outbox,
     bench_page,
     bench_session,
     bench_signing,
@@ -45,6 +46,7 @@ def promises(*, share: bool) -> list[Promise]:
     verify = _told("verify", bench_verify.measure())
     signing = _told("signing", bench_signing.measure())
     imported = _told("import", bench_import.measure())
+    outbox = _told("outbox", bench_outbox.measure())
     quick = [
         Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
         Promise("one locator call per cell / reading it frozen", page["faster_than_cells"], 5, at_least=True),
@@ -60,6 +62,7 @@ def promises(*, share: bool) -> list[Promise]:
             imported["import_over_calamine"],
             2,
         ),
+        Promise("documents signed and posted by a bare loop / drained from the outbox, over https", outbox["ratio"], 2),
     ]
     if share:
         return quick

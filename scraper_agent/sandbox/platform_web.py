@@ -1,0 +1,209 @@
+"""The sandbox platform over HTTP: `POST /receive`, `GET /receive/<key>`, and pages for a person."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus as Status
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from scraper_agent import envelope
+from scraper_agent.sandbox import mischief, serving
+from scraper_agent.sandbox.mischief import Fault
+
+if TYPE_CHECKING:
+    from scraper_agent.sandbox.platform import Platform, Turn
+
+REQUEST_BYTES = 16 * 1024 * 1024
+PAGE_ROWS = 100
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Connection": "close",  # a kept one would outlive who forgets to close its transport, as `App` does
+}
+_FORM_BYTES = 1000
+_DIGITS = 15
+"""As many as surely fit into an integer of SQL."""
+
+
+def application(platform: Platform) -> ASGIApp:
+    web = _Web(platform)
+    routes = [
+        Route("/", web.home, methods=["GET"]),
+        Route("/document/{number:int}", web.document, methods=["GET"]),
+        Route("/faults", web.faults, methods=["POST"]),
+        Route("/receive", web.receive, methods=["POST"]),
+        Route("/receive/{key}", web.find, methods=["GET"]),
+    ]
+    return _Guarded(Starlette(routes=routes))
+
+
+class _Guarded:
+    """Every answer that is one bears the headers that keep a browser from running anything."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+class _Web:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        loader = jinja2.PackageLoader("scraper_agent.sandbox", "templates/platform")
+        self._pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+
+    # --- for systems ---
+
+    async def receive(self, request: Request) -> Response:
+        length = request.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit()):
+            return _json(b"{}", Status.LENGTH_REQUIRED)
+        if int(length) > REQUEST_BYTES:
+            return _json(b"{}", Status.REQUEST_ENTITY_TOO_LARGE)
+        try:
+            raw = await request.body()
+        except ClientDisconnect:
+            return Response()  # nobody reads it
+        turn = self._platform.next_turn()
+        try:
+            return await self._treated(raw, request.headers.get("Idempotency-Key", ""), turn)
+        except ConnectionAbortedError:  # it was stopped meanwhile
+            return serving.Reset()
+
+    async def _treated(self, raw: bytes, key: str, turn: Turn) -> Response:
+        if turn.answer is not None:
+            return _json(turn.answer, turn.status, dict(turn.headers or {}))
+        fault = turn.fault
+        if fault is Fault.RESET_BEFORE:
+            return serving.Reset()
+        if fault in mischief.REDIRECTS:
+            return RedirectResponse(mischief.REDIRECTS[fault], Status.TEMPORARY_REDIRECT)
+        await asyncio.sleep(turn.delay_s)
+        status, receipt = self._platform.receive(raw, key, turn.refuse)
+        match fault:
+            case None | Fault.LATENCY:
+                return _json(receipt, status)
+            case Fault.DUPLICATE:
+                return _json(self._platform.receive(raw, key)[1], status)
+            case Fault.RESET_AFTER:
+                return serving.Reset()
+            case Fault.ERROR_AFTER:
+                return _json(receipt, Status.INTERNAL_SERVER_ERROR)
+            case Fault.WRONG_RECEIPT | Fault.REPLAYED_RECEIPT | Fault.UNKNOWN_KEY:
+                return _json(self._platform.lie(fault, receipt), status)
+            case _:
+                return serving.Bytes(mischief.pieces(fault, receipt), abruptly=fault is Fault.CUT_OFF)
+
+    async def find(self, request: Request) -> Response:
+        key = request.path_params["key"]
+        try:
+            receipt = self._platform.answer_to(key)
+        except ConnectionAbortedError:
+            return serving.Reset()
+        return _json(envelope.absence(key), Status.NOT_FOUND) if receipt is None else _json(receipt)
+
+    # --- for a person ---
+
+    async def home(self, request: Request) -> Response:
+        """`?format=…&state=accepted|refused&before=<number>`: what is unknown or wrong there filters nothing."""
+        asked = request.query_params
+        counts = self._platform.count()
+        formats = sorted({format for format, _ in counts})
+        format = asked.get("format", "")
+        state = asked.get("state", "")
+        before = asked.get("before", "")
+        number = int(before) if before.isascii() and before.isdigit() and len(before) <= _DIGITS else None
+        rows = self._platform.page(
+            format=format,
+            accepted={"accepted": True, "refused": False}.get(state),
+            before=number,
+            most=PAGE_ROWS + 1,
+        )
+        waiting, lasting = self._platform.switched_on()
+        return self._page(
+            "list.html",
+            rows=rows[:PAGE_ROWS],
+            more=rows[PAGE_ROWS - 1].number if len(rows) > PAGE_ROWS else None,
+            counts=counts,
+            formats=formats,
+            format=format,
+            state=state,
+            faults=list(Fault),
+            waiting=waiting,
+            lasting=lasting,
+            keys=self._platform.public_keys,
+        )
+
+    async def document(self, request: Request) -> Response:
+        shown = self._platform.shown(request.path_params["number"])
+        if shown is None:
+            return _json(b"{}", Status.NOT_FOUND)
+        content = json.loads(shown.stored.document)
+        return self._page(
+            "document.html",
+            document=shown.stored,
+            shown=shown,
+            header=content.get("header", {}) if isinstance(content.get("header"), dict) else {},
+            lines=_rows(content.get("lines")),
+            content=json.dumps(content, ensure_ascii=False, indent=2),
+            receipt=json.dumps(json.loads(shown.stored.receipt), ensure_ascii=False, indent=2),
+        )
+
+    async def faults(self, request: Request) -> Response:
+        """Switch on `fault`, once or `lasting`, or all off. Only from this page: a browser tells where it is from."""
+        own = f"{request.url.scheme}://{request.url.netloc}"
+        if request.headers.get("Origin", own) != own:
+            return _json(b"{}", Status.FORBIDDEN)
+        length = request.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit() and int(length) <= _FORM_BYTES):
+            return _json(b"{}", Status.BAD_REQUEST)
+        try:
+            form = dict(parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True))
+        except ClientDisconnect:
+            return Response()
+        match form.get("fault"):
+            case "":
+                self._platform.behave()
+            case str(name) if name in set(Fault):
+                self._platform.misbehave(Fault(name), lasting=form.get("how") == "lasting")
+            case _:
+                return _json(b"{}", Status.BAD_REQUEST)
+        return RedirectResponse("/", Status.SEE_OTHER)
+
+    def _page(self, template: str, **values: object) -> Response:
+        return Response(self._pages.get_template(template).render(values), media_type="text/html; charset=utf-8")
+
+
+def _json(body: bytes, status: int = Status.OK, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, status, headers={"Content-Type": "application/json; charset=utf-8"} | (headers or {}))
+
+
+def _rows(lines: object) -> tuple[list[str], list[list[object]]]:
+    """The columns of a document's lines, and their cells; empty for what is no list of objects."""
+    if not (isinstance(lines, list) and all(isinstance(line, dict) for line in lines)):
+        return [], []
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    return columns, [[line.get(name, "") for name in columns] for line in lines]

@@ -1,0 +1,43 @@
+"""A share of what `make faults` does: deliveries over a bad network, and the whole agent killed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults import delivery, killed
+from tests.faults.network import Proxy, Toxic
+
+
+@pytest.mark.parametrize("toxic", list(Toxic))
+def test_over_a_bad_network_each_document_arrives_once(toxic: Toxic) -> None:
+    outcome = delivery.deliver(delivery.KINDS["https"], toxic, 4)
+    assert outcome.wrong == []
+    assert outcome.attempts >= outcome.documents == 4
+
+
+@pytest.mark.parametrize("toxic", [Toxic.TIMEOUT, Toxic.LIMIT_DATA, Toxic.RESET_PEER, Toxic.DOWN, Toxic.ANSWER_LOST])
+def test_a_network_that_breaks_connections_does(toxic: Toxic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.faults.network.TOXICITY", 0.5)
+    outcome = delivery.deliver(delivery.KINDS["https"], toxic, 4)
+    assert outcome.broken > 0
+    assert outcome.rounds > outcome.documents == 4
+    assert outcome.wrong == []
+
+
+def test_a_killed_agent_loses_nothing_and_repeats_nothing() -> None:
+    outcome = killed.kill(20)
+    assert outcome.wrong == []
+    assert outcome.kills.total() == 20
+    assert len(outcome.kills) > 10
+
+
+def test_a_proxy_without_a_toxic_changes_nothing() -> None:
+    outcome = delivery.deliver(delivery.KINDS["https"], None, 2)
+    assert (outcome.attempts, outcome.rounds, outcome.broken, outcome.repeats, outcome.wrong) == (2, 2, 0, 0, [])
+
+
+def test_a_proxy_can_be_ended_with_connections_open() -> None:
+    with delivery.https_site() as site, Proxy(site.address, None) as proxy:
+        transport = site.transport_by(proxy.port)
+        transport.find("0" * 64)
+    transport.close()
