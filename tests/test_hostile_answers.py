@@ -51,7 +51,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("hostile")
     keyfolder.create(folder / "keys", SecretStr(PASSPHRASE), NOW)
     signer = sm2_file.Sm2FileSigner(
-        sm2_file.Config(kind="file", folder=folder / "keys", key="01"), SecretStr(PASSPHRASE)
+        sm2_file.Config(kind="file", folder=folder / "keys", key="01"), SecretStr(PASSPHRASE), lambda: NOW
     )
     key, ticks = Key(), count()
     with (

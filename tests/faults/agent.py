@@ -53,7 +53,7 @@ class Agent:
                 formats=FORMATS,
                 profile=PROFILE,
                 policy=POLICY,
-                signer=lambda: sm2_file.Sm2FileSigner(config, SecretStr(PASSPHRASE)),
+                signer=lambda: sm2_file.Sm2FileSigner(config, SecretStr(PASSPHRASE), lambda: now),
                 transport=transport,
                 receiver=Receiver(
                     ak=AK, profile=envelope.DEFAULT, public_keys={"01": self.public_key}, verify=sm2.verify
