@@ -170,6 +170,12 @@ class App:
             self._signer = config, signing.connect(config, secret, now)
         return self._signer[1]
 
+    def close(self) -> None:
+        """Let go of what was connected to. May be repeated."""
+        transport = self.__dict__.pop("transport", None)  # where `cached_property` keeps it, if it was asked for
+        if transport is not None:
+            transport.close()
+
     @property
     def key_folder(self) -> Path:
         return self.home / self.config.signing.folder

@@ -83,6 +83,10 @@ class Options:
             self.apps.append(loaded)
         return self.apps[0]
 
+    def close(self) -> None:
+        for app in self.apps:
+            app.close()
+
     def tables(self) -> formats.Tables:
         """The formats as the config has them; as they come where there is none."""
         return self.app().tables if self.config.exists() else formats.PACKAGED
@@ -106,6 +110,7 @@ def root(
     ] = False,
 ) -> None:
     context.obj = Options(config=config)
+    context.call_on_close(context.obj.close)
 
 
 # --- what people are told -------------------------------------------------------------------------------------------

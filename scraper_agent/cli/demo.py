@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -158,7 +158,8 @@ def _platform(trial: Trial) -> Iterator[App]:
         _configure(trial, url=url, public_keys=public_keys)
         app = App.load(config, tell=lambda step: show.talk.print(step, markup=False))
         log_to(app)
-        yield app
+        with closing(app):
+            yield app
 
 
 def _configure(

@@ -23,7 +23,7 @@ from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
 from scraper_agent.sandbox import import_client
 from scraper_agent.sandbox.erp import Erp
-from scraper_agent.sandbox.platform import Platform
+from scraper_agent.sandbox.platform import Platform, Sender
 from scraper_agent.sandbox.portals import Case, Portals
 from scraper_agent.sending import folder, https
 from scraper_agent.signing import keyfolder
@@ -123,7 +123,10 @@ def platform(context: typer.Context) -> None:
 def configured_platform(app: App, port: int) -> Platform:
     """Knows the enterprise by its `ak` and the public keys of its key folder; keeps its data beside the config."""
     ak = app.config.receiver.ak
-    keys = {(ak, k.sk): k.public_key for k in keyfolder.entries(app.home / app.config.signing.folder)}
+    keys = {
+        (ak, k.sk): Sender(public_key=k.public_key, not_before=k.not_before, not_after=k.not_after, revoked=k.revoked)
+        for k in keyfolder.entries(app.home / app.config.signing.folder)
+    }
     return Platform(
         wiring.now,
         keys,

@@ -33,7 +33,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
-    "Connection": "close",  # a kept one would outlive who forgets to close its transport, as `App` does
 }
 _FORM_BYTES = 1000
 _DIGITS = 15

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from scraper_agent import canonical, durable
 from scraper_agent import envelope as envelopes
-from scraper_agent.errors import SendFailed, SendUnknown
+from scraper_agent.errors import SendFailed, SendRefused, SendUnknown
 from scraper_agent.format import Document, Format, decode
 from scraper_agent.importing import layout, template
 from scraper_agent.messages import N_
@@ -178,7 +178,7 @@ class ExcelFolder:
             document = decode(format, request.document)
             book = template.filled(document, format, {"作业键": key, "单据摘要": request.digest})
         except (envelopes.RequestInvalid, KeyError, ValueError) as error:
-            raise SendFailed(
+            raise SendRefused(
                 "SA4127",
                 N_("no workbook can be made of the document: {reason}"),
                 hint=N_("send documents like this one another way, or bring the format back to what it was"),
@@ -225,7 +225,7 @@ class ImportClientFolder:
             SendUnknown: it got its name, but whether that outlives a power cut is not known.
         """
         if self._config.message_id == "CopMsgId" and _COP_MSG_ID.search(envelope) is None:
-            raise SendFailed(
+            raise SendRefused(
                 "SA4129",
                 N_("the request has no element CopMsgId, and the client's answer could not be found without"),
                 hint=N_("`message_id: key` finds answers by the file's name; or choose a profile with that element"),
@@ -379,8 +379,8 @@ def _check_room(folder: Path, ending: str, most: int, path: Path) -> None:
         )
 
 
-def _taken(path: Path) -> SendFailed:
-    return SendFailed(
+def _taken(path: Path) -> SendRefused:
+    return SendRefused(
         "SA4121",
         N_("{path} is taken by another content, which stays"),
         hint=N_("find out who wrote it; move it away, and the document is sent again later"),

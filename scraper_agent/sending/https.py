@@ -118,7 +118,8 @@ class HttpsTransport:
             SendUnknown: no whole answer although sending began, or one that leaves it open (408, 409 with
                 `Retry-After`, 5xx).
         """
-        headers = {"Content-Type": "application/json; charset=utf-8", "Idempotency-Key": key}
+        media = "application/xml" if envelope.startswith(b"<") else "application/json; charset=utf-8"
+        headers = {"Content-Type": media, "Idempotency-Key": key}
         try:
             with self._bounded(), self._client.stream("POST", self._url, content=envelope, headers=headers) as response:
                 return self._answer(response)
