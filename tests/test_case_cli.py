@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def desk(tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setattr(show.console, "_width", 160)  # it took the width of the first terminal that it saw
     monkeypatch.setenv("CANARY_KEY", PASSPHRASE)
     (entry,) = keyfolder.entries(keys)
-    with Platform(lambda: NOW, {(AK, "01"): entry.public_key}, FORMATS) as platform:
+    with Platform(lambda: datetime.now(UTC), {(AK, "01"): entry.public_key}, FORMATS) as platform:
         config = {
             "enterprise": {"name": "上海启明精工有限公司", "uscc": ENTERPRISE},
             "signing": {"kind": "file", "folder": str(keys), "key": "01"},

@@ -49,12 +49,14 @@ def test_gmssl_signs_where_the_configuration_says_so(folder):
 def test_gmssl_signs_where_the_extra_is_not_installed(folder):
     script = (
         "import sys; sys.modules['gmssl_pyx'] = None\n"
+        "from datetime import UTC, datetime\n"
+        "NOW = datetime(2026, 11, 20, 8, tzinfo=UTC)\n"
         "from pathlib import Path\n"
         "from pydantic import SecretStr\n"
         "from scraper_agent import signing\n"
         "from scraper_agent.signing import sm2, sm2_file\n"
         f"config = sm2_file.Config(kind='file', folder=Path({str(folder)!r}), key='01')\n"
-        f"signer = signing.connect(config, SecretStr({PASSPHRASE.get_secret_value()!r}))\n"
+        f"signer = signing.connect(config, SecretStr({PASSPHRASE.get_secret_value()!r}), lambda: NOW)\n"
         "print(repr(signer), sm2.verify(signer.public_key, b'm', signer.sign(b'm')))\n"
     )
     told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=ROOT)

@@ -479,7 +479,7 @@ def test_configurations_that_the_documentation_shows_are_understood():
 def test_wrong_configuration_is_told_with_its_place(tmp_path):
     path = tmp_path / "config.yaml"
     example = (ROOT / "config.example.yaml").read_text("utf-8")
-    path.write_text(example.replace("kind: file", "kind: eport\n  url: ws://192.168.1.7:61232"), "utf-8")
+    path.write_text(example.replace("kind: file", 'kind: eport\n  key: "01"\n  url: ws://192.168.1.7:61232'), "utf-8")
     with pytest.raises(SourceErrors) as caught:
         yamlfile.load(path, Config)
     line = next(n for n, text in enumerate(path.read_text("utf-8").splitlines(), 1) if "192.168" in text)

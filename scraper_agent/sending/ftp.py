@@ -12,7 +12,6 @@ step. aioftp is not used: its data connections stay plain after `AUTH TLS` (its 
 from __future__ import annotations
 
 import ftplib
-import ipaddress
 import re
 import socket
 import ssl
@@ -26,8 +25,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from scraper_agent.credentials import SecretPlace, Secrets
-from scraper_agent.errors import SendFailed, UsageError
+from scraper_agent.errors import SendFailed
 from scraper_agent.messages import N_
+from scraper_agent.sending import tls
 from scraper_agent.sending.exchange import TRIED_AGAIN, Exchange, Settings
 from scraper_agent.sending.handover import Lost, Refused, TooLong
 from scraper_agent.yamlfile import Wrong
@@ -53,7 +53,7 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _check_encrypted(self) -> Self:
-        if self.kind == "ftp" and not self.allow_plain and not _is_loopback(self.host):
+        if self.kind == "ftp" and not self.allow_plain and not tls.is_loopback(self.host):
             raise Wrong(
                 N_("`ftp` to `{host}` is not encrypted, nor is its password"),
                 hint=N_("use `ftps` or `sftp`; inside a tunnel of your own, `allow_plain: true` allows it"),
@@ -70,7 +70,7 @@ def transport(config: Config, secrets: Secrets) -> Exchange:
         UsageError: `ca_file` cannot be read.
     """
     password = secrets(config.password, f"{config.kind}.password")
-    trust = _trust(config.ca_file)
+    trust = tls.trust(config.ca_file)
     server = f"{config.kind}://{config.host}:{config.port}"
     return Exchange(server, config, lambda until: _Line(server, config, password, trust, until))
 
@@ -334,28 +334,6 @@ def _end(line: socket.socket) -> None:
         line.settimeout(_GOODBYE_S)
         with suppress(OSError):
             line.unwrap()
-
-
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except OSError as error:  # also ssl.SSLError, for what is no certificate
-        raise UsageError(
-            "SA4029",
-            N_("cannot read certificates from {path}: {reason}"),
-            hint=N_("`ca_file` names one or more certificates in PEM"),
-            path=ca_file,
-            reason=error.strerror or str(error),
-        ) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _reason(error: Exception) -> str:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from pydantic import SecretStr
 
+from scraper_agent.durable import sync_folder
 from scraper_agent.errors import AgentError, NeedsPerson, UsageError
 from scraper_agent.messages import N_
 from scraper_agent.signing import der, sm2
@@ -250,17 +251,6 @@ def part_of(path: Path, data: bytes) -> Path:
         part.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
     return part
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` durable. Windows has no such call: NTFS journals names."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def cannot_write(path: Path, error: OSError) -> AgentError:

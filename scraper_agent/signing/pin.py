@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from scraper_agent.durable import sync_folder
 from scraper_agent.errors import NeedsPerson
 from scraper_agent.messages import N_
 from scraper_agent.signing import keyfile
@@ -39,7 +40,7 @@ class PinTries:
             finally:
                 os.close(handle)
             if created:
-                keyfile.sync_folder(self._path.parent)
+                sync_folder(self._path.parent)
         except OSError as error:
             raise keyfile.cannot_write(self._path, error) from error
         if not allowed:

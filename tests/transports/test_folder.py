@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import random
+import re
 import resource
 import stat
 import subprocess
@@ -242,7 +243,7 @@ def test_a_file_that_the_client_gave_up_without_a_word_is_told(share: Path, plat
 
 
 def test_a_refusal_comes_as_a_failure_with_the_platforms_receipt(share: Path) -> None:
-    with Platform(lambda: NOW, SENDERS, {"another"}) as strict:
+    with Platform(lambda: datetime.now(UTC), SENDERS, {"another"}) as strict:
         transport, (body, key) = connect(share, "import_client"), letter(53)
         transport.send(body, key=key)
         import_client.send_all(share, strict, lambda: NOW)
@@ -783,9 +784,10 @@ def desk(tmp_path: Path) -> Callable[[str], App]:
     def configured(content: str) -> App:
         text = (Path(__file__).parents[2] / "config.example.yaml").read_text(encoding="utf-8")
         before, kind, rest = text.partition("  transport:\n")
-        _, comment, shown = rest.partition("  # transport:")
-        shown, keys, after = shown.partition("  public_keys:")
-        shown = "\n".join(line.replace("  # ", "  ", 1) for line in (comment + shown).splitlines())
+        _, keys, after = rest.partition("  public_keys:")
+        commented = re.search(r"^  # transport:.*\n  #   kind: folder\n(?:  #   .*\n)+", text, re.MULTILINE)
+        assert commented
+        shown = "\n".join(line.replace("  # ", "  ", 1) for line in commented[0].splitlines())
         assert kind
         assert keys
         text = f"{before}{shown}\n{keys}{after}".replace("content: excel", f"content: {content}")
@@ -810,6 +812,6 @@ def test_the_example_of_the_config_sends_into_a_folder_beside_it(desk: Callable[
 @pytest.mark.parametrize("content", CONTENTS)
 def test_the_sandbox_empties_the_folder_of_the_config(desk: Callable[[str], App], content: str) -> None:
     app, (body, key) = desk(content), letter(70)
-    with Platform(lambda: NOW, SENDERS, {FORMAT}) as platform, sandbox.emptied(app, platform):
+    with Platform(lambda: datetime.now(UTC), SENDERS, {FORMAT}) as platform, sandbox.emptied(app, platform):
         site = Served(platform, app.home, content)
         assert accepted(site, answer(app.transport, body, key), body, key)
