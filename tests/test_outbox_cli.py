@@ -14,7 +14,7 @@ import yaml
 from loguru import logger
 from pydantic import SecretStr
 
-from scraper_agent import messages
+from scraper_agent import envelope, messages
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cli import main
 from scraper_agent.formats import FORMATS
@@ -142,6 +142,21 @@ def test_what_was_accepted_is_withdrawn_and_leaves_when_it_is_approved(at: Agent
     at("approve", id)
     assert at("send").out == "receipted 1\n"
     assert len(site.platform.stored()) == len(site.jobs(State.RECEIPTED))
+
+
+def test_what_left_and_what_came_back_are_written_byte_for_byte(at: Agent, site: Site, tmp_path: Path) -> None:
+    (sent,) = site.jobs(State.RECEIPTED)
+    to = tmp_path / "evidence" / "1"
+    said = at("job", "export", number(sent), "--to", str(to))
+    assert said.out.split() == [str(to / f"{name}.json") for name in ("document", "request", "receipt")]
+    (stored,) = site.platform.stored()
+    assert (to / "receipt.json").read_bytes() == stored.receipt
+    assert (to / "document.json").read_bytes() == stored.document
+    assert envelope.read_request((to / "request.json").read_bytes()).key == stored.key
+    again = at("job", "export", number(sent), "--to", str(to))
+    assert (again.code, again.err.split()[0]) == (2, "SA7161")
+    (held,) = site.jobs(State.HELD)
+    assert len(at("job", "export", number(held), "--to", str(tmp_path / "2")).out.split()) == 1
 
 
 def test_what_has_not_left_is_stopped_by_a_withdrawal(at: Agent, site: Site) -> None:

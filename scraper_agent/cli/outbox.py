@@ -1,4 +1,4 @@
-"""`send`, `job show | retry | withdraw`: what leaves, what waits until when, and what a person wants done about it."""
+"""`send`, and `job show | retry | withdraw | export`: what leaves, what waits until when, what a person wants done."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +20,7 @@ from scraper_agent.cli import show
 from scraper_agent.cli.commands import Session, example, find_job, job_show, progress, report
 from scraper_agent.errors import SendFailed, SendUnknown, UsageError
 from scraper_agent.messages import N_, render
-from scraper_agent.values import Fact, Job, JobId, State, state
+from scraper_agent.values import Digest, Draft, Envelope, Fact, Job, JobId, Receipt, State, state
 
 OPEN = (State.SIGNED, State.UNKNOWN, State.DELIVERED, State.WAITING)
 
@@ -105,6 +106,52 @@ def job_withdraw(
         if done.id != found:
             done = pipeline.check(done.id)
         _tell_withdrawn(done, new=done.id != found)
+
+
+@job.command(
+    "export",
+    help=render(N_("Write the document, the request and its receipt into a folder, as they left and came.")),
+    epilog=example("job export 3f2a9c --to evidence"),
+)
+def job_export(
+    context: typer.Context,
+    name: _Name,
+    to: Annotated[Path, typer.Option("--to", help=render(N_("The folder; it is made, and nothing in it replaced.")))],
+) -> None:
+    app: App = context.obj.app()
+    with app.archive(read_only=True) as archive:
+        for stem, digest in _bodies(find_job(archive, name)).items():
+            body = archive.get(digest)
+            path = to / f"{stem}.{'xml' if body.startswith(b'<') else 'json'}"
+            try:
+                to.mkdir(parents=True, exist_ok=True)
+                with path.open("xb") as file:
+                    file.write(body)
+            except OSError as error:
+                raise UsageError(
+                    "SA7161",
+                    N_("{path} cannot be written: {reason}"),
+                    hint=N_("name a folder that has none of these files"),
+                    path=path,
+                    reason=error.strerror,
+                ) from error
+            show.console.print(str(path), markup=False, soft_wrap=True)
+
+
+def _bodies(of: Job) -> dict[str, Digest]:
+    """By the name of its file; of what was signed more than once, the last."""
+    found: dict[str, Digest] = {}
+    for fact in of.facts:
+        match fact:
+            case Draft(document=digest):
+                found["document"] = digest
+            case Envelope(envelope=digest):
+                found["request"] = digest
+            case Receipt(receipt=digest):
+                found["receipt"] = digest
+            case _:
+                pass
+    return found
 
 
 def _tell_withdrawn(done: Job, *, new: bool) -> None:
