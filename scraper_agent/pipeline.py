@@ -767,7 +767,8 @@ class Pipeline:
     def resend(self, id: JobId, by: str, *, absent: bool = False) -> Job:
         """A person wants it sent again at once: what waits, and what was given up.
 
-        `absent`: also what may have arrived, where only a person can find out and has found that it did not.
+        `absent`: also what may have arrived, where only a person can find out and has found that it did not; and what
+        was handed over and has no receipt.
 
         Raises:
             BusinessError: it is none of these.
@@ -777,6 +778,8 @@ class Pipeline:
             case (Retry() | DeadLetter()) as last:
                 pass
             case Attempt() as last if absent and self.transport.repeat == "never":
+                pass
+            case Delivered() as last if absent:
                 pass
             case None:
                 raise approval.not_waiting(id, None)
@@ -795,7 +798,7 @@ class Pipeline:
                 envelope=last.envelope,
                 number=last.number,
                 reason=N_("a person wants it sent again"),
-                cause="absent" if isinstance(last, Attempt) else None,
+                cause="absent" if isinstance(last, Attempt | Delivered) else None,
                 by=f"person:{by}",
             ),
         )
@@ -1080,8 +1083,10 @@ class Pipeline:
             cause=cause,
         )
 
-    def _silent(self) -> None:
-        """The destination said nothing that proves anything."""
+    def _silent(self, error: AgentError | None = None) -> None:
+        """The destination said nothing that proves anything; nothing follows from what is of one envelope alone."""
+        if isinstance(error, SendRefused):
+            return
         self.breaker.failed(self.now() + outbox.wait(self.breaker.failures + 1, self.schedule, self.draw()))
 
     def _ask(self, job: Job, left: Attempt | Delivered) -> Delivered | Receipt | Retry | None:
@@ -1092,7 +1097,7 @@ class Pipeline:
             found = self.transport.find(self.key(job))
         except SendFailed as error:
             self.doubts.append((job.id, error))
-            self._silent()
+            self._silent(error)
             return None
         if isinstance(found, bytes):
             return self._receipt(job, left, found)
@@ -1120,7 +1125,7 @@ class Pipeline:
         wait = None if tries == 0 else self.now() + outbox.wait(tries, self.schedule, self.draw())
         return Retry(envelope=left.envelope, number=left.number, reason=why, not_before=wait, cause=cause)
 
-    def _receipt(self, job: Job, attempt: Attempt | Delivered, answer: bytes) -> Receipt | None:
+    def _receipt(self, job: Job, attempt: Attempt | Delivered, answer: bytes) -> Receipt | Retry | None:
         """The verified receipt; None while the answer proves nothing, so that the receiver is asked again."""
         draft = _draft_of(job)
         try:
@@ -1138,12 +1143,28 @@ class Pipeline:
             self._silent()
             return None
         self.breaker.answered()
+        if not said.accepted and said.code in self.receiver.profile.sign_anew:
+            return self._asked_anew(job, attempt, answer, said.reason)
         return Receipt(
             envelope=attempt.envelope,
             receipt=self.archive.put(answer),
             accepted=said.accepted,
             remote_id=said.remote_id,
             message=said.message if said.accepted else said.reason,
+        )
+
+    def _asked_anew(self, job: Job, attempt: Attempt | Delivered, answer: bytes, reason: str) -> Retry | None:
+        """What lay too long on its way is signed anew. An answer counts once: it may still lie where it came in."""
+        known = canonical.digest(answer)
+        if any(isinstance(fact, Retry) and fact.answer == known for fact in job.facts):
+            return None
+        return Retry(
+            envelope=attempt.envelope,
+            number=attempt.number,
+            reason=reason,
+            not_before=self.now() + outbox.wait(_tries(job), self.schedule, self.draw()),
+            cause="refused",
+            answer=self.archive.put(answer),
         )
 
     # --- appending --------------------------------------------------------------------------------------------------

@@ -362,6 +362,8 @@ class Retry:
     """
     by: str = ""
     """`person:` and the account name, where a person wants it sent again at once."""
+    answer: Digest | None = None
+    """The receiver's signed answer, where it asks for a new signature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

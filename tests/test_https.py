@@ -16,7 +16,7 @@ from pydantic import SecretStr, ValidationError
 
 from scraper_agent import envelope, sending
 from scraper_agent.credentials import SecretPlace
-from scraper_agent.errors import AgentError, SendFailed, SendUnknown, UsageError
+from scraper_agent.errors import AgentError, SendFailed, SendRefused, SendUnknown, UsageError
 from scraper_agent.ports import Standing
 from scraper_agent.sandbox.tls import Authority
 from scraper_agent.sending import https
@@ -185,7 +185,7 @@ def test_body_of_an_answer_is_handed_on_accepted_or_refused(status):
     [
         ("200 OK", SendUnknown, "SA4025"),
         ("204 No Content", SendUnknown, "SA4025"),
-        ("400 Bad Request", SendFailed, "SA4024"),
+        ("400 Bad Request", SendRefused, "SA4024"),
         ("404 Not Found", SendFailed, "SA4024"),
     ],
 )

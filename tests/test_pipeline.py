@@ -9,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -39,6 +40,7 @@ from scraper_agent.values import (
     Certificate,
     Cleared,
     Completeness,
+    Delivered,
     Draft,
     Envelope,
     Failure,
@@ -88,7 +90,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def platform_for(keys: Path) -> Platform:
     (entry,) = keyfolder.entries(keys)
-    return Platform(lambda: NOW, {(AK, "01"): entry.public_key}, FORMATS)
+    return Platform(lambda: NOW, {(AK, "01"): entry.public_key}, FORMATS, window=timedelta(days=1))
 
 
 @pytest.fixture
@@ -609,6 +611,67 @@ def test_what_the_platform_refuses_is_rejected_with_its_reason(world: World, pla
     assert world.send() == [job]
 
 
+@dataclass
+class Queue:
+    """What is put in lies there until the platform takes it; its answers stay where they came in."""
+
+    platform: Platform
+    taking: bool = True
+    repeat: Literal["safe"] = "safe"
+    letters: list[tuple[bytes, str]] = field(default_factory=list)
+    answer: bytes | None = None
+
+    def send(self, envelope: bytes, *, key: str) -> None:
+        self.letters.append((envelope, key))
+
+    def find(self, key: str) -> bytes | Standing:
+        if self.taking and self.letters:
+            _, self.answer = self.platform.receive(*self.letters.pop())
+        return self.answer or Standing.UNKNOWN
+
+    def close(self) -> None:
+        pass
+
+
+def test_what_lay_too_long_on_its_way_is_signed_anew_and_an_answer_counts_once(keys: Path, tmp_path: Path) -> None:
+    late = [NOW + timedelta(hours=1)]
+    (entry,) = keyfolder.entries(keys)
+    with Platform(lambda: late[0], {(AK, "01"): entry.public_key}, FORMATS) as platform:
+        queue = Queue(platform)
+        world = World(tmp_path, keys, queue, platform.public_keys)
+        world.everything(frozen(1))
+        (job,) = world.send()
+        assert kinds(job) == [*STRAIGHT[:5], Delivered, Retry]
+        assert isinstance(job.last, Retry)
+        assert (job.last.cause, job.last.answer) == ("refused", canonical.digest(queue.answer or b""))
+        queue.taking = False
+        world.later(timedelta(hours=1))
+        (job,) = world.send()
+        assert kinds(job)[7:] == [Envelope, Attempt, Delivered]
+        assert world.send() == [job], "the old answer says nothing of the new request"
+        queue.taking = True
+        (job,) = world.send()
+        assert (kinds(job)[10:], state(job)) == ([Receipt], State.RECEIPTED)
+        assert deliveries(platform) == [1]
+
+
+def test_what_was_handed_over_and_is_not_there_is_sent_again_by_a_person(keys: Path, tmp_path: Path) -> None:
+    with platform_for(keys) as platform:
+        queue = Queue(platform, taking=False)
+        world = World(tmp_path, keys, queue, platform.public_keys)
+        (job,) = world.everything(frozen(1))
+        queue.letters.clear()
+        with world.pipeline() as pipeline:
+            with pytest.raises(BusinessError, match="SA6009"):
+                pipeline.resend(job.id, "li")
+            pipeline.resend(job.id, "li", absent=True)
+        queue.taking = True
+        world.send()
+        (job,) = world.send()
+        assert state(job) is State.RECEIPTED
+        assert deliveries(platform) == [1]
+
+
 def test_what_cannot_be_delivered_waits_and_is_delivered_later(world: World, platform: Platform) -> None:
     platform.stop()
     (job,) = world.everything(frozen(1))
@@ -1000,6 +1063,7 @@ def test_whatever_the_network_does(
 CHILD = """
 import sys
 from pathlib import Path
+from typing import Literal
 from tests import world
 world.child(*sys.argv[1:])
 """

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def platform(keys: Path) -> Iterator[Platform]:
     (entry,) = keyfolder.entries(keys)
-    with Platform(lambda: NOW, {(AK, "01"): entry.public_key}, FORMATS) as running:
+    with Platform(lambda: datetime.now(UTC), {(AK, "01"): entry.public_key}, FORMATS) as running:
         yield running
 
 

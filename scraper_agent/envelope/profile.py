@@ -152,6 +152,9 @@ class Profile(BaseModel):
     ] = ()
     """What of a receipt is signed, in this order."""
 
+    sign_anew: tuple[Annotated[str, Field(pattern=r"^[0-9]{4}$")], ...] = ()
+    """Codes of refusals that are no last word: the request came too late, and is signed and sent again."""
+
     namespace: str = Field("", pattern=_URI)
     """Of the message's own elements."""
     signature_uri: str = Field("", pattern=_URI)

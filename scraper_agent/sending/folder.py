@@ -254,10 +254,13 @@ class ImportClientFolder:
         if place is None:
             return Standing.UNKNOWN
         if place.parent.name == FAILBOX:
-            raise SendFailed(
+            raise SendRefused(
                 "SA4126",
                 N_("the import client has put {path} aside and does not say why"),
-                hint=N_("look into the client's own list; when the cause is gone, send the document again by hand"),
+                hint=N_(
+                    "look into the client's own list; when the cause is gone, `scraper-agent job retry NAME --absent`"
+                    " sends it again"
+                ),
                 path=place,
             )
         return Standing.DELIVERED
