@@ -1,4 +1,4 @@
-"""One document of 20 lines from its frozen page to its signed envelope in the log, against its SM2 signature alone."""
+"""One document of 20 lines from its frozen page to its signed envelope in the log, against a signature by gmssl."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from scraper_agent.formats import FORMATS
 from scraper_agent.mapping import Reader
 from scraper_agent.pipeline import Harvest, Pipeline, Plan, Receiver, _Run
 from scraper_agent.ports import Page, Standing
-from scraper_agent.signing import connect, keyfolder, sm2
+from scraper_agent.signing import connect, keyfile, keyfolder, sm2
 from scraper_agent.signing.sm2_file import Config
 from scraper_agent.values import Completeness, Draft, Envelope, Finding, JobId
 from tests.bench import bench_page
@@ -52,12 +52,13 @@ def frozen_pages(count: int) -> list[bytes]:
 
 
 def measure(runs: int = RUNS) -> dict[str, float]:
-    """Medians in ms; `ratio` is the whole through the signature. Bodies and facts are fsynced as in production."""
+    """Medians in ms; `ratio`: the whole through a signature made and checked by gmssl. Bodies and facts are fsynced."""
     pages = frozen_pages(runs + 2)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         keyfolder.create(folder / "keys", PASSPHRASE, now())
         signer = connect(Config(kind="file", folder=folder / "keys", key="01"), PASSPHRASE, now)
+        own = keyfile.generate()
         with SqliteArchive(folder / "archive.db", now) as archive:
             unlimited = approval.Limit(amounts={CURRENCY: Decimal(10**12)}, lines=500, warnings="allow")
             pipeline = _NeverBlocked(
@@ -105,7 +106,7 @@ def measure(runs: int = RUNS) -> dict[str, float]:
             sealing, sign = [], []
             for id, frozen in zip(ids, pages, strict=True):
                 sealing.append(_ms(partial(seal, id)))
-                sign.append(_ms(partial(signer.sign, frozen[:8192])))  # as many bytes as its request has
+                sign.append(_ms(partial(sm2.sign, own.d, own.public_key, frozen[:8192])))  # so long are requests
             whole = [a + b for a, b in zip(reading, sealing, strict=True)]
     return {
         "sign_ms": statistics.median(sign[2:]),

@@ -35,14 +35,14 @@ def measure() -> dict[str, float]:
             )
             for which in ("never", "auto")
         )
-    data = bytes(MEGABYTES * 1_000_000)
-    signature = gmssl.sign(MESSAGE)
-    return {
-        "sm3_mb_s": MEGABYTES * max(_a_second(lambda: canonical.sm3(data), 1) for _ in range(RUNS)),
-        "gmssl": _signatures(gmssl, 2 * check.EVERY),
-        "native": _signatures(native, 4 * check.EVERY),
-        "gmssl_verify": _a_second(lambda: sm2.verify(gmssl.public_key, MESSAGE, signature), 20),
-    }
+        data = bytes(MEGABYTES * 1_000_000)
+        signature = gmssl.sign(MESSAGE)
+        return {
+            "sm3_mb_s": MEGABYTES * max(_a_second(lambda: canonical.sm3(data), 1) for _ in range(RUNS)),
+            "gmssl": _signatures(gmssl, 2 * check.EVERY),
+            "native": _signatures(native, 4 * check.EVERY),
+            "gmssl_verify": _a_second(lambda: sm2.verify(gmssl.public_key, MESSAGE, signature), 20),
+        }
 
 
 def _signatures(signer: sm2_file.Sm2FileSigner, count: int) -> float:
