@@ -11,7 +11,7 @@ export PYTHONUTF8 := 1
 GAUNTLET := $(CACHE)/gauntlet/.ready
 UBL := $(CACHE)/ubl/xsd-2.1
 
-.PHONY: demo demo-tryton test lint bench bench-share faults faults-share python-venv system apt lock messages docs clean
+.PHONY: demo demo-tryton test lint bench bench-share faults python-venv system apt lock messages docs clean
 
 demo: $(READY)
 	$(BIN)/scraper-agent demo
@@ -39,10 +39,8 @@ faults: $(READY) system
 	$(BIN)/python -m tests.faults.proxy_fuzz
 	$(BIN)/python -m tests.faults.delivery
 	$(BIN)/python -m tests.faults.killed
-
-faults-share: $(READY) system
-	$(BIN)/python -m tests.faults.delivery --count 20
-	$(BIN)/python -m tests.faults.killed 50
+	$(BIN)/python -m tests.faults.sftp_killed
+	$(BIN)/python -m tests.faults.offline
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 
