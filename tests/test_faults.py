@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults import delivery, killed
+from tests.faults import delivery, killed, sites
 from tests.faults.network import Proxy, Toxic
 
 
 @pytest.mark.parametrize("toxic", list(Toxic))
 def test_over_a_bad_network_each_document_arrives_once(toxic: Toxic) -> None:
-    outcome = delivery.deliver(delivery.KINDS["https"], toxic, 4)
+    outcome = delivery.deliver(sites.KINDS["https"], toxic, 4)
     assert outcome.wrong == []
     assert outcome.attempts >= outcome.documents == 4
 
@@ -18,9 +18,17 @@ def test_over_a_bad_network_each_document_arrives_once(toxic: Toxic) -> None:
 @pytest.mark.parametrize("toxic", [Toxic.TIMEOUT, Toxic.LIMIT_DATA, Toxic.RESET_PEER, Toxic.DOWN, Toxic.ANSWER_LOST])
 def test_a_network_that_breaks_connections_does(toxic: Toxic, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.faults.network.TOXICITY", 0.5)
-    outcome = delivery.deliver(delivery.KINDS["https"], toxic, 4)
+    outcome = delivery.deliver(sites.KINDS["https"], toxic, 4)
     assert outcome.broken > 0
     assert outcome.rounds > outcome.documents == 4
+    assert outcome.wrong == []
+
+
+@pytest.mark.parametrize("kind", ["sftp", "mq"])
+def test_so_it_does_on_the_way_to_a_server_of_files_or_a_broker(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.faults.network.TOXICITY", 0.5)
+    outcome = delivery.deliver(sites.KINDS[kind], Toxic.DOWN, 4)
+    assert outcome.broken > 0
     assert outcome.wrong == []
 
 
@@ -32,12 +40,12 @@ def test_a_killed_agent_loses_nothing_and_repeats_nothing() -> None:
 
 
 def test_a_proxy_without_a_toxic_changes_nothing() -> None:
-    outcome = delivery.deliver(delivery.KINDS["https"], None, 2)
+    outcome = delivery.deliver(sites.KINDS["https"], None, 2)
     assert (outcome.attempts, outcome.rounds, outcome.broken, outcome.repeats, outcome.wrong) == (2, 2, 0, 0, [])
 
 
 def test_a_proxy_can_be_ended_with_connections_open() -> None:
-    with delivery.https_site() as site, Proxy(site.address, None) as proxy:
+    with sites.https_site() as site, Proxy(site.address, None) as proxy:
         transport = site.transport_by(proxy.port)
         transport.find("0" * 64)
     transport.close()

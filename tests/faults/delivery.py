@@ -1,8 +1,7 @@
 """Deliveries over a bad network: `python -m tests.faults.delivery [--kinds https …] [--count N]`.
 
 Every kind of transport × every toxic × N documents, by the real pipeline and its log: sent, asked for, sent again. Each
-document must have arrived exactly once, and its log must say so. To add a transport: a `Site` that names the address to
-put the proxy before, and its line in `KINDS`.
+document must have arrived exactly once, and its log must say so. `sites.py` has the servers.
 """
 
 from __future__ import annotations
@@ -12,12 +11,11 @@ import itertools
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
 
 from rich.console import Console
 from rich.table import Table
@@ -27,64 +25,18 @@ from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.archive.verify import verify
 from scraper_agent.formats import FORMATS
 from scraper_agent.pipeline import Pipeline, Receiver
-from scraper_agent.ports import Transport
 from scraper_agent.sandbox.platform import Platform
-from scraper_agent.sandbox.tls import Authority
-from scraper_agent.sending import https
 from scraper_agent.signing import sm2
 from scraper_agent.values import Attempt, Draft, Job, JobId, State, state
 from tests.faults.network import Proxy, Toxic
-from tests.transports.contract import AK, FORMAT, KEY, SENDERS
+from tests.faults.sites import BEGAN, KINDS, Site
+from tests.transports.contract import AK, KEY
 from tests.world import PLAN, POLICY, PROFILE, RUN, frozen, seeing
 
-BEGAN = datetime(2026, 5, 6, tzinfo=UTC)
-AGES = timedelta(days=36_500)
-"""The platform's window for `ts`: the clock of these runs jumps from one due time to the next."""
-ROUNDS = 200
+ROUNDS = 2_000
 """More than any delivery needs."""
-
-
-class Site(Protocol):
-    """A server with its receiving side. `platform` knows `SENDERS` and `FORMAT`."""
-
-    platform: Platform
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Of the server."""
-        ...
-
-    def transport_by(self, port: int) -> Transport:
-        """One that reaches the server at this port of loopback."""
-        ...
-
-
-@dataclass
-class HttpsSite:
-    platform: Platform
-    ca_file: Path
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return "127.0.0.1", int(self.platform.home.rpartition(":")[2].strip("/"))
-
-    def transport_by(self, port: int) -> Transport:
-        url = f"https://127.0.0.1:{port}/receive"
-        return https.HttpsTransport(
-            https.Config(kind="https", url=url, ca_file=self.ca_file, connect_timeout_s=2, read_timeout_s=5)
-        )
-
-
-@contextmanager
-def https_site() -> Iterator[Site]:
-    with tempfile.TemporaryDirectory() as name:
-        files = Authority().write(Path(name))
-        tls = (files.certificate, files.key)
-        with Platform(lambda: BEGAN, SENDERS, {FORMAT}, window=AGES, tls=tls) as running:
-            yield HttpsSite(running, files.ca)
-
-
-KINDS: dict[str, Callable[[], AbstractContextManager[Site]]] = {"https": https_site}
+PAUSE_S = 0.01
+"""Between two looks for an answer that comes in its own time."""
 
 
 @dataclass(kw_only=True)
@@ -140,8 +92,11 @@ def _settled(pipeline: Pipeline, id: JobId, proxy: Proxy) -> int:
     """Sends, asks and sends again, as the runs of a schedule would; how many it took."""
     for number in range(1, ROUNDS + 1):
         proxy.before_each()
-        if state(pipeline.advance(id)) in (State.RECEIPTED, State.REJECTED, State.DEAD):
+        stands = state(pipeline.advance(id))
+        if stands in (State.RECEIPTED, State.REJECTED, State.DEAD):
             return number
+        if stands is State.DELIVERED:
+            time.sleep(PAUSE_S)
     return ROUNDS
 
 
