@@ -32,6 +32,8 @@ EVIDENCE_S = 4.0
 """How long a page that has failed may take to be kept."""
 BROWSER_S = 6.0
 """How long it may take until something goes on once the tab was closed; else it is the browser that hangs."""
+ENDED_S = 2.0
+"""How long it may take until what was asked of a browser fails once that has ended."""
 GATHER_S = 600.0
 """How long a grid may be scrolled through."""
 FRAMES = 300
@@ -90,6 +92,8 @@ class Limits:
     _timer: asyncio.TimerHandle | None = None
     _waiting: bool = False
     _in_vain: bool = False
+    _asks: greenlet | None = None
+    """What waits for an answer."""
     _counts: Counter[tuple[Tab, str]] = field(default_factory=Counter)
 
     @property
@@ -103,6 +107,7 @@ class Limits:
     def until(self, seconds: float, tab: Tab | None = None, *, of_browser: bool = False) -> None:
         """What comes next has to end within `seconds`. `of_browser`: no page is asked, so none can be at fault."""
         self._until, self._tab = monotonic() + seconds, tab
+        self._asks = greenlet.getcurrent()
         self._in_vain = of_browser
         self._counts.clear()
         self._wind()
@@ -196,6 +201,7 @@ class Limits:
             return
         if self._in_vain:  # the tab is closed, and still nothing is answered: it is the browser that hangs
             self.give_up()
+            self._timer = asyncio.get_running_loop().call_later(ENDED_S, self._fail)
             return
         self._in_vain, self._until = True, monotonic() + BROWSER_S
         self._wind()
@@ -209,6 +215,11 @@ class Limits:
                     url=guard.shown(tab.url)[:300],
                 ),
             )
+
+    def _fail(self) -> None:
+        """Playwright waits for ever for a page that was being opened when the browser ended."""
+        if self._asks is not None and not self._asks.dead:
+            self._asks.throw(Error("the browser has ended, and what was asked of it has no answer"))
 
 
 def answer(kind: TypeAdapter[Answer], ask: Callable[[], Any]) -> Answer:
