@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import getpass
 import os
-import random
 import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -151,7 +151,7 @@ class App:
             ),
             analyses=self.analyses,
             schedule=self.config.outbox,
-            draw=random.SystemRandom().random,
+            draw=secrets.SystemRandom().random,
             key_index=lambda: signing.chosen(_at(self.home, self.config.signing), now()).key,
             watch=watch,
         )

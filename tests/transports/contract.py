@@ -151,12 +151,14 @@ class Contract:
         answer(transport, first, one)
         site.stop()
         site.start()
-        for _ in range(3):  # a lost connection may show with the next letter only; its fate is then asked for
+        end = time.monotonic() + PATIENCE_S
+        while True:  # a lost connection may show with the next letter only; its fate is then asked for
             try:
                 said = answer(transport, second, two)
                 break
             except (SendFailed, SendUnknown):
-                continue
+                assert time.monotonic() < end, "never again"
+                time.sleep(0.1)
         assert accepted(site, said, second, two)
         assert len(site.platform.stored()) == 2
         transport.close()

@@ -235,7 +235,8 @@ def test_a_file_that_the_client_gave_up_without_a_word_is_told(share: Path, plat
     path = (share / "OutBox" / f"{key}.json").rename(share / "FailBox" / f"{key}.json")
     assert failed(lambda: transport.find(key)) == (
         f"SA4126 the import client has put {path} aside and does not say why\n"
-        "hint: look into the client's own list; when the cause is gone, send the document again by hand"
+        "hint: look into the client's own list; when the cause is gone, "
+        "`scraper-agent job retry NAME --absent` sends it again"
     )
     transport.send(body, key=key)  # by a person's word
     import_client.send_all(share, platform, lambda: NOW)
