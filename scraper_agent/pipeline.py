@@ -601,7 +601,8 @@ class Pipeline:
         return job
 
     def _may_be_there(self, job: Job) -> bool:
-        return outbox.may_have_it(job.facts, repeat=self.transport.repeat)
+        left = any(isinstance(fact, Attempt) for fact in job.facts)
+        return left and outbox.may_have_it(job.facts, repeat=self.transport.repeat)
 
     def _supersede(self, id: JobId) -> None:
         """Stop a version that a newer one has taken the place of, unless it has left."""

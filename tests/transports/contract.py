@@ -151,14 +151,13 @@ class Contract:
         answer(transport, first, one)
         site.stop()
         site.start()
-        end = time.monotonic() + PATIENCE_S
-        while True:  # a lost connection may show with the next letter only; its fate is then asked for
+
+        def again() -> bytes | None:  # a lost connection may show with the next letter only
             try:
-                said = answer(transport, second, two)
-                break
+                return answer(transport, second, two)
             except (SendFailed, SendUnknown):
-                assert time.monotonic() < end, "never again"
-                time.sleep(0.1)
-        assert accepted(site, said, second, two)
+                return None
+
+        assert accepted(site, until(again), second, two)
         assert len(site.platform.stored()) == 2
         transport.close()
