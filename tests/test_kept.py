@@ -199,8 +199,9 @@ def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the window is looked at by means of X")
-def test_a_person_logs_in_in_a_window_that_shows(display: None, tmp_path: Path, erp: Erp) -> None:
+def test_a_person_logs_in_in_a_window_that_shows(display: None, erp: Erp, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys are pressed in the window itself, which Playwright knows nothing of."""
+    monkeypatch.setattr(login, "ATTEND_S", 60.0)
 
     def person() -> None:
         found = ["xdotool", "search", "--sync", "--onlyvisible", "--name", "^t - "]
