@@ -18,6 +18,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aiormq import exceptions as amqp
 
 from scraper_agent.sandbox.platform import REQUEST_BYTES, Platform
+from scraper_agent.sending.mq import Connection
 
 AGAIN_S = 0.2
 PREFETCH = 16
@@ -85,7 +86,7 @@ class Counter:
 
     async def _consume(self) -> None:
         """Returns when the connection is lost, or a request could not be dealt with."""
-        connection = await aio_pika.connect(self._url, timeout=10)
+        connection = await aio_pika.connect(self._url, timeout=10, connection_class=Connection)
         try:
             lost = asyncio.Event()
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)

@@ -377,6 +377,7 @@ class MqTransport:
         try:
             async with asyncio.timeout(config.connect_timeout_s):
                 connection = await aio_pika.connect(
+                    connection_class=Connection,
                     host=self._host,
                     port=self._port,
                     login=config.user,
@@ -503,6 +504,13 @@ class MqTransport:
         for form in (secret, quote(secret, safe="")):
             said = said.replace(form, "***") if form else said
         return said
+
+
+class Connection(aio_pika.Connection):
+    """Closed by whoever opened it."""
+
+    def __del__(self) -> None:
+        """Nothing: the library's own begins to close it in whatever thread it is collected, after its loop, too."""
 
 
 class _LoopThread:

@@ -79,6 +79,14 @@ def answer(transport: Transport, body: bytes, key: str) -> bytes:
     return said if isinstance(said, bytes) else wait_for(transport, key)
 
 
+def again(transport: Transport, body: bytes, key: str) -> bytes | None:
+    """The answer, or none from a server that has just come back, or whose loss shows with the next letter only."""
+    try:
+        return answer(transport, body, key)
+    except (SendFailed, SendUnknown):
+        return None
+
+
 def wait_for(transport: Transport, key: str) -> bytes:
     return until(lambda: found if isinstance(found := transport.find(key), bytes) else None)
 
@@ -143,7 +151,7 @@ class Contract:
         with pytest.raises(SendFailed):
             transport.find(key)
         site.start()
-        assert accepted(site, answer(transport, body, key), body, key)
+        assert accepted(site, until(lambda: again(transport, body, key)), body, key)
         transport.close()
 
     def test_a_connection_that_was_lost_between_two_letters_is_made_anew(self, site: Site) -> None:
@@ -151,13 +159,6 @@ class Contract:
         answer(transport, first, one)
         site.stop()
         site.start()
-
-        def again() -> bytes | None:  # a lost connection may show with the next letter only
-            try:
-                return answer(transport, second, two)
-            except (SendFailed, SendUnknown):
-                return None
-
-        assert accepted(site, until(again), second, two)
+        assert accepted(site, until(lambda: again(transport, second, two)), second, two)
         assert len(site.platform.stored()) == 2
         transport.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import socket
 import sqlite3
@@ -21,6 +22,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from pydantic import BaseModel, SecretStr
+from yarl import URL
 
 from scraper_agent import sending, yamlfile
 from scraper_agent.credentials import SecretPlace
@@ -478,6 +480,15 @@ def test_a_broker_that_is_not_trusted_gets_nothing(site: Desk, host: str, author
 
 def test_nobody_there_is_said_so(site: Desk) -> None:
     assert failure(site.transport(url="amqp://127.0.0.1:9/customs")).code == "SA4070"
+
+
+def test_a_connection_that_was_refused_may_be_collected_in_any_thread() -> None:
+    asyncio.run(asyncio.sleep(0))  # this thread has had a loop, and has none now
+    loop = asyncio.new_event_loop()  # as that of the thread that opened it
+    connection = mq.Connection(URL("amqp://127.0.0.1:9/customs"), loop=loop)
+    del connection
+    gc.collect()  # a warning fails the test
+    loop.close()
 
 
 def test_a_file_of_authorities_that_is_none_is_refused_at_once(site: Desk, tmp_path: Path) -> None:
