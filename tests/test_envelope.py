@@ -309,6 +309,17 @@ def test_opened_receipt_is_what_was_answered(accepted, profile):
     assert content.at == NOW.replace(microsecond=0 if profile.ts == "seconds" else 123_000)
 
 
+def test_data_comes_with_the_receipt_and_is_signed():
+    data = {"qr": "01#01#…", "list": [1, {"x": None}]}
+    raw = envelope.build_receipt(replace(ANSWER, data=data), TOY, NOW)
+    assert opened(raw).data == data
+    assert opened(RECEIPT).data is None
+    for other in (None, {}, {**data, "qr": "02"}):
+        rs = json.loads(raw)["rs"] | {"data": other}
+        with pytest.raises(ReceiptInvalid, match="SA4007"):
+            opened(json.dumps(json.loads(raw) | {"rs": rs}).encode())
+
+
 def test_receipt_may_be_spelled_otherwise():
     raw = json.dumps(json.loads(RECEIPT), indent=2, ensure_ascii=True).encode() + b"\n"
     assert opened(raw) == opened(RECEIPT)
@@ -347,6 +358,9 @@ NO_RECEIPT = {
     "accepted is 1": changed_rs(accepted=1),
     "lone surrogate": RECEIPT.replace(b"SHB-7", b"\\ud800"),
     "rs is text": changed(rs="{}"),
+    "data is a list": changed_rs(data=[]),
+    "data with a fraction": changed_rs(data={"x": 1.5}),
+    "data nested too deeply": changed_rs(data={"x": 0}).replace(b'"x": 0', b'"x": ' + b"[" * 5000 + b"]" * 5000),
     "sk 1": changed(sk="1"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Never
@@ -79,6 +80,8 @@ class Answer:
     accepted: bool
     id: str = ""
     reason: str = ""
+    data: Mapping[str, Any] | None = None
+    """What was asked for or made, such as the text of a QR code: plain JSON without fractions. None in XML."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,8 @@ class ReceiptContent:
     """Why it was refused, in XML begun by the code and what it means; empty if it was not."""
     key_index: str
     at: datetime
+    data: Mapping[str, Any] | None = None
+    """What the receiving side gives with it; hostile input until it was checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ signed is not public; this profile fills the gap, so both sides must agree on it
     signed    ak ‖ ts ‖ sk ‖ ps                                           the very bytes that are sent
 
     receipt   {"code":"…","msg":"…","rs":{…},"sk":"01","sn":"…","ts":1780000000}      any JSON spelling
-    rs        {"accepted":true,"digest":"sm3:…","id":"…","key":"…","reason":"…"}
+    rs        {"accepted":true,"digest":"sm3:…","id":"…","key":"…","reason":"…"}      and "data":{…} where there is any
     signed    code ‖ msg ‖ ts ‖ sk ‖ canonical JSON of rs
 
 `ak` has 6 characters, `sk` 2, and only `ps` has braces: in whatever order, no two requests share one signed string.
@@ -21,7 +21,7 @@ import base64
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Never, assert_never
+from typing import Annotated, Any, Never, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -80,13 +80,15 @@ def read_request(raw: bytes, profile: Profile) -> content.Request:
 
 
 def build_receipt(answer: Answer, signer: Signer, now: datetime, profile: Profile) -> bytes:
-    rs = {
+    rs: dict[str, object] = {
         "key": answer.key,
         "digest": answer.digest,
         "accepted": answer.accepted,
         "id": answer.id,
         "reason": answer.reason,
     }
+    if answer.data is not None:
+        rs["data"] = answer.data
     ts = _stamp(now, profile)
     sn = _written(signer.sign(_receipt_message(answer.code, answer.msg, ts, signer.key_index, rs, profile)), profile)
     return canonical.dumps(
@@ -108,6 +110,11 @@ def read_receipt(raw: bytes, profile: Profile) -> content.Receipt:
     except ValueError:
         signature = b""
     rs = receipt.rs
+    try:
+        told = rs.model_dump(exclude_unset=True)
+        message = _receipt_message(receipt.code, receipt.msg, receipt.ts, receipt.sk, told, profile)
+    except RecursionError:
+        refuse("nested too deeply")
     return content.Receipt(
         content=ReceiptContent(
             code=receipt.code,
@@ -117,10 +124,11 @@ def read_receipt(raw: bytes, profile: Profile) -> content.Receipt:
             reason=rs.reason,
             key_index=receipt.sk,
             at=EPOCH + receipt.ts * _unit(profile),
+            data=rs.data,
         ),
         key=rs.key,
         digest=rs.digest,
-        message=_receipt_message(receipt.code, receipt.msg, receipt.ts, receipt.sk, rs.model_dump(), profile),
+        message=message,
         signature=signature,
     )
 
@@ -133,6 +141,7 @@ class _Result(BaseModel):
     accepted: bool
     id: Annotated[str, Field(max_length=128)]
     reason: Annotated[str, Field(max_length=4096)]
+    data: dict[str, Any] | None = None
 
 
 class _Receipt(BaseModel):
