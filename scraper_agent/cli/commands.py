@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import signal
 import sys
@@ -543,7 +542,7 @@ def job_show(
         for fact in found.facts:
             show.console.print(show.fact(fact), markup=False, soft_wrap=True)
         if origins:
-            show.as_json(json.loads(archive.get(draft.provenance)))
+            show.origins(archive.get(draft.provenance), app.tables.formats[draft.format])
 
 
 def _show_run(job: Job) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
+from scraper_agent import format
 from scraper_agent.errors import BusinessError
 from scraper_agent.format import Document, Field
 from scraper_agent.messages import N_
@@ -208,9 +209,7 @@ def masked(summary: Summary, qr: Qr = DEFAULT.qr) -> Summary:
 
 def mask(certificate: str, count: int = DEFAULT.qr.masked) -> str:
     """`certificate` with its middle `count` characters as `*`; the odd one more stands behind them."""
-    count = min(count, len(certificate))
-    before = (len(certificate) - count) // 2
-    return certificate[:before] + "*" * count + certificate[before + count :]
+    return format.mask(certificate, count)
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
