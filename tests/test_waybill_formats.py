@@ -131,12 +131,12 @@ def test_certificate_numbers_are_masked_as_the_profile_says():
     }
 
 
-@pytest.mark.parametrize("certificate", ["310101198001010010310101198001010010", "31010119800101\x010010"])
+@pytest.mark.parametrize("certificate", ["310101198001010010-A2-2026", "31010119800101\x010010"])
 def test_a_finding_on_a_certificate_number_does_not_quote_it(certificate):
     document = Document(format=DANGEROUS.name, header={"i491": certificate})
     (said,) = [line for line in told(document, DANGEROUS) if " i491 " in line]
-    assert "0101198" not in said
-    assert "******" in said or "U+0001" in said
+    assert certificate not in said
+    assert "198001" not in said
 
 
 def test_a_longer_text_is_masked_where_the_number_may_be():
