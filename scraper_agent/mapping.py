@@ -664,8 +664,8 @@ def document(
         "formatCode": format.name,
         "schemaVersion": format.version,
         "actionType": _CHANGE if stamp.replaces is not None else "1",
-        "reportDateTime": _local(stamp.reported_at),
-        "captureDateTime": _local(stamp.taken_at),
+        "reportDateTime": local(stamp.reported_at),
+        "captureDateTime": local(stamp.taken_at),
         "erpSystemCode": recipe.erp,
         "recipeId": recipe.recipe,
         "recipeVersion": recipe.version,
@@ -697,7 +697,7 @@ def withdrawal(document: Document, format: Format, of: JobId, id: JobId, now: da
     """
     if "actionType" not in format.header_fields:
         return None
-    told: dict[str, Value] = {"recordGuid": record_guid(id), "actionType": _DELETION, "reportDateTime": _local(now)}
+    told: dict[str, Value] = {"recordGuid": record_guid(id), "actionType": _DELETION, "reportDateTime": local(now)}
     header = {**document.header, **{id: value for id, value in told.items() if id in format.header_fields}}
     header |= _naming(header, format, f"删除 {record_guid(of)}")
     return Document(format=format.name, header=header, lines=document.lines)
@@ -751,7 +751,7 @@ def amount(document: Document, format: Format) -> tuple[str, Decimal] | None:
     return (str(currency), value) if isinstance(value, Decimal) and currency is not None else None
 
 
-def _local(moment: datetime) -> datetime:
+def local(moment: datetime) -> datetime:
     """Local time of China, to the second, as the standard writes it."""
     return moment.astimezone(CHINA_TIME).replace(microsecond=0, tzinfo=None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Literal, assert_never
 
@@ -24,6 +24,7 @@ from scraper_agent import (
 from scraper_agent.analysis import Analysis
 from scraper_agent.analysis.book import Book
 from scraper_agent.analysis.settings import DEFAULT, Settings
+from scraper_agent.analysis.waybills import Times
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendRefused, SendUnknown
 from scraper_agent.format import Document, Format, decode, encode, json_schema
@@ -917,9 +918,15 @@ class Pipeline:
                 self._states[id] = state(job)
             self._unfiled = []
             settings = self.analyses.raised(self.policy.severities)
-            self._known = Analysis(Book(self._papers.values(), self._states, settings))
+            times = Times(now=lambda: mapping.local(self.now()), accepted=self._accepted_at)
+            self._known = Analysis(Book(self._papers.values(), self._states, settings), times)
             self._settled.clear()
         return self._known
+
+    def _accepted_at(self, id: JobId) -> datetime | None:
+        job = self.archive.job(id)
+        accepted = isinstance(job.last, Receipt) and job.last.accepted
+        return mapping.local(self.archive.times(id)[-1]) if accepted else None
 
     def companions(self, ids: Iterable[JobId]) -> list[JobId]:
         """Documents that wait, or are blocked, in the cases of these: what was read may have changed that."""
