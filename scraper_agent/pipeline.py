@@ -83,6 +83,7 @@ from scraper_agent.values import (
     Verdict,
     state,
 )
+from scraper_agent.waybill import answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +192,10 @@ def _when_landing(send: Callable[[], bytes | None]) -> Callable[[], bytes | None
 
 def _landed(job: Job) -> Job:
     return job
+
+
+def _taken(_public_key: str, _message: bytes, _signature: bytes) -> bool:
+    return True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -1174,6 +1179,31 @@ class Pipeline:
             cause="refused",
             answer=self.archive.put(answer),
         )
+
+    def code(self, job: Job, *, anew: bool = True) -> answer.Code | None:
+        """The QR code that came with the receipt for a waybill; None if none did.
+
+        `anew` False: signatures are taken as checked, as that of the receipt was when it came.
+
+        Raises:
+            AgentError: it is not of this waybill or not signed by the province, or the receipt does not verify.
+        """
+        if not isinstance(job.last, Receipt) or not job.last.accepted:
+            return None
+        receiver = self.receiver
+        raw, digest = self.archive.get(job.last.receipt), _draft_of(job).document
+        if anew:
+            said = envelope.open_receipt(
+                raw,
+                receiver.verify,
+                receiver.public_keys,
+                key=self.key(job),
+                digest=digest,
+                profile=receiver.profile,
+            )
+        else:
+            said = envelope.read_receipt(raw, receiver.profile)
+        return answer.code(said.data, self.document(job), receiver.public_keys, receiver.verify if anew else _taken)
 
     # --- appending --------------------------------------------------------------------------------------------------
 

@@ -198,6 +198,21 @@ def standing(content: Content, public_keys: Mapping[str, str], verify: Verify) -
     return Standing.GENUINE if verify(public_key, content.message, content.signature) else Standing.FORGED
 
 
+def difference(found: Summary, expected: Summary) -> tuple[int, str] | None:
+    """Number and name of the first item that says something else; None if all say the same."""
+    pairs = (
+        (found.waybill, expected.waybill),
+        (found.vehicle, expected.vehicle),
+        ((found.driver, found.escort), (expected.driver, expected.escort)),
+        (found.weight, expected.weight),
+        (found.goods, expected.goods),
+    )
+    for item, (one, other) in enumerate(pairs, 3):
+        if one != other:
+            return item, _NAMES[item - 1]
+    return None
+
+
 def masked(summary: Summary, qr: Qr = DEFAULT.qr) -> Summary:
     """As it is shown to people: the middle of each certificate number is `*`."""
     return replace(
