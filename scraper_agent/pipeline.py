@@ -923,12 +923,13 @@ class Pipeline:
                 self._states[id] = state(job)
             self._unfiled = []
             settings = self.analyses.raised(self.policy.severities)
-            times = Times(now=lambda: mapping.local(self.now()), accepted=self._accepted_at)
+            times = Times(now=lambda: mapping.local(self.now()), accepted=self.accepted_at)
             self._known = Analysis(Book(self._papers.values(), self._states, settings), times)
             self._settled.clear()
         return self._known
 
-    def _accepted_at(self, id: JobId) -> datetime | None:
+    def accepted_at(self, id: JobId) -> datetime | None:
+        """When the receiver's receipt for it was logged, in local time; None if it has not accepted it."""
         job = self.archive.job(id)
         accepted = isinstance(job.last, Receipt) and job.last.accepted
         return mapping.local(self.archive.times(id)[-1]) if accepted else None

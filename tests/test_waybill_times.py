@@ -61,8 +61,10 @@ def test_a_waybill_that_was_accepted_in_time_is_not_late_afterwards() -> None:
 
 def test_on_its_day_a_waybill_is_late_if_the_transport_is_known_to_have_begun() -> None:
     assert told(waybill(), change(), now=NOON) == [
-        "warning WB-04 i41 is 2026-03-02, and the transport began at 2026-03-02 06:30:00: "
-        + "a waybill is uploaded before it starts, and this one is late"
+        (
+            "warning WB-04 i41 is 2026-03-02, and the transport began at 2026-03-02 06:30:00: "
+            "a waybill is uploaded before it starts, and this one is late"
+        )
     ]
     assert told(waybill(), change(at=NOON), now=MORNING) == [], "it is to begin later"
     assert told(waybill(), change("void"), now=NOON) == []
@@ -76,8 +78,10 @@ def test_a_change_that_came_to_nothing_says_nothing() -> None:
 
 def test_a_transport_that_began_before_its_waybill_was_accepted_is_told() -> None:
     assert told(change(), waybill(), now=NOON, accepted=NOON) == [
-        f"warning WB-05 at is 2026-03-02 06:30:00, but {DANGEROUS.name} {NUMBER} was accepted at 2026-03-02 12:00:00: "
-        + "the transport is to start only afterwards"
+        (
+            f"warning WB-05 at is 2026-03-02 06:30:00, but {DANGEROUS.name} {NUMBER} was accepted at "
+            "2026-03-02 12:00:00: the transport is to start only afterwards"
+        )
     ]
     assert told(change(), waybill(), now=NOON, accepted=EVENING) == []
     assert told(change("done"), waybill(), now=NOON, accepted=NOON) == []
@@ -85,8 +89,10 @@ def test_a_transport_that_began_before_its_waybill_was_accepted_is_told() -> Non
 
 def test_a_transport_whose_waybill_is_not_accepted_yet_is_told() -> None:
     assert told(change(), waybill(), now=NOON) == [
-        f"warning WB-05 at is 2026-03-02 06:30:00, but {DANGEROUS.name} {NUMBER} is not accepted yet: "
-        + "the transport is to start only afterwards"
+        (
+            f"warning WB-05 at is 2026-03-02 06:30:00, but {DANGEROUS.name} {NUMBER} is not accepted yet: "
+            "the transport is to start only afterwards"
+        )
     ]
 
 

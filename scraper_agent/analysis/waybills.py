@@ -52,12 +52,23 @@ class Waybills:
         elif paper.format == roles.status_format and paper.document.header.get(roles.status) == roles.began:
             yield from self._too_early(paper, self._times)
 
-    def began(self, number: str) -> list[datetime]:
-        """When the transport of this waybill began, as changes of its status say that are not gone; oldest first."""
+    def papers(self) -> list[Paper]:
+        """The newest version of every waybill."""
+        return [paper for paper in self._book.papers.values() if paper.format == self._book.settings.waybills.format]
+
+    def changes(self, number: str) -> list[tuple[datetime, str]]:
+        """When this waybill became what, by changes of its status that are not gone; oldest first."""
         roles = self._book.settings.waybills
-        changes = (paper.document.header for paper in self._of(roles.status_format, number))
-        times = (each.get(roles.at) for each in changes if each.get(roles.status) == roles.began)
-        return sorted(at for at in times if isinstance(at, datetime))
+        headers = (paper.document.header for paper in self._of(roles.status_format, number))
+        return sorted(
+            (at, str(header.get(roles.status)))
+            for header in headers
+            if isinstance(at := header.get(roles.at), datetime)
+        )
+
+    def began(self, number: str) -> list[datetime]:
+        """When the transport of this waybill began, if that is told."""
+        return [at for at, status in self.changes(number) if status == self._book.settings.waybills.began]
 
     @cached_property
     def _numbered(self) -> dict[tuple[str, str], list[Paper]]:

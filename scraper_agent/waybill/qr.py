@@ -40,7 +40,7 @@ _INDEX = re.compile(r"0[1-9]|[1-9][0-9]")
 _WEIGHT = re.compile(r"(?:0|[1-9][0-9]*)\.[0-9]{3}")
 _AMOUNT = re.compile(r"([0-9.]+)(.+)")
 
-_NAMES = (
+NAMES = (
     "二维码数据格式版本",
     "数据校验密钥属性",
     "运单编号",
@@ -209,7 +209,7 @@ def difference(found: Summary, expected: Summary) -> tuple[int, str] | None:
     )
     for item, (one, other) in enumerate(pairs, 3):
         if one != other:
-            return item, _NAMES[item - 1]
+            return item, NAMES[item - 1]
     return None
 
 
@@ -422,7 +422,7 @@ class _Parser:
             N_("item {item} ({name}) of the QR content, at character {at}, is `{value}`; expected {form}"),
             hint=N_("it was changed, or its province writes it otherwise: compare with the profile"),
             item=item,
-            name=_NAMES[item - 1],
+            name=NAMES[item - 1],
             at=sum(len(each) + 1 for each in self._items[: item - 1]) + 1,
             value=self._items[item - 1][:_SHOWN],
             form=form,
