@@ -145,9 +145,7 @@ def _status_name(name: str) -> str:
 @commands.command(
     "status",
     help=render(N_("Tell that a transport has begun, is done, or that the waybill is void; it leaves as a document.")),
-    epilog=example(
-        "waybill status WB3101162026070200000006 running", "waybill status 3f2a9c done --at 2026-07-02T16:30"
-    ),
+    epilog=example("waybill status 3f2a9c running", "waybill status 3f2a9c done --at 2026-07-02T16:30"),
 )
 def status_(
     context: typer.Context,
@@ -237,14 +235,14 @@ def _find(pipeline: Pipeline, name: str) -> Paper:
 @commands.command(
     "qr",
     help=render(N_("Show the QR code that the province gave a waybill, after its signature was verified.")),
-    epilog=example("waybill qr WB3101162026070200000006", "waybill qr 3f2a9c --image code.png"),
+    epilog=example("waybill qr 3f2a9c", "waybill qr 3f2a9c --image code.png"),
 )
 def qr_(
     context: typer.Context,
     name: _Name,
     to: Annotated[
         Path | None,
-        typer.Option("--image", help=render(N_("Write it as PNG into this file, which must not be there."))),
+        typer.Option("--image", help=render(N_("Write it as PNG into this file; none is replaced."))),
     ] = None,
 ) -> None:
     app: App = context.obj.app()
@@ -279,9 +277,7 @@ def _picture(code: answer.Code) -> bytes:
     if code.image is None:
         return image.png(code.data)
     if shutil.which(_READER) is None:
-        told = N_(
-            "The province's image was not compared with its text, which takes `zbarimg`; one made of the text is."
-        )
+        told = N_("An image made of the text is taken: to compare the province's own with it takes `zbarimg`.")
         show.talk.print(render(told), markup=False, soft_wrap=True)
         return image.png(code.data)
     if _scanned(code.image) != code.data:
@@ -291,6 +287,20 @@ def _picture(code: answer.Code) -> bytes:
             hint=N_("do not use it on the road; report it to the province"),
         )
     return code.image
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except OSError as error:
+        raise UsageError(
+            "SA7161",
+            N_("{path} cannot be written: {reason}"),
+            hint=N_("name a file that is not there"),
+            path=path,
+            reason=error.strerror,
+        ) from error
 
 
 def _draw(rows: list[str]) -> None:
@@ -416,8 +426,8 @@ def _scanned(png: bytes) -> bytes:
 def _key(given: str) -> tuple[str, str]:
     index, sign, key = given.partition("=")
     try:
-        sm2.parse_public(key)
-    except (AgentError, ValueError):
+        key = sm2.parse_public(key)
+    except ValueError:
         sign = ""
     if not sign or len(index) != 2 or not index.isdecimal():  # noqa: PLR2004 - of an index
         raise UsageError(
