@@ -14,6 +14,9 @@ What it answers, by the receipt's `code`:
 
 With 4000 to 4090 nothing is stored, so that a request put right may follow. A repeat of what is stored gets the first
 answer, however old its `ts` and whatever became of its key.
+
+What a request of a known format means is for the platform's `Judge`, who has codes of its own; without one it is
+accepted.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import json
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -62,6 +65,24 @@ class Sender:
 
 Senders: TypeAlias = Mapping[tuple[str, str], str | Sender]
 """By (`ak`, `sk`); a public key alone is valid for ever."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What a judge says of one request."""
+
+    code: str
+    """4 digits."""
+    msg: str
+    accepted: bool
+    reason: str = ""
+    data: Mapping[str, Any] | None = None
+    """Goes into the receipt: plain JSON without fractions."""
+
+
+Judge: TypeAlias = Callable[[Request, sqlite3.Connection], Ruling]
+"""Called once for each properly signed request of a known format, never for a repeat, inside the platform's
+transaction: what it stores in the database is there exactly if the receipt is."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS own_key (sk TEXT PRIMARY KEY, d TEXT NOT NULL) STRICT;
@@ -145,11 +166,14 @@ class Platform:
         profile: Profile = envelope.DEFAULT,
         tls: serving.Tls | None = None,
         window: timedelta = WINDOW,
+        judge: Judge | None = None,
+        schema: str = "",
     ) -> None:
         """`formats`: the names it knows. `database`: None keeps it in memory. `port`: 0 takes a free one.
 
         `tls`: PEM files of a certificate for 127.0.0.1 and of its key. `window`: how far a request's `ts` may be from
-        the clock, either way.
+        the clock, either way. `judge`: None accepts whatever is of a known format. `schema`: SQL that makes the
+        judge's tables if they are not there.
         """
         self._clock = clock
         self._senders = {name: Sender(public_key=key) if isinstance(key, str) else key for name, key in senders.items()}
@@ -158,6 +182,7 @@ class Platform:
         self._port = port
         self._tls = tls
         self._window = window
+        self._judge = judge or _accept
         self._server: serving.Serving | None = None
         self._stopped = threading.Event()
         self._turns: deque[Turn] = deque()
@@ -165,7 +190,7 @@ class Platform:
         # One connection for all threads, used under the lock alone: requests are judged one after the other.
         self._lock = threading.Lock()
         self._database = sqlite3.connect(database or ":memory:", check_same_thread=False, isolation_level=None)
-        self._database.executescript(_SCHEMA)
+        self._database.executescript(_SCHEMA + schema)
         self._signer = _OwnKey(self._database)
 
     def __enter__(self) -> Self:
@@ -416,34 +441,45 @@ class Platform:
 
     def _first(self, request: Request, raw: bytes, refuse: str) -> tuple[int, bytes]:
         (number,) = self._database.execute("SELECT coalesce(max(number), 0) + 1 FROM received").fetchone()
-        accepted = False
-        reason = refuse
         if refuse:
-            receipt = self._refusal("4221", "退单 refused", request, refuse, number)
+            ruling = Ruling(code="4221", msg="退单 refused", accepted=False, reason=refuse)
         elif request.format not in self._formats:
             reason = f"format {request.format}"
-            receipt = self._refusal("4220", "数据格式未知 unknown format", request, reason, number)
+            ruling = Ruling(code="4220", msg="数据格式未知 unknown format", accepted=False, reason=reason)
         else:
-            accepted = True
-            receipt = self._receipt("0000", "已接收 accepted", request.key, request.digest, id=_remote_id(number))
+            ruling = self._judge(request, self._database)
+        receipt = self._answer(
+            Answer(
+                code=ruling.code,
+                msg=ruling.msg,
+                key=request.key,
+                digest=request.digest,
+                accepted=ruling.accepted,
+                id=_remote_id(number),
+                reason=ruling.reason,
+                data=ruling.data,
+            )
+        )
         self._database.execute(
             "INSERT INTO received VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
             (
                 *(number, request.key, request.ak, request.sk, request.format, request.digest),
-                *(accepted, reason, self._clock().isoformat(), request.document, receipt),
+                *(ruling.accepted, ruling.reason, self._clock().isoformat(), request.document, receipt),
             ),
         )
         public_key = self._senders[request.ak, request.sk].public_key
         self._database.execute("INSERT INTO proof VALUES (?, ?, ?)", (number, raw, public_key))
         self._note_delivery(number, request)
-        return _status(accepted=accepted), receipt
+        return _status(accepted=ruling.accepted), receipt
 
-    def _refusal(self, code: str, msg: str, request: Request, reason: str, number: int | None = None) -> bytes:
-        id = "" if number is None else _remote_id(number)
-        return self._receipt(code, msg, request.key, request.digest, reason, id)
+    def _refusal(self, code: str, msg: str, request: Request, reason: str) -> bytes:
+        """Of what is not stored."""
+        return self._receipt(code, msg, request.key, request.digest, reason)
 
-    def _receipt(self, code: str, msg: str, key: str, digest: str, reason: str = "", id: str = "") -> bytes:
-        answer = Answer(code=code, msg=msg, key=key, digest=digest, accepted=code == "0000", id=id, reason=reason)
+    def _receipt(self, code: str, msg: str, key: str, digest: str, reason: str) -> bytes:
+        return self._answer(Answer(code=code, msg=msg, key=key, digest=digest, accepted=False, reason=reason))
+
+    def _answer(self, answer: Answer) -> bytes:
         return envelope.build_receipt(answer, self._signer, self._clock(), self._profile)
 
     # --- for those who answer in its name ---
@@ -479,6 +515,10 @@ class Platform:
         rs = told["rs"] | {"key": key, "digest": digest}
         answer = Answer(code=told["code"], msg=told["msg"], **rs)
         return envelope.build_receipt(answer, signer, self._clock(), self._profile)
+
+
+def _accept(request: Request, database: sqlite3.Connection) -> Ruling:  # noqa: ARG001 - a Judge
+    return Ruling(code="0000", msg="已接收 accepted", accepted=True)
 
 
 class _OwnKey:
