@@ -437,7 +437,8 @@ def _key(given: str) -> tuple[str, str]:
 
 
 def _configured(context: typer.Context) -> Mapping[str, str]:
-    return context.obj.app().config.receiver.public_keys if context.obj.config.exists() else {}
+    """The keys of whoever takes the waybills."""
+    return context.obj.app().config.receiver_of(FORMAT.name).public_keys if context.obj.config.exists() else {}
 
 
 def _genuine(content: qr.Content) -> str:
