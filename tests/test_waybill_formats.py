@@ -14,9 +14,8 @@ from scraper_agent.errors import SourceErrors, UsageError
 from scraper_agent.format import Context, Document, decode, encode, json_schema
 from scraper_agent.formats import FORMATS
 from scraper_agent.rules import identity
-from scraper_agent.waybill import verification
+from scraper_agent.waybill import profile, status, verification
 from tests.test_formats import _values
-from scraper_agent.waybill import profile, status
 from tests.waybills import CROSS_BORDER, DANGEROUS, FOLDERS, SAMPLES, STATUS, samples
 
 ALL = [sample for folder in FOLDERS for sample in samples(folder)]
