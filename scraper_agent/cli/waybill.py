@@ -18,7 +18,7 @@ from scraper_agent.analysis import waybills as analysis
 from scraper_agent.app import App
 from scraper_agent.cases import Paper
 from scraper_agent.cli import outbox, show
-from scraper_agent.cli.commands import FEWEST_DIGITS, example, progress, the_one
+from scraper_agent.cli.commands import FEWEST_DIGITS, example, the_one
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, UsageError
 from scraper_agent.format import Document, encode
 from scraper_agent.formats import FORMATS
@@ -160,7 +160,7 @@ def status_(
     ] = None,
 ) -> None:
     app: App = context.obj.app()
-    with app.archive() as archive, progress():
+    with app.archive() as archive:
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
         paper = _find(pipeline, name)
         number = text(paper.document.header, "i1") or ""
