@@ -90,8 +90,9 @@ def list_(
     heads = (N_("job"), N_("number"), N_("vehicle"), N_("departure"), N_("state"), N_("transport"), N_("QR code"))
     for head in heads:
         table.add_column(render(head), overflow="fold")
+    late = render(N_("late"))
     for row in listed:
-        departure = show.plain(row["departure"]) + (f" [yellow]{render(N_('late'))}[/]" if row["late"] else "")
+        departure = show.plain(row["departure"]) + (f" [yellow]{late}[/]" if row["late"] else "")
         table.add_row(
             show.short(row["job"]),
             show.plain(row["number"]),
