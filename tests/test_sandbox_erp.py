@@ -16,8 +16,8 @@ from scraper_agent import yamlfile
 from scraper_agent.format import Context, Document
 from scraper_agent.formats import FORMATS
 from scraper_agent.recipe import Recipe
-from scraper_agent.sandbox import despatch
-from scraper_agent.sandbox.erp import BOOKS, FAULTS, LIMIT, RECORDS, USER, Erp, Record
+from scraper_agent.sandbox import despatch, licences
+from scraper_agent.sandbox.erp import BOOKS, DAY, FAULTS, LIMIT, RECORDS, USER, Erp, Record
 
 WAYBILL = FORMATS["dangerousGoodsWaybill"]
 PASSWORD = "query-only-7"  # noqa: S105 - of the ERP this file starts
@@ -292,14 +292,17 @@ def test_a_receipt_states_one_line_more_than_it_shows(erp: Erp, operator: httpx.
 # --- waybills -------------------------------------------------------------------------------------------------------
 
 
-def waybill_findings(record: Record) -> list[str]:
-    """What the format's own checks say of what the books have."""
+def as_document(record: Record) -> Document:
     header: Any = {
         id: {"是": "1", "否": "0"}.get(str(v), v) if id == "i44" else v for id, v in record.header.items() if v
     }
     lines = [{id: Decimal(v) if isinstance(v, int) else v for id, v in line.items() if v} for line in record.lines]
-    document = Document(format=WAYBILL.name, header=header, lines=tuple(lines))
-    return [f"{f.code} {f.field}" for f in WAYBILL.check(document, Context())]
+    return Document(format=WAYBILL.name, header=header, lines=tuple(lines))
+
+
+def waybill_findings(record: Record) -> list[str]:
+    """What the format's own checks say of what the books have."""
+    return [f"{f.code} {f.field}" for f in WAYBILL.check(as_document(record), Context())]
 
 
 def test_waybills_are_of_every_kind(erp: Erp) -> None:
@@ -319,6 +322,13 @@ def test_waybills_depart_around_the_day_that_is_given_and_one_has_departed() -> 
     books = Erp("unused", today=today).expected()
     days = {key: r.header["i41"] for key, r in books.items() if key.startswith("despatches/")}
     assert {key for key, day in days.items() if not (isinstance(day, date) and day >= today)} == {"despatches/4017"}
+
+
+def test_the_simulated_provinces_license_what_the_waybills_name(erp: Erp) -> None:
+    known = licences.load()
+    for key, record in erp.expected().items():
+        if key.startswith("despatches/") and key not in FAULTY:
+            assert list(known.lacks(as_document(record), DAY)) == [], key
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ from scraper_agent.formats import FORMATS
 from scraper_agent.importing import example, layout, template
 from scraper_agent.mapping import local
 from scraper_agent.ports import Signer
+from scraper_agent.sandbox import licences
 from scraper_agent.sandbox.erp import USER, Erp
-from scraper_agent.sandbox.licences import Licences
 from scraper_agent.sandbox.platform import Platform, Ruling
 from scraper_agent.sandbox.province import Province
 from scraper_agent.signing import keyfile, keyfolder, sm2
@@ -148,30 +148,9 @@ def harvested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             clock=wiring.now,
             nonce=lambda: "never asked",
             enterprises={(AK, "01"): entry.public_key},
-            licences=licences(erp, today + timedelta(days=30)),
+            licences=licences.load(),
         ) as province:
             yield Site(folder, erp, province, said)
-
-
-def licences(erp: Erp, until: date) -> Licences:
-    """Everybody and everything in the ERP's books is licensed."""
-    headers = [r.header for key, r in erp.expected().items() if key.startswith("despatches/")]
-    headers = [header for header in headers if header["i501"] and (header["i471"] or not header["i47"])]
-    vehicles = {(h[plate], h["i461"], h[own]) for h in headers for plate, own in (("i46", "i462"), ("i47", "i471"))}
-    persons = {(h["i491"], h["i49"], "driver") for h in headers} | {(h["i501"], h["i50"], "escort") for h in headers}
-    return Licences.model_validate(
-        {
-            "enterprises": [{"number": headers[0]["i451"], "name": headers[0]["i45"], "valid_until": until}],
-            "vehicles": [
-                {"plate": plate, "colour": colour, "certificate": own, "valid_until": until}
-                for plate, colour, own in vehicles
-                if plate
-            ],
-            "persons": [
-                {"certificate": own, "name": name, "work": (work,), "valid_until": until} for own, name, work in persons
-            ],
-        }
-    )
 
 
 @pytest.fixture
