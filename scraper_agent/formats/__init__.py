@@ -90,6 +90,7 @@ class _Field(BaseModel):
     less_than: Decimal | None = None
     printed: str = ""
     example: str = ""
+    masked: Annotated[int, Setting(ge=0)] = 0
     confidence: Literal["high", "medium", "low"] = "high"
 
 
@@ -272,6 +273,7 @@ def _field(id: str, of: _Field) -> Field:
         printed=of.printed,
         confidence=of.confidence,
         example=of.example,
+        masked=of.masked,
     )
 
 
@@ -394,6 +396,7 @@ FORMATS: dict[str, Format] = {
     "bondedGateOut": load(HERE / "bonded_gate_out.yaml"),
     "tradeStatistics": load(HERE / "trade_statistics.yaml"),
     "dangerousGoodsWaybill": load(HERE / "dangerous_goods_waybill.yaml"),
+    "waybillStatus": load(HERE / "waybill_status.yaml"),
     "crossBorderWaybill": load(HERE / "cross_border_waybill.yaml"),
 }
 
