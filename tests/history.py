@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -72,13 +73,20 @@ class Store:
 
 @dataclass
 class Cut:
-    """Where the line is cut next: it happens once."""
+    """Where the line is cut next."""
+
+    times: int = 1
+    """How often; a sender tries once more by itself, so that it notices the second only."""
 
     after_bytes: int | None = None
     """Of a part, so many are on the server."""
+    of: str = ""
+    """The digest of that part; empty for whichever is first."""
     at: str = ""
     """`before` or `after` the renaming of what ends so, such as `after .done`."""
     happened: int = 0
+    written: int = 0
+    """Bytes that came, of all files."""
 
 
 class _CutFiles(Files):
@@ -87,10 +95,10 @@ class _CutFiles(Files):
         self._cut = cut
 
     def write(self, file_obj: Any, offset: int, data: bytes) -> Any:
+        self._cut.written += len(data)
         cut = self._cut.after_bytes
-        if cut is not None and offset + len(data) > cut:
+        if cut is not None and self._cut.of.encode() in file_obj.name and offset + len(data) > cut:
             super().write(file_obj, offset, data[: max(cut - offset, 0)])
-            self._cut.after_bytes = None
             self._hang_up()
         return super().write(file_obj, offset, data)
 
@@ -98,15 +106,16 @@ class _CutFiles(Files):
         when, _, end = self._cut.at.partition(" ")
         now = bool(end) and newpath.decode().endswith(end)
         if now and when == "before":
-            self._cut.at = ""
             self._hang_up()
         super().posix_rename(oldpath, newpath)
         if now:
-            self._cut.at = ""
             self._hang_up()
 
     def _hang_up(self) -> None:
         self._cut.happened += 1
+        self._cut.times -= 1
+        if self._cut.times == 0:
+            self._cut.after_bytes, self._cut.at = None, ""
         self.channel.get_connection().abort()
         raise asyncssh.SFTPConnectionLost("")
 
@@ -141,6 +150,7 @@ class Site:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "id").write_bytes(self.ssh.export_private_key())
         accounts = dict.fromkeys(self.keys, self.ssh.convert_to_public())
         self.server = self._open.enter_context(self.new_server(self.folder / "sftp", accounts, self.host_key))
@@ -175,8 +185,31 @@ class Site:
             receipts="/receipts",
         )
 
-    def outlet(self) -> sftp.Files:
-        return sftp.transport(self.config(), no_secret)
+    def outlet(self, user: str = SHANGHAI) -> sftp.Files:
+        return sftp.transport(self.config(user), no_secret)
+
+    def connected(
+        self,
+        act: Callable[[asyncssh.SSHClientConnection], Coroutine[Any, Any, None]],
+        *,
+        user: str = SHANGHAI,
+        key: asyncssh.SSHKey | None = None,
+    ) -> None:
+        """`act` with a connection of asyncssh's own client."""
+
+        async def connect() -> None:
+            async with asyncssh.connect(
+                "127.0.0.1",
+                self.server.port,
+                username=user,
+                client_keys=[key or self.ssh],
+                known_hosts=None,
+                config=None,
+                agent_path=None,
+            ) as line:
+                await act(line)
+
+        asyncio.run(connect())
 
     def province(
         self, ak: str = SHANGHAI, *, first: Week = WEEK, folder: str = "", signer: Key | None = None

@@ -1,8 +1,8 @@
 """The ministry's side of the weekly history: takes each province's batches out of its folder, and says what it took.
 
-A batch counts from the moment that its request has its done file and all of its parts are whole. A part that is not
-what its name says is removed: its province, who gets no answer, sends it again. A batch is taken and its answer made
-in one transaction, so that a kill leaves nothing of it or all.
+A batch counts from the moment that its request has its done file; its parts are there by then. If one is not, or is
+not what its name says, that part and the done file are removed: the province sees its request offered no more, and
+sends again. A batch is taken and its answer made in one transaction, so that a kill leaves nothing of it or all.
 
 What it answers, by the receipt's `code`, beside those of `platform`:
 
@@ -32,6 +32,7 @@ from scraper_agent.sandbox.folders import Desk
 from scraper_agent.sandbox.history_file import NAMED, Broken, Contents, Difference, Line, Reconciliation
 from scraper_agent.sandbox.platform import Sender
 from scraper_agent.sandbox.weeks import Week
+from scraper_agent.sending import handover
 from scraper_agent.signing import sealing, sm2
 from scraper_agent.signing.keyfile import PrivateKey
 
@@ -196,6 +197,7 @@ class _Turn:
         receipt = self._known(request)
         if receipt is None:
             if not self._whole(contents):
+                (self._requests / f"{request.key}{handover.REQUEST}{handover.DONE}").unlink()
                 return None
             receipt = self._taken(request, contents, raw)
         for part in contents.parts:
@@ -340,9 +342,7 @@ class _Intake:
         if line.status != _DONE:
             return f"状态不是已完成 status is {line.status}"
         if not self._begin <= line.known < self._end:
-            return f"不属于该周 known {line.known}"
-        if line.finished > line.known:
-            return f"完成时间晚于获知时间 finished {line.finished}, known {line.known}"
+            return f"不属于该周 not of this week: known {line.known}"
         if _NUMBER.fault(line.number) is not None:
             return "运单编号格式错误 i1 is malformed"
         try:
