@@ -106,18 +106,19 @@ class History:
     def send_due(self, now: Clock, outlet: Outlet) -> tuple[Sent, ...]:
         """Make each week that has ended into files, send those that have no answer, and keep the answers.
 
-        To be called again and again: it goes on where it was cut. Returns all that is known.
+        To be called again and again: it goes on where it was cut. Returns what is known now of the weeks that had no
+        answer before.
 
         Raises:
             SendFailed, SendUnknown: the way to the ministry ended; what is made stays.
             ReceiptInvalid, AgentError: an answer proves nothing; a person has to look at it.
         """
-        for week in weeks.due(now(), self._first):
+        open_weeks = [week for week in weeks.due(now(), self._first) if not (self._at(week) / "receipt").exists()]
+        for week in open_weeks:
             if not self._at(week).exists():
                 self._make(week, now())
-            if not (self._at(week) / "receipt").exists():
-                self._send(week, outlet)
-        return self.report()
+            self._send(week, outlet)
+        return tuple(map(self._known, open_weeks))
 
     def again(self, week: Week) -> None:
         """Have the next `send_due` make and send the week anew, as when what the ministry refused was put right.

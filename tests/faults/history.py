@@ -217,7 +217,7 @@ def _ministry(site: _Apart, week: Week, count: int, point: str, begun: Connectio
             take(intake, lines[: len(lines) // 2])
             _die()
 
-        history_desk._Intake.take = half  # type: ignore[method-assign] # only in this process
+        history_desk._Intake.take = half  # type: ignore[assignment, method-assign] # only in this process
     else:
         taken = history_desk._Turn._taken
 
@@ -226,7 +226,7 @@ def _ministry(site: _Apart, week: Week, count: int, point: str, begun: Connectio
             _die()
             return b""
 
-        history_desk._Turn._taken = only  # type: ignore[method-assign] # only in this process
+        history_desk._Turn._taken = only  # type: ignore[assignment, method-assign] # only in this process
     begun.send_bytes(b".")
     with site.site().new_desk() as desk:
         desk.take()
