@@ -8,12 +8,16 @@ What it answers, by the receipt's `code`:
 
     0000  accepted
     4000  malformed                       4001  `Idempotency-Key` and `ps.key` differ
+    4002  another interface takes this format
     4030  unknown system or key           4031  the signature does not hold
     4032  the key is not valid now        4033  `ts` is too far from now: sign anew, and send again under the same key
     4090  the key is another document's   4220  unknown format      4221  refused
 
 With 4000 to 4090 nothing is stored, so that a request put right may follow. A repeat of what is stored gets the first
 answer, however old its `ts` and whatever became of its key.
+
+What a request of a known format means is for the platform's `Judge`, who has codes of its own; without one it is
+accepted.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import json
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,11 +34,14 @@ from http import HTTPStatus as Status
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
+from starlette.types import ASGIApp
+
 from scraper_agent import canonical, envelope
 from scraper_agent.envelope import Answer, Profile, Request, RequestInvalid
 from scraper_agent.ports import Clock, Signer
-from scraper_agent.sandbox import platform_web, serving
+from scraper_agent.sandbox import own_keys, platform_web, serving
 from scraper_agent.sandbox.mischief import Fault
+from scraper_agent.sandbox.own_keys import OwnKeys
 from scraper_agent.signing import keyfile, sm2
 
 REQUEST_BYTES = platform_web.REQUEST_BYTES
@@ -63,8 +70,27 @@ class Sender:
 Senders: TypeAlias = Mapping[tuple[str, str], str | Sender]
 """By (`ak`, `sk`); a public key alone is valid for ever."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What a judge says of one request."""
+
+    code: str
+    """4 digits."""
+    msg: str
+    accepted: bool
+    reason: str = ""
+    data: Mapping[str, Any] | None = None
+    """Goes into the receipt: plain JSON without fractions."""
+
+
+Judge: TypeAlias = Callable[[Request, sqlite3.Connection], Ruling]
+"""Called once for each properly signed request of a known format, never for a repeat, inside the platform's
+transaction: what it stores in the database is there exactly if the receipt is."""
+
+Web: TypeAlias = Callable[["Platform"], ASGIApp]
+
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS own_key (sk TEXT PRIMARY KEY, d TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS received (
     number INTEGER PRIMARY KEY,
     key TEXT NOT NULL UNIQUE,
@@ -145,19 +171,28 @@ class Platform:
         profile: Profile = envelope.DEFAULT,
         tls: serving.Tls | None = None,
         window: timedelta = WINDOW,
+        title: tuple[str, str] = ("模拟海关平台", "Sandbox customs platform"),
+        judge: Judge | None = None,
+        schema: str = "",
+        web: Web = platform_web.application,
     ) -> None:
         """`formats`: the names it knows. `database`: None keeps it in memory. `port`: 0 takes a free one.
 
         `tls`: PEM files of a certificate for 127.0.0.1 and of its key. `window`: how far a request's `ts` may be from
-        the clock, either way.
+        the clock, either way. `title`: of its pages, in Chinese and English. `judge`: None accepts whatever is of a
+        known format. `schema`: SQL that makes the judge's tables if they are not there. `web`: what it serves.
         """
         self._clock = clock
-        self._senders = {name: Sender(public_key=key) if isinstance(key, str) else key for name, key in senders.items()}
+        self._senders: dict[tuple[str, str], Sender] = {}
+        self.know(senders)
         self._formats = frozenset(formats)
         self._profile = profile
         self._port = port
         self._tls = tls
         self._window = window
+        self._web = web
+        self.title = title
+        self._judge = judge or _accept
         self._server: serving.Serving | None = None
         self._stopped = threading.Event()
         self._turns: deque[Turn] = deque()
@@ -165,8 +200,8 @@ class Platform:
         # One connection for all threads, used under the lock alone: requests are judged one after the other.
         self._lock = threading.Lock()
         self._database = sqlite3.connect(database or ":memory:", check_same_thread=False, isolation_level=None)
-        self._database.executescript(_SCHEMA)
-        self._signer = _OwnKey(self._database)
+        self._database.executescript(_SCHEMA + own_keys.SCHEMA + schema)
+        self._signer = OwnKeys(self._database, clock())
 
     def __enter__(self) -> Self:
         self.start()
@@ -178,7 +213,7 @@ class Platform:
     def start(self) -> None:
         """Raises OSError: the port is taken, or `tls` cannot be read."""
         self._stopped.clear()
-        self._server = serving.Serving(platform_web.application(self), self._port, self._tls)
+        self._server = serving.Serving(self._web(self), self._port, self._tls)
         self._port = self._server.port
 
     def stop(self) -> None:
@@ -205,8 +240,26 @@ class Platform:
 
     @property
     def public_keys(self) -> dict[str, str]:
-        """Its own, by `sk`: what its receipts are verified with."""
-        return {self._signer.key_index: self._signer.public_key}
+        """Its own, by `sk`: what its receipts are verified with. Revoked ones are not among them."""
+        return self._signer.public_keys
+
+    @property
+    def signer(self) -> Signer:
+        """What its receipts, and requests of its own, are signed with."""
+        return self._signer
+
+    @property
+    def own_keys(self) -> OwnKeys:
+        """To be changed within `together`."""
+        return self._signer
+
+    def know(self, senders: Senders) -> None:
+        """Also take requests of these, from now on."""
+        for name, key in senders.items():
+            self._senders[name] = Sender(public_key=key) if isinstance(key, str) else key
+
+    def known(self, ak: str, sk: str) -> Sender | None:
+        return self._senders.get((ak, sk))
 
     @property
     def formats(self) -> frozenset[str]:
@@ -316,8 +369,12 @@ class Platform:
 
     # --- what the platform does ---
 
-    def receive(self, raw: bytes, header_key: str, refuse: str = "") -> tuple[int, bytes]:
+    def receive(
+        self, raw: bytes, header_key: str, refuse: str = "", only: Collection[str] | None = None
+    ) -> tuple[int, bytes]:
         """(status, signed receipt). Durable before it returns; a request without a valid signature leaves no trace.
+
+        `only`: the formats that the address takes; None: all.
 
         Raises:
             ConnectionAbortedError: the platform has stopped.
@@ -332,12 +389,32 @@ class Platform:
                 )
             with self._together():
                 return (
-                    self._unknown_sender(request)
-                    or self._other_key(request, header_key)
+                    self._unproved(request, header_key, only)
                     or self._repeat(request)
                     or self._untimely(request)
                     or self._first(request, raw, refuse)
                 )
+
+    def awaited(self, raw: bytes, header_key: str, only: Collection[str] | None = None) -> Request | None:
+        """The request in `raw` if `receive` would go on to judge it: for what has to be found out before, unlocked.
+
+        Raises:
+            ConnectionAbortedError: the platform has stopped.
+        """
+        try:
+            request = envelope.read_request(raw, self._profile)
+        except RequestInvalid:
+            return None
+        with self._lock:
+            self._check_running()
+            stored = self._database.execute("SELECT 1 FROM received WHERE key = ?", (request.key,)).fetchone()
+            refused = stored or self._unproved(request, header_key, only) or self._untimely(request)
+        return None if refused else request
+
+    def unreadable(self, code: str, msg: str, header_key: str) -> bytes:
+        """The receipt for what is not even a request; nothing is stored."""
+        with self._lock:
+            return self._receipt(code, msg, header_key, "", "")
 
     def answer_to(self, key: str) -> bytes | None:
         """The stored receipt.
@@ -349,6 +426,12 @@ class Platform:
             self._check_running()
             row = self._database.execute("SELECT receipt FROM received WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
+
+    @contextmanager
+    def together(self) -> Iterator[sqlite3.Connection]:
+        """The database, for what else a judge's tables need: one transaction, and nothing is received meanwhile."""
+        with self._lock, self._together():
+            yield self._database
 
     def _check_running(self) -> None:
         if self._stopped.is_set():
@@ -365,6 +448,13 @@ class Platform:
             raise
         self._database.execute("COMMIT")
 
+    def _unproved(self, request: Request, header_key: str, only: Collection[str] | None) -> tuple[int, bytes] | None:
+        return (
+            self._unknown_sender(request)
+            or self._other_key(request, header_key)
+            or (None if only is None else self._elsewhere(request, only))
+        )
+
     def _unknown_sender(self, request: Request) -> tuple[int, bytes] | None:
         sender = self._senders.get((request.ak, request.sk))
         if sender is None:
@@ -380,6 +470,12 @@ class Platform:
             return None
         reason = f"Idempotency-Key {header_key!r}, ps.key {request.key!r}"
         return Status.BAD_REQUEST, self._refusal("4001", "幂等键不一致 two idempotency keys", request, reason)
+
+    def _elsewhere(self, request: Request, only: Collection[str]) -> tuple[int, bytes] | None:
+        if request.format in only:
+            return None
+        reason = f"format {request.format}, expected {', '.join(sorted(only))}"
+        return Status.BAD_REQUEST, self._refusal("4002", "数据格式不属本接口 not of this interface", request, reason)
 
     def _repeat(self, request: Request) -> tuple[int, bytes] | None:
         row = self._database.execute(f"{_SELECT} WHERE key = ?", (request.key,)).fetchone()
@@ -416,34 +512,45 @@ class Platform:
 
     def _first(self, request: Request, raw: bytes, refuse: str) -> tuple[int, bytes]:
         (number,) = self._database.execute("SELECT coalesce(max(number), 0) + 1 FROM received").fetchone()
-        accepted = False
-        reason = refuse
         if refuse:
-            receipt = self._refusal("4221", "退单 refused", request, refuse, number)
+            ruling = Ruling(code="4221", msg="退单 refused", accepted=False, reason=refuse)
         elif request.format not in self._formats:
             reason = f"format {request.format}"
-            receipt = self._refusal("4220", "数据格式未知 unknown format", request, reason, number)
+            ruling = Ruling(code="4220", msg="数据格式未知 unknown format", accepted=False, reason=reason)
         else:
-            accepted = True
-            receipt = self._receipt("0000", "已接收 accepted", request.key, request.digest, id=_remote_id(number))
+            ruling = self._judge(request, self._database)
+        receipt = self._answer(
+            Answer(
+                code=ruling.code,
+                msg=ruling.msg,
+                key=request.key,
+                digest=request.digest,
+                accepted=ruling.accepted,
+                id=_remote_id(number),
+                reason=ruling.reason,
+                data=ruling.data,
+            )
+        )
         self._database.execute(
             "INSERT INTO received VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
             (
                 *(number, request.key, request.ak, request.sk, request.format, request.digest),
-                *(accepted, reason, self._clock().isoformat(), request.document, receipt),
+                *(ruling.accepted, ruling.reason, self._clock().isoformat(), request.document, receipt),
             ),
         )
         public_key = self._senders[request.ak, request.sk].public_key
         self._database.execute("INSERT INTO proof VALUES (?, ?, ?)", (number, raw, public_key))
         self._note_delivery(number, request)
-        return _status(accepted=accepted), receipt
+        return _status(accepted=ruling.accepted), receipt
 
-    def _refusal(self, code: str, msg: str, request: Request, reason: str, number: int | None = None) -> bytes:
-        id = "" if number is None else _remote_id(number)
-        return self._receipt(code, msg, request.key, request.digest, reason, id)
+    def _refusal(self, code: str, msg: str, request: Request, reason: str) -> bytes:
+        """Of what is not stored."""
+        return self._receipt(code, msg, request.key, request.digest, reason)
 
-    def _receipt(self, code: str, msg: str, key: str, digest: str, reason: str = "", id: str = "") -> bytes:
-        answer = Answer(code=code, msg=msg, key=key, digest=digest, accepted=code == "0000", id=id, reason=reason)
+    def _receipt(self, code: str, msg: str, key: str, digest: str, reason: str) -> bytes:
+        return self._answer(Answer(code=code, msg=msg, key=key, digest=digest, accepted=False, reason=reason))
+
+    def _answer(self, answer: Answer) -> bytes:
         return envelope.build_receipt(answer, self._signer, self._clock(), self._profile)
 
     # --- for those who answer in its name ---
@@ -481,20 +588,8 @@ class Platform:
         return envelope.build_receipt(answer, signer, self._clock(), self._profile)
 
 
-class _OwnKey:
-    """The platform's Signer: one key, made with its database."""
-
-    key_index = "01"
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        row = database.execute("SELECT d FROM own_key WHERE sk = ?", (self.key_index,)).fetchone()
-        self._d = int(row[0], 16) if row else keyfile.generate().d
-        self.public_key = sm2.derive_public(self._d)
-        if row is None:
-            database.execute("INSERT INTO own_key VALUES (?, ?)", (self.key_index, f"{self._d:064x}"))
-
-    def sign(self, message: bytes) -> bytes:
-        return sm2.sign(self._d, self.public_key, message)
+def _accept(request: Request, database: sqlite3.Connection) -> Ruling:  # noqa: ARG001 - a Judge
+    return Ruling(code="0000", msg="已接收 accepted", accepted=True)
 
 
 class _Stranger:
