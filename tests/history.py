@@ -172,7 +172,7 @@ class Site:
             lambda: self.now,
             provinces=provinces,
             signer=self.ministry,
-            key=self.ministry.pair,
+            keys=[self.ministry.pair],
         )
 
     def config(self, user: str = SHANGHAI) -> sftp.Config:
@@ -222,7 +222,7 @@ class Site:
             first=first,
             source=self.store,
             signer=signer or self.keys[ak],
-            key=self.keys[ak].pair,
+            keys=[self.keys[ak].pair],
             ministry=Ministry(sealed_for=self.ministry.public_key, public_keys={"01": self.ministry.public_key}),
         )
 

@@ -78,7 +78,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Contents, l
 
 
 def lines(folder: Path, contents: Contents) -> list[bytes]:
-    secret = history_file.opened(contents, KEY.pair)
+    secret = history_file.opened(contents, [KEY.pair])
     return [line for chunk in history_file.read(folder, contents, secret) for line in chunk]
 
 
@@ -194,19 +194,20 @@ def test_files_do_not_pass_for_those_of_other_contents(
 def test_only_the_one_it_is_sealed_for_opens_it(written: tuple[Path, Contents, list[Completed]]) -> None:
     _, contents, _ = written
     with pytest.raises(Broken):
-        history_file.opened(contents, Key().pair)
+        history_file.opened(contents, [Key().pair])
+    assert history_file.opened(contents, [Key().pair, KEY.pair]) == history_file.opened(contents, [KEY.pair])
     with pytest.raises(Broken):
-        history_file.opened(contents.model_copy(update={"key": "no Base64"}), KEY.pair)
+        history_file.opened(contents.model_copy(update={"key": "no Base64"}), [KEY.pair])
     short = base64.b64encode(sealing.seal(b"short", KEY.public_key)).decode()
     with pytest.raises(Broken):
-        history_file.opened(contents.model_copy(update={"key": short}), KEY.pair)
+        history_file.opened(contents.model_copy(update={"key": short}), [KEY.pair])
 
 
 @pytest.mark.parametrize("chunk", [b"x" * (3 << 20), b"a line without an end"], ids=["a bomb", "an open line"])
 def test_a_chunk_that_is_none_is_refused_though_it_was_encrypted(chunk: bytes, tmp_path: Path) -> None:
     """Of a province that makes its files wrong, or wants to fill the ministry's memory."""
     empty = history_file.write(tmp_path, SHANGHAI, WEEK, (), KEY.public_key)
-    secret = history_file.opened(empty, KEY.pair)
+    secret = history_file.opened(empty, [KEY.pair])
     parts = history_file._Parts(tmp_path, secret, history_file._beside(SHANGHAI, str(WEEK)))
     parts.add(chunk)
     contents = empty.model_copy(update={"parts": parts.ended(), "count": 1, "sm3": canonical.sm3(chunk).hex()})

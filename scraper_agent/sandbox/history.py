@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -90,17 +90,17 @@ class History:
         first: Week,
         source: Source,
         signer: Signer,
-        key: PrivateKey,
+        keys: Sequence[PrivateKey],
         ministry: Ministry,
     ) -> None:
-        """`ak`: division code of the province. `first`: the first week to be sent. `key`: answers are sealed for it."""
+        """`ak`: division code of the province. `first`: the first week to be sent. `keys`: answers are for one."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._ak = ak
         self._first = first
         self._source = source
         self._signer = signer
-        self._key = key
+        self._keys = keys
         self._ministry = ministry
 
     def send_due(self, now: Clock, outlet: Outlet) -> tuple[Sent, ...]:
@@ -183,7 +183,7 @@ class History:
     def _opened(self, week: Week, answer: bytes) -> envelope.ReceiptContent:
         _, document = self._contents(week)
         return envelope.open_receipt(
-            sealing.unseal(answer, self._key),
+            history_file.unsealed(answer, self._keys),
             sm2.verify,
             self._ministry.public_keys,
             key=self._idempotency(document, week),

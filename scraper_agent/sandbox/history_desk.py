@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus as Status
@@ -98,9 +98,9 @@ class HistoryDesk:
         *,
         provinces: Mapping[str, Province],
         signer: Signer,
-        key: PrivateKey,
+        keys: Sequence[PrivateKey],
     ) -> None:
-        """`home`: has a folder for each province, by the name in `provinces`. `key`: what comes is sealed for it."""
+        """`home`: has a folder for each province, by the name in `provinces`. `keys`: what comes is for one."""
         self._database = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
         self._database.executescript(_SCHEMA)
         self._desks = []
@@ -108,7 +108,7 @@ class HistoryDesk:
             requests, receipts = home / name / REQUESTS, home / name / RECEIPTS
             for folder in (requests, receipts):
                 folder.mkdir(parents=True, exist_ok=True)
-            turn = _Turn(self._database, clock, province, requests, signer, key)
+            turn = _Turn(self._database, clock, province, requests, signer, keys)
             self._desks.append(Desk(turn, requests, receipts))
 
     def __enter__(self) -> Self:
@@ -169,19 +169,19 @@ class _Turn:
         province: Province,
         requests: Path,
         signer: Signer,
-        key: PrivateKey,
+        keys: Sequence[PrivateKey],
     ) -> None:
         self._database = database
         self._clock = clock
         self._province = province
         self._requests = requests
         self._signer = signer
-        self._key = key
+        self._keys = keys
 
     def receive(self, raw: bytes, header_key: str) -> tuple[int, bytes] | None:
         """As `folders.Receives`. Durable before it returns; what is not signed by the province leaves no trace."""
         try:
-            request = envelope.read_request(sealing.unseal(raw, self._key))
+            request = envelope.read_request(history_file.unsealed(raw, self._keys))
             contents = history_file.read_contents(json.loads(request.document))
         except UsageError:
             raise
@@ -254,7 +254,7 @@ class _Turn:
         intake = _Intake(self._database, request.key, contents)
         self._database.execute("SAVEPOINT batch")
         try:
-            secret = history_file.opened(contents, self._key)
+            secret = history_file.opened(contents, self._keys)
             for lines in history_file.read(self._requests, contents, secret):
                 intake.take(lines)
             told, refusal = intake.reconciliation(contents.count), ""

@@ -20,7 +20,7 @@ import os
 import re
 import secrets
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -303,7 +303,24 @@ class _Parts:
         self._waiting, self._sealed, self._size = None, [], 0
 
 
-def opened(contents: Contents, key: PrivateKey) -> bytes:
+def unsealed(data: bytes, keys: Sequence[PrivateKey]) -> bytes:
+    """What was sealed for one of `keys`.
+
+    Raises:
+        AgentError: for none of them, or it was changed.
+        UsageError: the extra `native` is not installed.
+    """
+    for key in keys[:-1]:
+        try:
+            return sealing.unseal(data, key)
+        except UsageError:
+            raise
+        except AgentError:
+            continue
+    return sealing.unseal(data, keys[-1])
+
+
+def opened(contents: Contents, keys: Sequence[PrivateKey]) -> bytes:
     """The key of a batch.
 
     Raises:
@@ -311,7 +328,7 @@ def opened(contents: Contents, key: PrivateKey) -> bytes:
         UsageError: the extra `native` is not installed.
     """
     try:
-        secret = sealing.unseal(base64.b64decode(contents.key, validate=True), key)
+        secret = unsealed(base64.b64decode(contents.key, validate=True), keys)
     except UsageError:
         raise
     except (AgentError, ValueError):
