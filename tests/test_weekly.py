@@ -1,0 +1,65 @@
+"""Waybills that a province took and saw completed are with the ministry after the week, under the keys of both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import asyncssh
+
+from scraper_agent.sandbox import weekly, weeks
+from scraper_agent.sandbox.sftp_server import SftpServer
+from scraper_agent.sending import sftp
+from scraper_agent.waybill import message
+from tests.authorities import OF, change, country, peer, written
+from tests.history import no_secret
+from tests.waybills import waybill
+
+NUMBERS = [f"SH{count:022}" for count in range(3)]
+
+
+def test_what_a_province_saw_completed_is_with_the_ministry_after_the_week(tmp_path: Path) -> None:
+    ssh = asyncssh.generate_private_key("ssh-ed25519")
+    ssh.write_private_key(tmp_path / "id")
+    with country("310000", "320000") as made:
+        province, enterprise, first = made.of("310000"), made.enterprise(), weeks.week_of(made.clock())
+        for number in NUMBERS:
+            assert enterprise.send(province.platform, OF.waybill, written(waybill(i1=number))).accepted
+            started = change(number, "running", "20260301T150000")
+            assert enterprise.send(province.platform, OF.status, started).accepted
+        for number in NUMBERS[:2]:
+            ended = change(number, "done", "20260301T150100")
+            assert enterprise.send(province.platform, OF.status, ended).accepted
+        made.clock.now = first.end
+        accounts = {"310000": ssh.convert_to_public()}
+        with SftpServer(tmp_path / "sftp", accounts, asyncssh.generate_private_key("ssh-ed25519")) as server:
+            config = sftp.Config(
+                kind="sftp",
+                host="127.0.0.1",
+                port=server.port,
+                user="310000",
+                key_file=tmp_path / "id",
+                fingerprints=(server.fingerprint,),
+                folder="/requests",
+                receipts="/receipts",
+            )
+            history = weekly.history(province, peer(made.ministry.ak, made.ministry), tmp_path / "310000", first)
+            with (
+                sftp.transport(config, no_secret) as outlet,
+                weekly.desk(made.ministry, tmp_path, made.clock) as desk,
+            ):
+                history.send_due(made.clock, outlet)
+                assert desk.batches() == ()
+                # Meanwhile the ministry has a new key: what is on its way is for the old one.
+                with made.ministry.platform.together():
+                    made.ministry.platform.own_keys.renew(made.clock())
+                history = weekly.history(province, peer(made.ministry.ak, made.ministry), tmp_path / "310000", first)
+                with weekly.desk(made.ministry, tmp_path, made.clock) as after:
+                    assert after.take() == 1
+                (sent,) = history.send_due(made.clock, outlet)
+                assert sent.reconciled
+                assert sent.count == 2
+                assert [(number, ak, week) for number, ak, week, _ in desk.waybills()] == [
+                    (number, "310000", first) for number in NUMBERS[:2]
+                ]
+                for number, *_, raw in desk.waybills():
+                    assert raw == message.write(waybill(i1=number))
