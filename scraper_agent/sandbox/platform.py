@@ -6,7 +6,7 @@ unencrypted in its database, and whoever can connect may ask.
 
 What it answers, by the receipt's `code`:
 
-    0000  accepted
+    0000  accepted                        0001  taken, the answer to it is to come: see `Platform.settle`
     4000  malformed                       4001  `Idempotency-Key` and `ps.key` differ
     4030  unknown system or key           4031  the signature does not hold
     4032  the key is not valid now        4033  `ts` is too far from now: sign anew, and send again under the same key
@@ -14,6 +14,9 @@ What it answers, by the receipt's `code`:
 
 With 4000 to 4090 nothing is stored, so that a request put right may follow. A repeat of what is stored gets the first
 answer, however old its `ts` and whatever became of its key.
+
+What a request of a known format means is for the platform's `Judge`, who has codes of its own; without one it is
+accepted.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import json
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,6 +42,8 @@ from scraper_agent.signing import keyfile, sm2
 
 REQUEST_BYTES = platform_web.REQUEST_BYTES
 WINDOW = timedelta(minutes=10)
+INTERIM = "0001"
+"""The code of a receipt after which another one comes."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,6 +68,24 @@ class Sender:
 Senders: TypeAlias = Mapping[tuple[str, str], str | Sender]
 """By (`ak`, `sk`); a public key alone is valid for ever."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What a judge says of one request."""
+
+    code: str
+    """4 digits."""
+    msg: str
+    accepted: bool
+    reason: str = ""
+    data: Mapping[str, Any] | None = None
+    """Goes into the receipt: plain JSON without fractions."""
+
+
+Judge: TypeAlias = Callable[[Request, sqlite3.Connection], Ruling]
+"""Called once for each properly signed request of a known format, never for a repeat, inside the platform's
+transaction: what it stores in the database is there exactly if the receipt is."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS own_key (sk TEXT PRIMARY KEY, d TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS received (
@@ -76,6 +99,7 @@ CREATE TABLE IF NOT EXISTS received (
 CREATE TABLE IF NOT EXISTS proof (number INTEGER PRIMARY KEY, request BLOB NOT NULL, public_key TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS delivery (number INTEGER NOT NULL, at TEXT NOT NULL, ts INTEGER NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS delivery_number ON delivery (number);
+CREATE TABLE IF NOT EXISTS later (number INTEGER PRIMARY KEY, final BLOB) STRICT;
 """
 
 
@@ -96,6 +120,15 @@ class Stored:
     receipt: bytes
     deliveries: int
     """How often it was sent; 1 if there was no repeat."""
+    pending: bool
+    """The answer to it is to come; `accepted` is False as yet."""
+    final: bytes | None
+    """The receipt that came after an interim one."""
+
+    @property
+    def answer(self) -> bytes:
+        """The newest receipt."""
+        return self.receipt if self.final is None else self.final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,11 +178,15 @@ class Platform:
         profile: Profile = envelope.DEFAULT,
         tls: serving.Tls | None = None,
         window: timedelta = WINDOW,
+        title: tuple[str, str] = ("模拟海关平台", "Sandbox customs platform"),
+        judge: Judge | None = None,
+        schema: str = "",
     ) -> None:
         """`formats`: the names it knows. `database`: None keeps it in memory. `port`: 0 takes a free one.
 
         `tls`: PEM files of a certificate for 127.0.0.1 and of its key. `window`: how far a request's `ts` may be from
-        the clock, either way.
+        the clock, either way. `title`: of its page, in Chinese and English. `judge`: None accepts whatever is of a
+        known format. `schema`: SQL that makes the judge's tables if they are not there.
         """
         self._clock = clock
         self._senders = {name: Sender(public_key=key) if isinstance(key, str) else key for name, key in senders.items()}
@@ -158,6 +195,8 @@ class Platform:
         self._port = port
         self._tls = tls
         self._window = window
+        self.title = title
+        self._judge = judge or _accept
         self._server: serving.Serving | None = None
         self._stopped = threading.Event()
         self._turns: deque[Turn] = deque()
@@ -165,7 +204,7 @@ class Platform:
         # One connection for all threads, used under the lock alone: requests are judged one after the other.
         self._lock = threading.Lock()
         self._database = sqlite3.connect(database or ":memory:", check_same_thread=False, isolation_level=None)
-        self._database.executescript(_SCHEMA)
+        self._database.executescript(_SCHEMA + schema)
         self._signer = _OwnKey(self._database)
 
     def __enter__(self) -> Self:
@@ -207,6 +246,11 @@ class Platform:
     def public_keys(self) -> dict[str, str]:
         """Its own, by `sk`: what its receipts are verified with."""
         return {self._signer.key_index: self._signer.public_key}
+
+    @property
+    def signer(self) -> Signer:
+        """What its receipts, and requests of its own, are signed with."""
+        return self._signer
 
     @property
     def formats(self) -> frozenset[str]:
@@ -260,14 +304,15 @@ class Platform:
 
     def _receipt_holds(self, stored: Stored) -> bool:
         try:
-            envelope.open_receipt(
-                stored.receipt,
-                sm2.verify,
-                self.public_keys,
-                key=stored.key,
-                digest=stored.digest,
-                profile=self._profile,
-            )
+            for receipt in (stored.receipt, stored.answer):
+                envelope.open_receipt(
+                    receipt,
+                    sm2.verify,
+                    self.public_keys,
+                    key=stored.key,
+                    digest=stored.digest,
+                    profile=self._profile,
+                )
         except envelope.ReceiptInvalid:
             return False
         return True
@@ -340,15 +385,39 @@ class Platform:
                 )
 
     def answer_to(self, key: str) -> bytes | None:
-        """The stored receipt.
+        """The stored receipt, the newest if there are two.
 
         Raises:
             ConnectionAbortedError: the platform has stopped.
         """
         with self._lock:
             self._check_running()
-            row = self._database.execute("SELECT receipt FROM received WHERE key = ?", (key,)).fetchone()
-        return row[0] if row else None
+            row = self._database.execute(f"{_SELECT} WHERE key = ?", (key,)).fetchone()
+        return _stored(row).answer if row else None
+
+    @contextmanager
+    def together(self) -> Iterator[sqlite3.Connection]:
+        """The database, for what else a judge's tables need: one transaction, and nothing is received meanwhile."""
+        with self._lock, self._together():
+            yield self._database
+
+    def settle(self, database: sqlite3.Connection, key: str, ruling: Ruling) -> bytes:
+        """Within `together`: the final receipt of what has an interim one. It is made once and never changes.
+
+        Raises:
+            LookupError: nothing is stored under `key`, or it was answered at once.
+        """
+        row = database.execute(f"{_SELECT} WHERE key = ?", (key,)).fetchone()
+        stored = _stored(row) if row else None
+        if stored is None or not (stored.pending or stored.final):
+            raise LookupError(key)
+        if stored.final is not None:
+            return stored.final
+        final = self._ruled(ruling, key, stored.digest, stored.number)
+        database.execute("UPDATE later SET final = ? WHERE number = ?", (final, stored.number))
+        changed = (ruling.accepted, ruling.reason, stored.number)
+        database.execute("UPDATE received SET accepted = ?, reason = ? WHERE number = ?", changed)
+        return final
 
     def _check_running(self) -> None:
         if self._stopped.is_set():
@@ -391,7 +460,7 @@ class Platform:
             return Status.CONFLICT, self._refusal("4090", "幂等键重复使用 key of another document", request, reason)
         self._database.execute("UPDATE received SET deliveries = deliveries + 1 WHERE key = ?", (request.key,))
         self._note_delivery(known.number, request)
-        return _status(accepted=known.accepted), known.receipt
+        return _status(accepted=known.accepted, pending=known.pending), known.answer
 
     def _untimely(self, request: Request) -> tuple[int, bytes] | None:
         now = self._clock()
@@ -416,34 +485,51 @@ class Platform:
 
     def _first(self, request: Request, raw: bytes, refuse: str) -> tuple[int, bytes]:
         (number,) = self._database.execute("SELECT coalesce(max(number), 0) + 1 FROM received").fetchone()
-        accepted = False
-        reason = refuse
         if refuse:
-            receipt = self._refusal("4221", "退单 refused", request, refuse, number)
+            ruling = Ruling(code="4221", msg="退单 refused", accepted=False, reason=refuse)
         elif request.format not in self._formats:
             reason = f"format {request.format}"
-            receipt = self._refusal("4220", "数据格式未知 unknown format", request, reason, number)
+            ruling = Ruling(code="4220", msg="数据格式未知 unknown format", accepted=False, reason=reason)
         else:
-            accepted = True
-            receipt = self._receipt("0000", "已接收 accepted", request.key, request.digest, id=_remote_id(number))
+            ruling = self._judge(request, self._database)
+        receipt = self._ruled(ruling, request.key, request.digest, number)
+        pending = ruling.code == INTERIM
         self._database.execute(
             "INSERT INTO received VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
             (
                 *(number, request.key, request.ak, request.sk, request.format, request.digest),
-                *(accepted, reason, self._clock().isoformat(), request.document, receipt),
+                *(ruling.accepted, ruling.reason, self._clock().isoformat(), request.document, receipt),
             ),
         )
         public_key = self._senders[request.ak, request.sk].public_key
         self._database.execute("INSERT INTO proof VALUES (?, ?, ?)", (number, raw, public_key))
+        if pending:
+            self._database.execute("INSERT INTO later VALUES (?, NULL)", (number,))
         self._note_delivery(number, request)
-        return _status(accepted=accepted), receipt
+        return _status(accepted=ruling.accepted, pending=pending), receipt
 
-    def _refusal(self, code: str, msg: str, request: Request, reason: str, number: int | None = None) -> bytes:
-        id = "" if number is None else _remote_id(number)
-        return self._receipt(code, msg, request.key, request.digest, reason, id)
+    def _ruled(self, ruling: Ruling, key: str, digest: str, number: int) -> bytes:
+        return self._answer(
+            Answer(
+                code=ruling.code,
+                msg=ruling.msg,
+                key=key,
+                digest=digest,
+                accepted=ruling.accepted,
+                id=_remote_id(number),
+                reason=ruling.reason,
+                data=ruling.data,
+            )
+        )
 
-    def _receipt(self, code: str, msg: str, key: str, digest: str, reason: str = "", id: str = "") -> bytes:
-        answer = Answer(code=code, msg=msg, key=key, digest=digest, accepted=code == "0000", id=id, reason=reason)
+    def _refusal(self, code: str, msg: str, request: Request, reason: str) -> bytes:
+        """Of what is not stored."""
+        return self._receipt(code, msg, request.key, request.digest, reason)
+
+    def _receipt(self, code: str, msg: str, key: str, digest: str, reason: str) -> bytes:
+        return self._answer(Answer(code=code, msg=msg, key=key, digest=digest, accepted=False, reason=reason))
+
+    def _answer(self, answer: Answer) -> bytes:
         return envelope.build_receipt(answer, self._signer, self._clock(), self._profile)
 
     # --- for those who answer in its name ---
@@ -481,6 +567,10 @@ class Platform:
         return envelope.build_receipt(answer, signer, self._clock(), self._profile)
 
 
+def _accept(request: Request, database: sqlite3.Connection) -> Ruling:  # noqa: ARG001 - a Judge
+    return Ruling(code="0000", msg="已接收 accepted", accepted=True)
+
+
 class _OwnKey:
     """The platform's Signer: one key, made with its database."""
 
@@ -511,12 +601,13 @@ class _Stranger:
 
 
 _SELECT = (
-    "SELECT number, key, ak, sk, format, digest, accepted, reason, at, document, receipt, deliveries FROM received"
+    "SELECT number, key, ak, sk, format, digest, accepted, reason, at, document, receipt, deliveries,"
+    " later.rowid IS NOT NULL AND final IS NULL, final FROM received LEFT JOIN later USING (number)"
 )
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:
-    number, key, ak, sk, format, digest, accepted, reason, at, document, receipt, deliveries = row
+    number, key, ak, sk, format, digest, accepted, reason, at, document, receipt, deliveries, pending, final = row
     return Stored(
         number=number,
         key=key,
@@ -530,10 +621,14 @@ def _stored(row: tuple[Any, ...]) -> Stored:
         document=document,
         receipt=receipt,
         deliveries=deliveries,
+        pending=bool(pending),
+        final=final,
     )
 
 
-def _status(*, accepted: bool) -> int:
+def _status(*, accepted: bool, pending: bool) -> int:
+    if pending:
+        return Status.ACCEPTED
     return Status.OK if accepted else Status.UNPROCESSABLE_ENTITY
 
 

@@ -168,7 +168,8 @@ class _Web:
             header=content.get("header", {}) if isinstance(content.get("header"), dict) else {},
             lines=_rows(content.get("lines")),
             content=json.dumps(content, ensure_ascii=False, indent=2),
-            receipt=json.dumps(json.loads(shown.stored.receipt), ensure_ascii=False, indent=2),
+            receipt=_indented(shown.stored.receipt),
+            final="" if shown.stored.final is None else _indented(shown.stored.final),
         )
 
     async def faults(self, request: Request) -> Response:
@@ -193,11 +194,16 @@ class _Web:
         return RedirectResponse("/", Status.SEE_OTHER)
 
     def _page(self, template: str, **values: object) -> Response:
-        return Response(self._pages.get_template(template).render(values), media_type="text/html; charset=utf-8")
+        page = self._pages.get_template(template).render(values, title=self._platform.title)
+        return Response(page, media_type="text/html; charset=utf-8")
 
 
 def _json(body: bytes, status: int = Status.OK, headers: dict[str, str] | None = None) -> Response:
     return Response(body, status, headers={"Content-Type": "application/json; charset=utf-8"} | (headers or {}))
+
+
+def _indented(receipt: bytes) -> str:
+    return json.dumps(json.loads(receipt), ensure_ascii=False, indent=2)
 
 
 def _rows(lines: object) -> tuple[list[str], list[list[object]]]:
