@@ -25,7 +25,7 @@ from scraper_agent.formats import FORMATS
 from scraper_agent.ports import Standing
 from scraper_agent.sandbox import platform_web, tls
 from scraper_agent.sandbox.mischief import Fault
-from scraper_agent.sandbox.platform import REQUEST_BYTES, Platform, Sender
+from scraper_agent.sandbox.platform import REQUEST_BYTES, Platform, Ruling, Sender
 from scraper_agent.sandbox.tls import Authority
 from scraper_agent.sending import https
 from scraper_agent.signing import sm2
@@ -254,6 +254,56 @@ def test_many_documents_at_once_are_all_stored(platform, transport):
     contents = [opened(platform, receipt, document) for receipt, document in zip(receipts, documents, strict=True)]
     assert len({content.remote_id for content in contents}) == 10
     assert {stored.document for stored in platform.stored()} == set(documents)
+
+
+# --- a judge --------------------------------------------------------------------------------------------------------
+
+NOTES = "CREATE TABLE IF NOT EXISTS note (number TEXT PRIMARY KEY) STRICT;"
+
+
+def note(request: envelope.Request, database: sqlite3.Connection) -> Ruling:
+    """Takes each contract number once."""
+    (number,) = json.loads(request.document).values()
+    if database.execute("SELECT 1 FROM note WHERE number = ?", (number,)).fetchone():
+        return Ruling(code="4299", msg="重复 twice", accepted=False, reason=number)
+    database.execute("INSERT INTO note VALUES (?)", (number,))
+    return Ruling(code="0000", msg="已登记 noted", accepted=True, data={"number": number})
+
+
+def test_judge_is_asked_once_for_each_new_request_and_its_ruling_is_the_receipt(tmp_path):
+    document = canonical.dumps({"contractNo": "HT-001"})
+    again = "1" * 64
+    for _ in range(2):  # a database has its tables already
+        with platform_of(tmp_path / "platform.db", judge=note, schema=NOTES) as running:
+            first = running.receive(request(document), key_of(document))
+            assert running.receive(request(document), key_of(document)) == first
+            _, refused = running.receive(request(document, key=again), again)
+    accepted = opened(running, first[1], document)
+    assert (accepted.accepted, accepted.message, accepted.data) == (True, "已登记 noted", {"number": "HT-001"})
+    content = opened(running, refused, document, again)
+    assert (content.accepted, content.code, content.reason) == (False, "4299", "HT-001")
+
+
+def test_what_a_judge_stored_goes_with_a_receipt_that_never_was(tmp_path):
+    def judge(request: envelope.Request, database: sqlite3.Connection) -> Ruling:
+        ruling = note(request, database)
+        if failing:
+            raise TimeoutError
+        return ruling
+
+    document = canonical.dumps({"contractNo": "HT-001"})
+    with platform_of(judge=judge, schema=NOTES) as running:
+        failing = [True]
+        with pytest.raises(TimeoutError):
+            running.receive(request(document), key_of(document))
+        failing.clear()
+        assert opened(running, running.receive(request(document), key_of(document))[1], document).accepted
+
+
+def test_judge_sees_nothing_of_an_unknown_format():
+    with platform_of(judge=note, schema=NOTES) as running:
+        raw = request(format="poem")
+        assert opened(running, running.receive(raw, KEY)[1]).code == "4220"
 
 
 # --- the pages ------------------------------------------------------------------------------------------------------
