@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -20,14 +20,15 @@ import yaml
 from pydantic import BaseModel, SecretStr
 
 import scraper_agent
-from scraper_agent import approval, canonical, files, formats, incremental, sending, signing, vault, yamlfile
+from scraper_agent import approval, canonical, files, formats, incremental, outbox, sending, signing, vault, yamlfile
 from scraper_agent.analysis import settings as analyses
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
 from scraper_agent.capture import guard, kept
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
 from scraper_agent.capture.pace import Pace
-from scraper_agent.config import Config, Erp
+from scraper_agent.config import Config, Erp, ReceiverSettings
+from scraper_agent.config import problems as receiver_problems
 from scraper_agent.credentials import SecretPlace
 from scraper_agent.errors import AgentError, Lines, NeedsPerson, Problem, UsageError
 from scraper_agent.format import Format
@@ -35,7 +36,7 @@ from scraper_agent.formats import FORMATS
 from scraper_agent.formats.tables import CodeList
 from scraper_agent.importing import layout, reading
 from scraper_agent.messages import N_, render
-from scraper_agent.pipeline import Harvest, Intake, Pipeline, Plan, Receiver, Watch
+from scraper_agent.pipeline import Destination, Harvest, Intake, Pipeline, Plan, Receiver, Watch
 from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
 from scraper_agent.signing import keyfolder, sm2
@@ -98,6 +99,8 @@ class App:
     _answers: dict[str, str] = field(default_factory=dict, repr=False)
     """What a person was asked for, so that nobody is asked twice."""
     _signer: tuple[signing.Config, Signer] | None = field(default=None, repr=False)
+    _destinations: list[tuple[ReceiverSettings, Destination]] = field(default_factory=list, repr=False)
+    """What was connected to."""
     _paces: dict[str, Pace] = field(default_factory=dict, repr=False)
     """By ERP: recipes that are run one after the other share its minute."""
 
@@ -108,8 +111,8 @@ class App:
         Raises:
             UsageError: either is missing or wrong.
         """
-        config = yamlfile.load(path, Config)
         home = path.resolve().parent
+        config = yamlfile.load(path, Config, partial(receiver_problems, home))
         own = (config.code_lists, config.tariff, config.districts, config.rates)
         tables = formats.with_tables(*(None if each is None else home / each for each in own))
         problems = partial(_policy_problems, tables.codes["currency"])
@@ -136,7 +139,7 @@ class App:
 
     def pipeline(self, archive: SqliteArchive, watch: Watch) -> Pipeline:
         enterprise = self.config.enterprise
-        receiver = self.config.receiver
+        default = self.destination(self.config.receiver)
         return Pipeline(
             archive=archive,
             now=now,
@@ -145,10 +148,13 @@ class App:
             profile={key: value for key in recipes.PROFILE if (value := str(getattr(enterprise, key)))},
             policy=self.policy,
             signer=lambda: self.signer,
-            transport=self.transport,
-            receiver=Receiver(
-                ak=receiver.ak, profile=receiver.profile, public_keys=receiver.public_keys, verify=sm2.verify
-            ),
+            transport=default.transport,
+            receiver=default.receiver,
+            destinations={
+                format: to
+                for format in self.tables.formats
+                if (to := self.destination(self.config.receiver_of(format))) is not default
+            },
             analyses=self.analyses,
             schedule=self.config.outbox,
             draw=secrets.SystemRandom().random,
@@ -172,9 +178,8 @@ class App:
 
     def close(self) -> None:
         """Let go of what was connected to. May be repeated."""
-        transport = self.__dict__.pop("transport", None)  # where `cached_property` keeps it, if it was asked for
-        if transport is not None:
-            transport.close()
+        while self._destinations:
+            self._destinations.pop()[1].transport.close()
 
     @property
     def key_folder(self) -> Path:
@@ -201,15 +206,33 @@ class App:
         known = archive.job(KEYS).facts
         return keyfolder.Journal(record=record, used=frozenset(f.sk for f in known if isinstance(f, KeyChanged)))
 
-    @cached_property
+    @property
     def transport(self) -> Transport:
-        config = _at(self.home, self.config.receiver.transport)
-        return sending.connect(
-            config,
+        """To `receiver`."""
+        return self.destination(self.config.receiver).transport
+
+    def destination(self, settings: ReceiverSettings) -> Destination:
+        """The way to a receiver of the config; the same object for the same settings, until it is closed.
+
+        Raises:
+            NeedsPerson: a secret is not where it should be.
+            UsageError: a file that the config names cannot be used.
+        """
+        for known, destination in self._destinations:
+            if known == settings:
+                return destination
+        transport = sending.connect(
+            _at(self.home, settings.transport),
             lambda place, name: SecretStr(self.secret(place, name)),
-            profile=self.config.receiver.profile,
+            profile=settings.profile,
             formats=self.tables.formats,
         )
+        receiver = Receiver(
+            ak=settings.ak, profile=settings.profile, public_keys=settings.public_keys, verify=sm2.verify
+        )
+        made = Destination(receiver=receiver, transport=transport)
+        self._destinations.append((settings, made))
+        return made
 
     def browser(self, erp: str) -> PlaywrightBrowser:
         settings = self.config.browser
@@ -469,30 +492,33 @@ class App:
         stopped: list[AgentError] = []
         under_way: Callable[[], Job] | None = None
 
-        def land(landing: Callable[[], Job] | None) -> None:
-            if landing is not None:
-                landing()
+        def land(then: Callable[[], Job] | None = None) -> bool:
+            """What is under way, if anything is; then `then` is."""
+            nonlocal under_way
+            before, under_way = under_way, then
+            if before is not None:
+                before()
+            return before is not None
 
         # One is under way while the next is checked and signed: signing takes about as long as an answer.
         with ThreadPoolExecutor(1) as worker:
             try:
-                for id in documents:
+                for id in _and_freed(pipeline, documents, land):
                     try:
                         if dry_run:
                             pipeline.check(id)
                             continue
-                        if pipeline.breaker.failures:  # then one after the other, so that failures are counted right
-                            before, under_way = under_way, None
-                            land(before)
-                        departed = pipeline.depart(id, post=lambda send: worker.submit(send).result)
-                        before, under_way = under_way, departed
-                        land(before)
+                        if pipeline.breaker(
+                            id
+                        ).failures:  # then one after the other, so that failures are counted right
+                            land()
+                        land(pipeline.depart(id, post=lambda send: worker.submit(send).result))
                     except NeedsPerson:
                         raise
                     except AgentError as error:
                         stopped.append(error)
             finally:
-                land(under_way)  # what has left is waited for, whatever ended the rest
+                land()  # what has left is waited for, whatever ended the rest
         return [*stopped, *(error for _, error in pipeline.doubts)]
 
     def deliver(
@@ -527,8 +553,8 @@ class App:
                     hours=hours,
                 )
             )
-        unknown = archive.counts()[State.UNKNOWN]
-        if unknown and pipeline.transport.repeat == "never":
+        unknown = sum(pipeline.destination(id).transport.repeat == "never" for id in archive.in_state(State.UNKNOWN))
+        if unknown:
             told.append(
                 NeedsPerson(
                     "SA7063",
@@ -543,12 +569,27 @@ class App:
         return told
 
 
+def _and_freed(pipeline: Pipeline, documents: Iterable[JobId], land: Callable[[], bool]) -> Iterator[JobId]:
+    """These, then those that waited for one of them. `land` ends what is under way, and says whether anything was."""
+    yield from documents
+    while pipeline.freed or land():
+        if pipeline.freed:
+            yield pipeline.freed.popleft()
+
+
 def _due(pipeline: Pipeline, archive: SqliteArchive) -> Iterator[JobId]:
-    """What is to be sent or asked for, as long as the receiver is there."""
+    """What is to be sent or asked for, as long as its receiver is there."""
     for id in archive.due(pipeline.now()):
-        if pipeline.breaker.holds(pipeline.now()) and not pipeline.breaker.trying:
-            return
-        yield id
+        if _held(pipeline.breaker(id), pipeline.now()):
+            if all(_held(each, pipeline.now()) for each in pipeline.breakers()):
+                return
+        elif not pipeline.still_waits(id):
+            yield id
+
+
+def _held(breaker: outbox.Breaker, now: datetime) -> bool:
+    """Whether nothing can be done before its time comes."""
+    return breaker.holds(now) and not breaker.trying
 
 
 def _wake(pipeline: Pipeline, archive: SqliteArchive) -> datetime | None:
@@ -557,10 +598,11 @@ def _wake(pipeline: Pipeline, archive: SqliteArchive) -> datetime | None:
     if not asked and not archive.any_in(State.SIGNED, State.WAITING):
         return None
     now = pipeline.now()
-    if pipeline.breaker.holds(now):
-        return pipeline.breaker.until
-    ask = now + timedelta(seconds=pipeline.schedule.ask_every_s) if asked else None
-    return min((each for each in (archive.next_due(now), ask) if each is not None), default=None)
+    breakers = pipeline.breakers()
+    times = [each.until for each in breakers if each.holds(now)]
+    if len(times) < len(breakers):
+        times += [archive.next_due(now), now + timedelta(seconds=pipeline.schedule.ask_every_s) if asked else None]
+    return min((each for each in times if each is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,7 +109,10 @@ def _plain(value: Any) -> Any:
         return value
     names = _field_names(kind)
     if names is not None:
-        return {name: _plain(getattr(value, name)) for name in names}
+        left_out = _left_out(kind)
+        return {
+            name: _plain(part) for name in names if (part := getattr(value, name)) is not None or name not in left_out
+        }
     match value:
         case str() if isinstance(value, Enum):
             return value.value
@@ -133,6 +136,12 @@ def _plain(value: Any) -> Any:
 def _field_names(kind: type) -> tuple[str, ...] | None:
     """None if it is no dataclass."""
     return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
+
+
+@cache
+def _left_out(kind: type) -> frozenset[str]:
+    """Fields that are not written where they are None: added later, they leave older values' bytes as they were."""
+    return frozenset(f.name for f in fields(kind) if f.metadata.get("none") == "left out")
 
 
 def entry_bytes(entry: Entry) -> bytes:

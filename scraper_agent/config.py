@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
+import posixpath
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from scraper_agent import envelope, sending, signing
+from scraper_agent import envelope, sending, signing, yamlfile
 from scraper_agent import outbox as outboxes
 from scraper_agent.credentials import SecretPlace
+from scraper_agent.errors import Problem
+from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_
 from scraper_agent.rules.identity import USCC_LENGTH, credit_code_check
+from scraper_agent.sending import folder, ftp, https, mq, sftp
 from scraper_agent.signing import keystate, sm2
 from scraper_agent.yamlfile import Wrong
 
@@ -119,4 +125,66 @@ class Config(Strict):
     signing: signing.Config
     passphrase: SecretPlace = SecretPlace()
     receiver: ReceiverSettings
+    receivers: dict[str, ReceiverSettings] = Field(
+        {}, description="By format: where its documents go in place of `receiver`. Settings that are the same are one."
+    )
     outbox: outboxes.Settings = outboxes.DEFAULT
+
+    def receiver_of(self, format: str) -> ReceiverSettings:
+        """Who takes documents of this format: if it is not named, who takes what they follow, or else `receiver`."""
+        followed = outboxes.FOLLOWS.get(format, format)
+        return self.receivers.get(format) or self.receivers.get(followed) or self.receiver
+
+
+def problems(home: Path, config: Config, at: yamlfile.Positions) -> Iterator[Problem]:
+    """Receivers of no format, and those that would take each other's answers. `home`: the folder of the config."""
+    for format in config.receivers:
+        if format not in FORMATS:
+            near = difflib.get_close_matches(format, FORMATS, n=1)
+            yield Problem(
+                at=at.key(("receivers", format)),
+                code="SA4200",
+                text=N_("there is no format `{seen}` whose documents could have a receiver of their own"),
+                hint=N_("did you mean `{near}`?") if near else N_("there are: {known}"),
+                values={"seen": format, "near": "".join(near), "known": ", ".join(FORMATS)},
+            )
+    known: list[tuple[str, ReceiverSettings]] = [("receiver", config.receiver)]
+    for format, settings in config.receivers.items():
+        if all(settings != other for _, other in known):
+            places = _places(home, settings.transport)
+            shared = ((name, place) for name, other in known for place in _places(home, other.transport) & places)
+            for name, (_, place) in shared:
+                yield Problem(
+                    at=at.of(("receivers", format, "transport")),
+                    code="SA4201",
+                    text=N_("{place} is also where the transport of `{other}` keeps or finds what is its own"),
+                    hint=N_("give each its own; receivers that are meant to be one have the same settings throughout"),
+                    values={"place": place, "other": name},
+                )
+            known.append((f"receivers: {format}", settings))
+
+
+def _places(home: Path, transport: sending.Config) -> frozenset[tuple[str, str]]:
+    """What no two receivers may share, as they would take each other's requests or answers: where it is, and its name.
+
+    No network is asked, so that two names of one server are not seen through.
+    """
+
+    def here(path: Path) -> tuple[str, str]:
+        return "", str((home / path).resolve())
+
+    match transport:
+        case https.Config():
+            return frozenset()
+        case mq.Config(url=url, receipts=queue, inbox=inbox):
+            return frozenset({here(inbox), (url.rstrip("/").lower(), queue)})
+        case folder.Config(path=path, receipts=receipts):
+            own = {"json": path / folder.RECEIPTS, "import_client": path / folder.INBOX, "excel": path}[
+                transport.content
+            ]
+            return frozenset({here(path), here(receipts or own)})
+        case sftp.Config() | ftp.Config():
+            server = f"{transport.host.lower()}:{transport.port}"
+            return frozenset((server, posixpath.normpath(each)) for each in (transport.folder, transport.receipts))
+        case unknown:
+            assert_never(unknown)

@@ -7,7 +7,7 @@ up a log that another process left goes on where that one stopped.
 from __future__ import annotations
 
 import email.utils
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -20,6 +20,11 @@ RETRY_AFTER_MOST = timedelta(days=1)
 """A receiver that asks for more is not heard further: its answer is not signed."""
 REMEMBERED = 64
 """So many of the newest facts about sending tell how a destination is."""
+FOLLOWS: Mapping[str, str] = {"waybillStatus": "dangerousGoodsWaybill"}
+"""By format: the format of the document that the receiver has to have accepted first, and whose receiver it goes to
+where the config names no other. The business key is that document's, a space, and what tells the followers apart; these
+leave one after the other.
+"""
 
 
 class Settings(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -69,6 +70,7 @@ from scraper_agent.values import (
     Outcome,
     Parked,
     Reached,
+    Reason,
     Receipt,
     Refused,
     Relogin,
@@ -82,6 +84,8 @@ from scraper_agent.values import (
     Verdict,
     state,
 )
+from scraper_agent.waybill import status
+from scraper_agent.waybill.profile import DEFAULT as WAYBILLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,14 @@ class Receiver:
     public_keys: Mapping[str, str]
     """`sk` -> 128 hex digits."""
     verify: Verify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Who takes documents, and on which way they get there."""
+
+    receiver: Receiver
+    transport: Transport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +215,8 @@ class Pipeline:
     """Asked for at the first signature, so that reading and checking need no passphrase."""
     transport: Transport
     receiver: Receiver
+    destinations: Mapping[str, Destination] = field(default_factory=dict)
+    """Of formats that do not go to `receiver` by `transport`; those that go to one receiver have the same object."""
     tables: Tables = PACKAGED
     analyses: Settings = DEFAULT
     schedule: outbox.Settings = outbox.DEFAULT
@@ -215,8 +229,14 @@ class Pipeline:
     doubts: list[tuple[JobId, AgentError]] = field(default_factory=list)
     """Sends that failed or whose outcome is unknown, and answers that proved nothing: for whoever runs this to be told.
     """
-    _breaker: outbox.Breaker | None = None
-    """Of the one destination; made of the log when it is first asked for."""
+    freed: deque[JobId] = field(default_factory=deque)
+    """Documents that waited for another one, which has reached its end meanwhile: whoever runs this advances them."""
+    _waiting: dict[JobId, tuple[JobId, int]] = field(default_factory=dict)
+    """Documents that wait for another: for which one, and how many facts that had."""
+    _awaited: dict[JobId, set[JobId]] = field(default_factory=dict)
+    """The same from the other side."""
+    _breakers: dict[str, outbox.Breaker] = field(default_factory=dict)
+    """By format, empty for those that go to `receiver`; made of the log when they are first asked for."""
     _names: dict[JobId, dict[str, frozenset[str]]] = field(default_factory=dict)
     _lists: dict[JobId, tuple[ListRead, ...]] = field(default_factory=dict)
     """Of runs that have ended."""
@@ -602,7 +622,7 @@ class Pipeline:
 
     def _may_be_there(self, job: Job) -> bool:
         left = any(isinstance(fact, Attempt) for fact in job.facts)
-        return left and outbox.may_have_it(job.facts, repeat=self.transport.repeat)
+        return left and outbox.may_have_it(job.facts, repeat=self.destination(job.id).transport.repeat)
 
     def _supersede(self, id: JobId) -> None:
         """Stop a version that a newer one has taken the place of, unless it has left."""
@@ -651,7 +671,8 @@ class Pipeline:
             job, fresh = self._with(job, fact), True
             if isinstance(fact, Attempt):
                 # The attempt is logged: if we die now, the next run finds it and asks the receiver first.
-                sent = post(partial(self.transport.send, self.archive.get(fact.envelope), key=self.key(job)))
+                transport = self.destination(id).transport
+                sent = post(partial(transport.send, self.archive.get(fact.envelope), key=self.key(job)))
                 return partial(self._land, job, fact, sent)
         return partial(_landed, job)
 
@@ -717,11 +738,29 @@ class Pipeline:
 
     # --- the outbox -------------------------------------------------------------------------------------------------
 
-    @property
-    def breaker(self) -> outbox.Breaker:
-        if self._breaker is None:
-            self._breaker = outbox.Breaker.of(self.archive.sends(outbox.REMEMBERED), self.schedule)
-        return self._breaker
+    def destination(self, id: JobId) -> Destination:
+        """Where this document goes."""
+        found = self.destinations.get(_format_of(id))
+        return found or Destination(receiver=self.receiver, transport=self.transport)
+
+    def breaker(self, id: JobId) -> outbox.Breaker:
+        """How the receiver of this document is. Another one that is away holds nothing of it."""
+        format = _format_of(id)
+        return self._breaker_of(format if format in self.destinations else "")
+
+    def breakers(self) -> tuple[outbox.Breaker, ...]:
+        """One for each receiver."""
+        each = {id(breaker): breaker for breaker in map(self._breaker_of, ("", *self.destinations))}
+        return tuple(each.values())
+
+    def _breaker_of(self, format: str) -> outbox.Breaker:
+        if format not in self._breakers:
+            to = self.destinations.get(format)
+            alike = {name for name in (*self.formats, *self.destinations) if self.destinations.get(name) is to}
+            newest = self.archive.sends(outbox.REMEMBERED, alike if self.destinations else None)
+            found = outbox.Breaker.of(newest, self.schedule)
+            self._breakers.update(dict.fromkeys(alike if to else {""}, found))
+        return self._breakers[format]
 
     def _departure(self, job: Job, last: Envelope | Retry, *, fresh: bool) -> Attempt | Envelope | DeadLetter | None:
         """The next attempt, or a new signature before it; None while it has to wait."""
@@ -730,21 +769,72 @@ class Pipeline:
         now = self.now()
         if isinstance(last, Retry) and last.not_before is not None and now < last.not_before:
             return None
-        if self.breaker.holds(now) or self._behind(job):
+        if self.breaker(job.id).holds(now) or self._waits(job):
             return None
         if not (fresh and isinstance(last, Envelope)) and self._stale(job):
             return self._sign(job, _draft_of(job).document)
-        if not self.breaker.admits(now):
+        if not self.breaker(job.id).admits(now):
             return None
         before = next((fact.number for fact in reversed(job.facts) if isinstance(fact, Attempt)), 0)
         return Attempt(envelope=last.envelope, number=before + 1)
 
-    def _behind(self, job: Job) -> bool:
-        """Whether an older version of the record may be on its way: the receiver is to hear of them in order."""
+    def _waits(self, job: Job) -> bool:
+        """Whether another document has to be settled first; then it is noted which one."""
+        first = self._behind(job)
+        if first is None:
+            first, reason = self._followed(job)
+            if reason is None:
+                self._waiting.pop(job.id, None)
+                return False
+        if first is not None and state(first) not in _ENDED:
+            self._waiting[job.id] = first.id, len(first.facts)
+            self._awaited.setdefault(first.id, set()).add(job.id)
+        return True
+
+    def still_waits(self, id: JobId) -> bool:
+        """Whether this process knows that the document waits for another one of which nothing new is known."""
+        known = self._waiting.get(id)
+        return known is not None and self.archive.length(known[0]) == known[1]
+
+    def _behind(self, job: Job) -> Job | None:
+        """An older version of the record that may be on its way: the receiver is to hear of them in order."""
         draft = _draft_of(job)
         versions = self._versions(draft.format, draft.key, draft.record)
         older = map(self.archive.job, versions[: versions.index(job.id)])
-        return any(not isinstance(each.last, Receipt) and self._may_be_there(each) for each in older)
+        waits = (each for each in older if not isinstance(each.last, Receipt) and self._may_be_there(each))
+        return next(waits, None)
+
+    def _followed(self, job: Job) -> tuple[Job | None, Reason | None]:
+        """Of a document that follows others: the one that keeps it from leaving, as far as there is one, and why.
+
+        First the document that it is about, then what was made before it of those that follow that one, in their order.
+        """
+        draft = _draft_of(job)
+        first = outbox.FOLLOWS.get(draft.format)
+        if first is None:
+            return None, None
+        number = draft.key.rpartition(" ")[0]
+        about = map(self.archive.job, self.archive.documents(format=first, key=number))
+        versions = [each for each in about if not _came_to_nothing(each)]
+        if not versions:
+            return None, Reason(text=N_("there is no {format} {key} here"), values={"format": first, "key": number})
+        before: dict[str, Job] = {}
+        earlier = True
+        for each in map(self.archive.job, self.archive.documents(format=draft.format, key_begins=f"{number} ")):
+            key = _draft_of(each).key
+            earlier = earlier and key != draft.key
+            if earlier or key in before:
+                before[key] = each  # of several versions the newest
+        for each in (versions[-1], *before.values()):
+            told = {"format": _draft_of(each).format, "key": _draft_of(each).key, "state": state(each).value}
+            if _withdraws(each):
+                return each, Reason(text=N_("{format} {key} is withdrawn"), values=told)
+            if state(each) is not State.RECEIPTED:
+                text = N_("{format} {key} has to be accepted by the receiver before, and is {state}")
+                return each, Reason(text=text, values=told)
+            if each is not versions[-1] and _ends_it(told["key"]):
+                return each, Reason(text=N_("nothing follows {format} {key}"), values=told)
+        return None, None
 
     def _stale(self, job: Job) -> bool:
         """Whether the newest signature is older than the receiver takes, or of a key that is active no more."""
@@ -778,7 +868,7 @@ class Pipeline:
         match job.last:
             case (Retry() | DeadLetter()) as last:
                 pass
-            case Attempt() as last if absent and self.transport.repeat == "never":
+            case Attempt() as last if absent and self.destination(id).transport.repeat == "never":
                 pass
             case Delivered() as last if absent:
                 pass
@@ -792,7 +882,7 @@ class Pipeline:
                     id=id,
                     state=state(job).value,
                 )
-        self.breaker.answered()
+        self.breaker(id).answered()
         return self._with(
             job,
             Retry(
@@ -984,7 +1074,10 @@ class Pipeline:
         return approval.decide(self.policy, verdict, format.name, total, lines=len(document.lines))
 
     def held_because(self, job: Job) -> tuple[tuple[str, Mapping[str, str]], ...]:
-        """Why the policy left this job to a person: templates and their values."""
+        """Why the policy left this job to a person, or what has to be accepted before: templates and their values."""
+        if isinstance(job.last, Envelope | Retry):
+            _, reason = self._followed(job)
+            return () if reason is None else ((reason.text, reason.values),)
         if not isinstance(job.last, Verdict):
             return ()
         if _withdraws(job):
@@ -1030,43 +1123,44 @@ class Pipeline:
         return self._lists.get(run)
 
     def _sign(self, job: Job, document: Digest) -> Envelope:
-        signer = self.signer()
+        signer, receiver = self.signer(), self.destination(job.id).receiver
         body = self.archive.get(document)  # the very bytes that were approved
         sealed = envelope.build(
-            body, _draft_of(job).format, self.key(job), self.receiver.ak, signer, self.now(), self.receiver.profile
+            body, _draft_of(job).format, self.key(job), receiver.ak, signer, self.now(), receiver.profile
         )
         return Envelope(
             document=document,
             envelope=self.archive.put(sealed),
             key_index=signer.key_index,
-            profile=self.receiver.profile.name,
+            profile=receiver.profile.name,
         )
 
     def key(self, job: Job) -> str:
         """The idempotency key: the same for every attempt, even from a queue that was rebuilt."""
         draft = _draft_of(job)
         content = Digest(f"sm3:{job.id.rsplit('/', 1)[-1]}")
-        return envelope.idempotency_key(self.receiver.ak, draft.format, draft.key, content)
+        return envelope.idempotency_key(self.destination(job.id).receiver.ak, draft.format, draft.key, content)
 
     def _answered(
         self, job: Job, attempt: Attempt, answer: Callable[[], bytes | None]
     ) -> Delivered | Receipt | Retry | None:
+        breaker = self.breaker(job.id)
         try:
             said = answer()
         except SendRefused as error:
-            self.breaker.answered()
+            breaker.answered()
             return self._retry(job, attempt, error, "refused", _tries(job))
         except SendFailed as error:
             # A destination that is away is tried more and more seldom, whichever document is the one that tries it.
-            retry = self._retry(job, attempt, error, "away", self.breaker.failures + 1)
-            self.breaker.failed(retry.not_before or self.now())
+            retry = self._retry(job, attempt, error, "away", breaker.failures + 1)
+            breaker.failed(retry.not_before or self.now())
             return retry
         except SendUnknown as error:
             self.doubts.append((job.id, error))
-            self._silent()
+            self._silent(job.id)
             return None  # the next run asks
         if said is None:
-            self.breaker.answered()
+            breaker.answered()
             return Delivered(envelope=attempt.envelope, number=attempt.number)
         return self._receipt(job, attempt, said)
 
@@ -1084,31 +1178,33 @@ class Pipeline:
             cause=cause,
         )
 
-    def _silent(self, error: AgentError | None = None) -> None:
+    def _silent(self, id: JobId, error: AgentError | None = None) -> None:
         """The destination said nothing that proves anything; nothing follows from what is of one envelope alone."""
         if isinstance(error, SendRefused):
             return
-        self.breaker.failed(self.now() + outbox.wait(self.breaker.failures + 1, self.schedule, self.draw()))
+        breaker = self.breaker(id)
+        breaker.failed(self.now() + outbox.wait(breaker.failures + 1, self.schedule, self.draw()))
 
     def _ask(self, job: Job, left: Attempt | Delivered) -> Delivered | Receipt | Retry | None:
         """Settle what has no answer yet: the run that sent it may have died, or the receiver takes its time."""
-        if not self.breaker.admits(self.now()):
+        breaker, transport = self.breaker(job.id), self.destination(job.id).transport
+        if not breaker.admits(self.now()):
             return None
         try:
-            found = self.transport.find(self.key(job))
+            found = transport.find(self.key(job))
         except SendFailed as error:
             self.doubts.append((job.id, error))
-            self._silent(error)
+            self._silent(job.id, error)
             return None
         if isinstance(found, bytes):
             return self._receipt(job, left, found)
         if found is Standing.UNKNOWN:
-            self.breaker.untold()
+            breaker.untold()
         else:
-            self.breaker.answered()
+            breaker.answered()
         if isinstance(left, Delivered):
             return None  # what was handed over stays so, whatever cannot be seen of it now
-        match found, self.transport.repeat:
+        match found, transport.repeat:
             case Standing.DELIVERED, _:
                 return Delivered(envelope=left.envelope, number=left.number)
             case Standing.ABSENT, _:
@@ -1126,25 +1222,29 @@ class Pipeline:
         wait = None if tries == 0 else self.now() + outbox.wait(tries, self.schedule, self.draw())
         return Retry(envelope=left.envelope, number=left.number, reason=why, not_before=wait, cause=cause)
 
-    def _receipt(self, job: Job, attempt: Attempt | Delivered, answer: bytes) -> Receipt | Retry | None:
-        """The verified receipt; None while the answer proves nothing, so that the receiver is asked again."""
-        draft = _draft_of(job)
+    def _receipt(self, job: Job, attempt: Attempt | Delivered, answer: bytes) -> Delivered | Receipt | Retry | None:
+        """The verified receipt; None while the answer proves nothing new, so that the receiver is asked again."""
+        draft, receiver = _draft_of(job), self.destination(job.id).receiver
         try:
             said = envelope.open_receipt(
                 answer,
-                self.receiver.verify,
-                self.receiver.public_keys,
+                receiver.verify,
+                receiver.public_keys,
                 key=self.key(job),
                 digest=draft.document,
-                profile=self.receiver.profile,
+                profile=receiver.profile,
             )
         except envelope.ReceiptInvalid as error:
             self.doubts.append((job.id, error))
             self.archive.put(answer)  # kept beside the next fact, for whoever looks into it
-            self._silent()
+            self._silent(job.id)
             return None
-        self.breaker.answered()
-        if not said.accepted and said.code in self.receiver.profile.sign_anew:
+        self.breaker(job.id).answered()
+        if said.code in receiver.profile.interim:
+            if isinstance(attempt, Delivered) and attempt.receipt is not None:
+                return None  # it has said so
+            return Delivered(envelope=attempt.envelope, number=attempt.number, receipt=self.archive.put(answer))
+        if not said.accepted and said.code in receiver.profile.sign_anew:
             return self._asked_anew(job, attempt, answer, said.reason)
         return Receipt(
             envelope=attempt.envelope,
@@ -1182,6 +1282,8 @@ class Pipeline:
                 self._unfiled.append(id)
         elif id in self._states:
             self._states[id] = state(Job(id=id, facts=(fact,)))
+        if isinstance(fact, Receipt | Failure):
+            self.freed.extend(self._awaited.pop(id, ()))
         if self._held is None:
             self.watch(id, fact)
         else:
@@ -1209,6 +1311,20 @@ def _next_version(content: JobId, versions: list[JobId]) -> JobId:
         again = canonical.sm3(canonical.dumps([content, str(returns)])).hex()
         id = JobId(f"{content.rpartition('/')[0]}/{again}")
     return id
+
+
+def _ends_it(key: str) -> bool:
+    """Whether nothing follows this change of a waybill's status, by its business key."""
+    name = key.rpartition(" ")[2]
+    return name in WAYBILLS.statuses and status.final(name)
+
+
+def _format_of(id: JobId) -> str:
+    return id.split("/")[1]
+
+
+_ENDED = frozenset({State.DECLINED, State.RECEIPTED, State.REJECTED, State.STOPPED})
+"""Nothing becomes of these any more."""
 
 
 def _withdraws(job: Job) -> bool:

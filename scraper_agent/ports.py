@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -199,12 +199,22 @@ class Archive(Protocol):
         """When each fact of the job was logged."""
         ...
 
-    def sends(self, most: int) -> list[Entry]:
-        """The newest attempts of all jobs and what came of them (`Delivered`, `Retry`, `Receipt`), newest first."""
+    def sends(self, most: int, formats: Collection[str] | None = None) -> list[Entry]:
+        """The newest attempts of all jobs and what came of them (`Delivered`, `Retry`, `Receipt`), newest first.
+
+        `formats`: of documents of these formats only.
+        """
         ...
 
-    def documents(self, *, run: JobId | None = None, format: str | None = None, key: str | None = None) -> list[JobId]:
-        """Document jobs whose Draft names this run, format and business key, in log order."""
+    def documents(
+        self,
+        *,
+        run: JobId | None = None,
+        format: str | None = None,
+        key: str | None = None,
+        key_begins: str | None = None,
+    ) -> list[JobId]:
+        """Document jobs whose Draft names this run, format and business key, or one that begins so, in log order."""
         ...
 
     def runs(self, *, recipe_id: str | None = None) -> list[JobId]:

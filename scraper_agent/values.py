@@ -344,6 +344,10 @@ class Delivered:
 
     envelope: Digest
     number: int
+    receipt: Digest | None = dataclasses.field(default=None, metadata={"none": "left out"})
+    """The receiver's signed word, verified, that it has it and that its final answer is to come; None if it was the
+    transport that said so.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ A code is `SA` and four digits; the first two say whose it is:
     SA23  mapping and notations     mapping.py, notation.py, inference.py, twin.py, importing/
     SA30  signing; business cases   signing/; cases.py, analysis/
     SA40  envelopes and sending     envelope/, sending/ (and SA41)
+    SA42  receivers of the config   config.py
     SA50  archive and report        archive/, report/
     SA60  approval and advancing    approval.py, pipeline.py, outbox.py
     SA70  the wired program         app.py, accounts.py, vault.py
@@ -62,6 +63,7 @@ AREAS = {
     "analysis/": "SA30",
     "envelope/": "SA40",
     "sending/": "SA4",
+    "config.py": "SA42",
     "archive/": "SA50",
     "report/": "SA50",
     "approval.py": "SA60",

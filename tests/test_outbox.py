@@ -325,7 +325,7 @@ def test_nothing_is_done_between_the_end_of_a_wait_and_the_next_one_that_is_due(
         pytest.fail(f"woke up for nothing, for {seconds} s")
 
     with box.open() as (archive, pipeline):
-        assert pipeline.breaker.open
+        assert all(breaker.open for breaker in pipeline.breakers())
         until = box.clock() + timedelta(minutes=10)
         assert App.deliver(None, pipeline, archive, until=until, sleep=sleep) == []  # type: ignore[arg-type]
 
@@ -513,7 +513,7 @@ class Model(RuleBasedStateMachine):
         self.opened.__exit__(None, None, None)
         self.opened = self.box.open()
         self.archive, self.pipeline = self.opened.__enter__()
-        derived = self.pipeline.breaker
+        (derived,) = self.pipeline.breakers()
         if not any(k.state in (State.UNKNOWN, State.DELIVERED) for k in self.known.values()):
             assert derived.failures <= self.failures
         self.failures, self.until = derived.failures, derived.until
@@ -602,7 +602,7 @@ class Model(RuleBasedStateMachine):
             due = job.last.not_before if isinstance(job.last, Retry) else None
             assert due == known.due
             assert sum(isinstance(fact, Attempt) for fact in job.facts) == known.tries
-        breaker = self.pipeline.breaker
+        (breaker,) = self.pipeline.breakers()
         assert (breaker.failures, breaker.until) == (self.failures, self.until)
         assert not breaker.trying
         arrived = self.box.net.ledger.arrived

@@ -14,9 +14,9 @@ from scraper_agent.errors import SourceErrors, UsageError
 from scraper_agent.format import Context, Document, decode, encode, json_schema
 from scraper_agent.formats import FORMATS
 from scraper_agent.rules import identity
-from scraper_agent.waybill import verification
+from scraper_agent.waybill import profile, status, verification
 from tests.test_formats import _values
-from tests.waybills import CROSS_BORDER, DANGEROUS, FOLDERS, SAMPLES, samples
+from tests.waybills import CROSS_BORDER, DANGEROUS, FOLDERS, SAMPLES, STATUS, samples
 
 ALL = [sample for folder in FOLDERS for sample in samples(folder)]
 
@@ -116,6 +116,12 @@ def test_the_cross_border_waybill_has_the_36_elements_of_table_3():
         17,
         33,
     ]
+
+
+def test_a_change_of_status_knows_the_names_of_the_profile():
+    """All but the first: a waybill begins as that, and never becomes it."""
+    named = {name: each.zh for name, each in profile.DEFAULT.statuses.items() if name != status.first()}
+    assert STATUS.header_fields["status"].choices == named
 
 
 def test_these_and_no_others_may_be_left_out():

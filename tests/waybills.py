@@ -18,7 +18,8 @@ SAMPLES = Path(__file__).parent / "samples" / "formats"
 
 DANGEROUS = FORMATS["dangerousGoodsWaybill"]
 CROSS_BORDER = FORMATS["crossBorderWaybill"]
-FOLDERS = {"dangerous_goods_waybill": DANGEROUS, "cross_border_waybill": CROSS_BORDER}
+STATUS = FORMATS["waybillStatus"]
+FOLDERS = {"dangerous_goods_waybill": DANGEROUS, "cross_border_waybill": CROSS_BORDER, "waybill_status": STATUS}
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ log.
 from __future__ import annotations
 
 import bisect
+import json
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,6 +98,11 @@ DUE_AT = f"{_DUE} AND s.due = ? AND s.job > ? ORDER BY s.job LIMIT ?"
 DUE_AFTER = f"{_DUE} AND s.due > ? AND s.due <= ? ORDER BY s.due, s.job LIMIT ?"
 SENDS = """SELECT l.idx, l.entry FROM facts f JOIN log l ON l.idx = f.idx
     WHERE f.kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt') ORDER BY f.idx DESC LIMIT ?"""
+SENDS_OF = """SELECT l.idx, l.entry FROM facts f JOIN jobs j ON j.number = f.job JOIN log l ON l.idx = f.idx
+    WHERE f.kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt')
+    AND substr(j.id, 5, instr(substr(j.id, 5), '/') - 1) IN (SELECT value FROM json_each(?))
+    ORDER BY f.idx DESC LIMIT ?"""
+"""A document's job is called `doc/<format>/…`."""
 IN_STATE = """SELECT j.id, s.idx FROM standing s JOIN jobs j ON j.number = s.job
     WHERE s.state = ? AND s.idx > ? AND s.idx < ? ORDER BY s.idx LIMIT ?"""
 PAGE = 1000
@@ -262,14 +268,29 @@ class SqliteArchive:
 
     # --- lists ------------------------------------------------------------------------------------------------------
 
-    def documents(self, *, run: JobId | None = None, format: str | None = None, key: str | None = None) -> list[JobId]:
-        return [state.id for state in self.states(run=run, format=format, key=key)]
+    def documents(
+        self,
+        *,
+        run: JobId | None = None,
+        format: str | None = None,
+        key: str | None = None,
+        key_begins: str | None = None,
+    ) -> list[JobId]:
+        return [state.id for state in self.states(run=run, format=format, key=key, key_begins=key_begins)]
 
     def states(
-        self, *, run: JobId | None = None, format: str | None = None, key: str | None = None
+        self,
+        *,
+        run: JobId | None = None,
+        format: str | None = None,
+        key: str | None = None,
+        key_begins: str | None = None,
     ) -> list[DocumentState]:
         """The same documents in the same order, each with where it stands."""
-        where, values = _where({"d.run": run, "d.format": format, "d.key": key})
+        beyond = None if key_begins is None else f"{key_begins}{_LAST_CHARACTER}"
+        where, values = _where(
+            {"d.run =": run, "d.format =": format, "d.key =": key, "d.key >=": key_begins, "d.key <": beyond}
+        )
         rows = self._db.execute(f"{DOCUMENTS}{where} GROUP BY f.job ORDER BY f.job", values)
         return [
             DocumentState(id=JobId(id), format=format, key=key, run=JobId(run), last=last)
@@ -328,9 +349,11 @@ class SqliteArchive:
         rows = self._db.execute("SELECT state, count(*) FROM standing GROUP BY state")
         return Counter({State(name): count for name, count in rows})
 
-    def sends(self, most: int) -> list[Entry]:
-        """The newest attempts and what came of them, newest first."""
-        return [self._read(*row) for row in self._db.execute(SENDS, (most,))]
+    def sends(self, most: int, formats: Collection[str] | None = None) -> list[Entry]:
+        """The newest attempts and what came of them, newest first; `formats`: of documents of these formats only."""
+        if formats is None:
+            return [self._read(*row) for row in self._db.execute(SENDS, (most,))]
+        return [self._read(*row) for row in self._db.execute(SENDS_OF, (json.dumps(sorted(formats)), most))]
 
     def times(self, id: JobId) -> tuple[datetime, ...]:
         rows = self._db.execute(
@@ -341,7 +364,7 @@ class SqliteArchive:
         return tuple(self._read(*row).at for row in rows)
 
     def runs(self, *, recipe_id: str | None = None) -> list[JobId]:
-        where, values = _where({"r.recipe_id": recipe_id})
+        where, values = _where({"r.recipe_id =": recipe_id})
         rows = self._db.execute(f"{RUNS}{where} ORDER BY j.number", values)
         return [JobId(id) for id, _ in rows]
 
@@ -628,6 +651,7 @@ def _derive(db: sqlite3.Connection, entry: Entry, number: int | None) -> None:
     _stand(db, entry, number)
 
 
+_LAST_CHARACTER = "\U0010ffff"
 _DOCUMENT_FACTS = get_args(DocumentFact)
 
 
@@ -649,8 +673,8 @@ def _sortable(moment: datetime) -> str:
 
 
 def _where(wanted: dict[str, str | None]) -> tuple[str, list[str]]:
-    given = {column: value for column, value in wanted.items() if value is not None}
-    clause = " AND ".join(f"{column} = ?" for column in given)
+    given = {comparison: value for comparison, value in wanted.items() if value is not None}
+    clause = " AND ".join(f"{comparison} ?" for comparison in given)
     return (f" WHERE {clause}" if clause else ""), list(given.values())
 
 

@@ -36,12 +36,14 @@ from scraper_agent.pipeline import Harvest, Pipeline
 from scraper_agent.values import (
     Approval,
     Draft,
+    Envelope,
     Fact,
     Job,
     JobId,
     ListRead,
     Parked,
     Refused,
+    Retry,
     RunEnded,
     RunStarted,
     Snapshot,
@@ -481,8 +483,10 @@ def _why(job: Job, held_because: Callable[[Job], Any]) -> str:
             return "; ".join(render(text, values) for text, values in held_because(job))
         except AgentError as error:
             return error.sentence
-    message = getattr(last, "reason", "") or getattr(last, "message", "")
-    return str(message)
+    told = [str(getattr(last, "reason", "") or getattr(last, "message", ""))]
+    if isinstance(last, Envelope | Retry):
+        told += [render(text, values) for text, values in held_because(job)]
+    return "; ".join(filter(None, told))
 
 
 FEWEST_DIGITS = 4

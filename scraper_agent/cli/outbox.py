@@ -20,7 +20,8 @@ from scraper_agent.cli import show
 from scraper_agent.cli.commands import Session, example, find_job, job_show, progress, report
 from scraper_agent.errors import SendFailed, SendUnknown, UsageError
 from scraper_agent.messages import N_, render
-from scraper_agent.values import Digest, Draft, Envelope, Fact, Job, JobId, Receipt, State, state
+from scraper_agent.pipeline import Pipeline
+from scraper_agent.values import Delivered, Digest, Draft, Envelope, Fact, Job, JobId, Receipt, State, state
 
 OPEN = (State.SIGNED, State.UNKNOWN, State.DELIVERED, State.WAITING)
 
@@ -147,6 +148,8 @@ def _bodies(of: Job) -> dict[str, Digest]:
                 found["document"] = digest
             case Envelope(envelope=digest):
                 found["request"] = digest
+            case Delivered(receipt=str(digest)):
+                found["interim-receipt"] = digest
             case Receipt(receipt=digest):
                 found["receipt"] = digest
             case _:
@@ -192,7 +195,7 @@ def send(
             unsigned = [error for error in unsigned if not isinstance(error, SendFailed | SendUnknown)]
         stopped += [*unsigned, *app.overdue(pipeline, archive)]
         counts = archive.counts()
-        tell_open(archive, counts, pipeline.breaker.until if pipeline.breaker.open else None)
+        tell_open(archive, counts, _away_until(pipeline))
     for tally in session.tallies.values():
         ended.update({each: n for each, n in tally.states.items() if each not in OPEN})
     ended.update({each: counts[each] for each in OPEN if counts[each]})
@@ -202,6 +205,12 @@ def send(
     report(stopped)
     if stopped:
         raise typer.Exit(stopped[0].exit_code)
+
+
+def _away_until(pipeline: Pipeline) -> datetime | None:
+    """When a receiver that is away is tried again, of several the first; None if none is away."""
+    times = (each.until for each in pipeline.breakers() if each.open)
+    return min((each for each in times if each is not None), default=None)
 
 
 def _unsigned(app: App, archive: SqliteArchive) -> Iterator[JobId]:

@@ -154,6 +154,8 @@ class Profile(BaseModel):
 
     sign_anew: tuple[Annotated[str, Field(pattern=r"^[0-9]{4}$")], ...] = ()
     """Codes of refusals that are no last word: the request came too late, and is signed and sent again."""
+    interim: tuple[Annotated[str, Field(pattern=r"^[0-9]{4}$")], ...] = ()
+    """Codes of receipts that are no last word: the request was taken, and the final receipt is to come."""
 
     namespace: str = Field("", pattern=_URI)
     """Of the message's own elements."""

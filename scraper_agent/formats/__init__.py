@@ -394,6 +394,7 @@ FORMATS: dict[str, Format] = {
     "bondedGateOut": load(HERE / "bonded_gate_out.yaml"),
     "tradeStatistics": load(HERE / "trade_statistics.yaml"),
     "dangerousGoodsWaybill": load(HERE / "dangerous_goods_waybill.yaml"),
+    "waybillStatus": load(HERE / "waybill_status.yaml"),
     "crossBorderWaybill": load(HERE / "cross_border_waybill.yaml"),
 }
 

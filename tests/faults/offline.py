@@ -54,6 +54,8 @@ class Ledger:
 
     now: Callable[[], datetime]
     arrived: Counter[str] = field(default_factory=Counter)
+    refused: bool = False
+    """What arrives now is."""
 
     def receive(self, letter: bytes, key: str) -> bytes:
         request = envelope.open_request(letter, holds, Seal.public_key)
@@ -61,7 +63,10 @@ class Ledger:
         age = self.now().timestamp() - request.ts
         assert 0 <= age <= outbox.DEFAULT.resign_after_s, f"signed {age} s ago"
         self.arrived[key] += 1
-        answer = envelope.Answer(code="0000", msg="ok", key=key, digest=request.digest, accepted=True, id=key[:8])
+        taken = not self.refused
+        answer = envelope.Answer(
+            code="0000" if taken else "4221", msg="", key=key, digest=request.digest, accepted=taken, id=key[:8]
+        )
         return envelope.build_receipt(answer, Seal(), self.now())
 
 
@@ -114,13 +119,19 @@ def fill(archive: SqliteArchive, count: int, now: datetime, signer: ports.Signer
 def fill_one(
     archive: SqliteArchive, number: int, now: datetime, signer: ports.Signer, supplier: str = "上海启明精工"
 ) -> JobId:
-    body, key = document(number, supplier), f"PO-{number}"
-    id = JobId(f"doc/{FORMAT}/{canonical.sm3(body).hex()}")
+    return put_signed(archive, FORMAT, f"PO-{number}", document(number, supplier), now, signer)
+
+
+def put_signed(
+    archive: SqliteArchive, format: str, key: str, body: bytes, now: datetime, signer: ports.Signer, ak: str = AK
+) -> JobId:
+    """A document of any format as far as it goes without being sent."""
+    id = JobId(f"doc/{format}/{canonical.sm3(body).hex()}")
     digest = archive.put(body)
-    once = envelope.idempotency_key(AK, FORMAT, key, Digest(f"sm3:{id.rsplit('/', 1)[-1]}"))
-    letter = archive.put(envelope.build(body, FORMAT, once, AK, signer, now))
+    once = envelope.idempotency_key(ak, format, key, Digest(f"sm3:{id.rsplit('/', 1)[-1]}"))
+    letter = archive.put(envelope.build(body, format, once, ak, signer, now))
     facts: tuple[Fact, ...] = (
-        Draft(run=RUN, format=FORMAT, key=key, record=key, document=digest, provenance=digest, page=digest),
+        Draft(run=RUN, format=format, key=key, record=key, document=digest, provenance=digest, page=digest),
         Verdict(document=digest, findings=()),
         Approval(document=digest, granted=True, by="policy", reason=""),
         Envelope(document=digest, envelope=letter, key_index=signer.key_index, profile=envelope.DEFAULT.name),
