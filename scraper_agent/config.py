@@ -19,6 +19,7 @@ from scraper_agent.messages import N_
 from scraper_agent.rules.identity import USCC_LENGTH, credit_code_check
 from scraper_agent.sending import folder, ftp, https, mq, sftp
 from scraper_agent.signing import keystate, sm2
+from scraper_agent.waybill import task
 from scraper_agent.yamlfile import Wrong
 
 
@@ -35,6 +36,9 @@ def _public_key(text: str) -> str:
             hint=N_("128 hex digits, a point of the curve: copy it as the receiving side gave it out"),
             seen=text[:40],
         ) from None
+
+
+PublicKey = Annotated[str, AfterValidator(_public_key)]
 
 
 class Enterprise(Strict):
@@ -97,10 +101,24 @@ class ReceiverSettings(Strict):
 
     ak: envelope.SystemId
     transport: sending.Config
-    public_keys: dict[keystate.KeyIndex, Annotated[str, AfterValidator(_public_key)]] = Field(
+    public_keys: dict[keystate.KeyIndex, PublicKey] = Field(
         description="The platform's SM2 public keys by `sk`, as agreed with it on another way than the network."
     )
     profile: envelope.Profile = envelope.DEFAULT
+
+
+class CrossBorder(task.Carrier):
+    """The exchange of waybills of cross-border e-commerce, GB/T 40292-2021."""
+
+    customs_keys: dict[keystate.KeyIndex, PublicKey] = Field(
+        {}, description="Customs' SM2 public keys by `sk`: its receipt comes inside the platform's."
+    )
+    carriers: dict[envelope.SystemId, dict[keystate.KeyIndex, PublicKey]] = Field(
+        {}, description="Of a shipper: its carriers' keys, by `ak` and `sk`, whose reports are read."
+    )
+    added_elements: Path | None = Field(
+        None, description="Elements of other national or industry standards that waybills have too (clause 7)."
+    )
 
 
 class Config(Strict):
@@ -129,6 +147,7 @@ class Config(Strict):
         {}, description="By format: where its documents go in place of `receiver`. Settings that are the same are one."
     )
     outbox: outboxes.Settings = outboxes.DEFAULT
+    crossborder: CrossBorder | None = None
 
     def receiver_of(self, format: str) -> ReceiverSettings:
         """Who takes documents of this format: if it is not named, who takes what they follow, or else `receiver`."""

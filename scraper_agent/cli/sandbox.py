@@ -1,4 +1,4 @@
-"""`sandbox erp | portals | platform`: the servers to try against, by themselves, on loopback."""
+"""`sandbox erp | portals | platform | crossborder`: the servers to try against, by themselves, on loopback."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
+import yaml
 
 from scraper_agent import app as wiring
 from scraper_agent.app import App
@@ -21,6 +22,7 @@ from scraper_agent.cli.commands import example
 from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
+from scraper_agent.sandbox import crossborder as exchange
 from scraper_agent.sandbox import import_client
 from scraper_agent.sandbox.erp import Erp
 from scraper_agent.sandbox.platform import Platform, Sender
@@ -120,21 +122,68 @@ def platform(context: typer.Context) -> None:
         _until_interrupted()
 
 
+@commands.command(
+    help=render(
+        N_(
+            "Serve the single window and customs for waybills of cross-border e-commerce on loopback until Ctrl-C; "
+            "prints what to paste into the config."
+        )
+    ),
+    epilog=example("sandbox crossborder --port 8090"),
+)
+def crossborder(
+    context: typer.Context,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help=render(N_("The single window's; 0 takes a free one.")))
+    ] = 8090,
+    customs_port: Annotated[
+        int, typer.Option(min=0, max=65535, help=render(N_("That of customs; 0 takes a free one.")))
+    ] = 8091,
+) -> None:
+    app: App = context.obj.app()
+    waybills = app.tables.formats[exchange.FORMAT.name]
+    ports = (port, customs_port)
+    server = exchange.Crossborder(
+        wiring.now, _own_keys(app, waybills.name), format=waybills, folder=app.home, ports=ports
+    )
+    with _taking(port), server, server.window.transmitting():
+        show.lines(_to_paste(app, server).splitlines())
+        show.talk.print(f"{server.window.platform.home}  {server.customs.platform.home}", markup=False)
+        _until_interrupted()
+
+
+def _to_paste(app: App, server: exchange.Crossborder) -> str:
+    """The sections of the config by which the agent sends to the single window and verifies both."""
+    window, customs = server.window.platform, server.customs.platform
+    receiver = {
+        "ak": app.config.receiver_of(exchange.FORMAT.name).ak,
+        "transport": {"kind": "https", "url": window.url},
+        "public_keys": window.public_keys,
+    }
+    exchanged = {"sender_code": "LOGISTICS01", "recipient_code": "SINGLEWINDOW", "customs_keys": customs.public_keys}
+    sections = {"receivers": {exchange.FORMAT.name: receiver}, "crossborder": exchanged}
+    return yaml.safe_dump(sections, sort_keys=False, width=1000)
+
+
 def configured_platform(app: App, port: int) -> Platform:
     """Knows the enterprise by its `ak` and the public keys of its key folder; keeps its data beside the config."""
-    ak = app.config.receiver.ak
-    keys = {
-        (ak, k.sk): Sender(public_key=k.public_key, not_before=k.not_before, not_after=k.not_after, revoked=k.revoked)
-        for k in keyfolder.entries(app.home / app.config.signing.folder)
-    }
     return Platform(
         wiring.now,
-        keys,
+        _own_keys(app),
         FORMATS,
         database=app.home / DATABASE,
         port=port,
         profile=app.config.receiver.profile,
     )
+
+
+def _own_keys(app: App, format: str = "") -> dict[tuple[str, str], Sender]:
+    """Of the enterprise, as the receiver of this format knows it; empty: as `receiver` does."""
+    ak = app.config.receiver_of(format).ak
+    return {
+        (ak, k.sk): Sender(public_key=k.public_key, not_before=k.not_before, not_after=k.not_after, revoked=k.revoked)
+        for k in keyfolder.entries(app.home / app.config.signing.folder)
+    }
 
 
 def emptied(app: App, server: Platform) -> AbstractContextManager[object]:
