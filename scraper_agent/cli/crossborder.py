@@ -21,10 +21,10 @@ from scraper_agent.cli.commands import example, find_job
 from scraper_agent.config import CrossBorder
 from scraper_agent.envelope import ReceiptContent, trail
 from scraper_agent.envelope.trail import Report, Trail
-from scraper_agent.errors import AgentError, UsageError
+from scraper_agent.errors import AgentError, BusinessError, UsageError
 from scraper_agent.messages import N_, render
 from scraper_agent.signing import sm2
-from scraper_agent.values import Attempt, Delivered, Draft, Job, Receipt, state
+from scraper_agent.values import Attempt, Delivered, Draft, Job, Receipt, Retry, state
 from scraper_agent.waybill import task
 
 commands = typer.Typer(
@@ -82,7 +82,8 @@ def task_(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
     number: str
-    state: str
+    state: str = ""
+    """As the outbox has it; empty of another's waybill."""
     sent: datetime | None
     trail: Trail
 
@@ -97,7 +98,7 @@ def list_(context: typer.Context, as_json: _AsJson = False) -> None:
     with app.archive(read_only=True) as archive:
         rows = list(_rows(app, archive))
     if as_json:
-        show.as_json([_as_json(row) for row in rows])
+        show.as_json([{"state": row.state, **_as_json(row)} for row in rows])
         return
     show.console.print(_table(rows))
 
@@ -160,14 +161,15 @@ def read(
     told = trail.read(request.document)
     row = _Row(
         number=str(told.waybill.get("header", {}).get("waybillNumber", "")),
-        state=told.task,
         sent=datetime.fromisoformat(told.sent) if told.sent else None,
         trail=told.trail(_keys(app)),
     )
     if as_json:
         show.as_json({"taskNumber": told.task, "carrier": request.ak, **_as_json(row), "waybill": told.waybill})
-        return
-    show.console.print(_table([row]))
+    else:
+        show.console.print(_table([row]))
+    if row.trail.doubt:
+        raise typer.Exit(BusinessError.exit_code)
 
 
 def _keys(app: App) -> trail.Keys:
@@ -204,9 +206,10 @@ def _task(archive: SqliteArchive, draft: Draft) -> str:
 
 
 def _sent(archive: SqliteArchive, job: Job) -> datetime | None:
-    """When it first left."""
+    """When it first left, as far as is known: of an attempt that surely did not arrive nothing is told."""
+    failed = {fact.number for fact in job.facts if isinstance(fact, Retry) and fact.cause != "unknown"}
     times = zip(job.facts, archive.times(job.id), strict=True)
-    return next((at for fact, at in times if isinstance(fact, Attempt)), None)
+    return next((at for fact, at in times if isinstance(fact, Attempt) and fact.number not in failed), None)
 
 
 def _answers(archive: SqliteArchive, job: Job) -> Iterator[bytes]:
@@ -241,7 +244,6 @@ def _said(content: ReceiptContent | None) -> str:
 def _as_json(row: _Row) -> dict[str, Any]:
     return {
         "waybillNumber": row.number,
-        "state": row.state,
         "sent": None if row.sent is None else row.sent.isoformat(timespec="seconds"),
         "platformReceipt": _receipt_as_json(row.trail.platform),
         "customsReceipt": _receipt_as_json(row.trail.customs),

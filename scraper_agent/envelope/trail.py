@@ -37,7 +37,7 @@ class Trail:
     customs: ReceiptContent | None = None
     """Customs' own."""
     doubt: str = ""
-    """Why the platform's final receipt proves nothing of customs', or contradicts it."""
+    """Why a receipt proves nothing, or how the platform's contradicts that of customs; empty if all is proved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +51,14 @@ class Keys:
 
 
 def trail(answers: Sequence[bytes], keys: Keys, *, key: str, digest: str) -> Trail:
-    """Of the platform's answers, in the order in which they came, to the document with this key and digest.
-
-    Raises:
-        ReceiptInvalid: one of them does not verify.
-    """
-    said = [
-        envelope.open_receipt(answer, keys.verify, keys.platform, key=key, digest=digest, profile=keys.profile)
-        for answer in answers
-    ]
+    """Of the platform's answers, in the order in which they came, to the document with this key and digest."""
+    try:
+        said = [
+            envelope.open_receipt(answer, keys.verify, keys.platform, key=key, digest=digest, profile=keys.profile)
+            for answer in answers
+        ]
+    except ReceiptInvalid as error:
+        return Trail(doubt=f"{error.code} {error.sentence}")
     if not said:
         return Trail()
     inner = (said[-1].data or {}).get(_CUSTOMS)
@@ -102,7 +101,6 @@ class Report(BaseModel):
         return canonical.digest(canonical.dumps(self.waybill))
 
     def trail(self, keys: Keys) -> Trail:
-        """Raises ReceiptInvalid: an answer does not verify."""
         answers = [answer.encode() for answer in self.answers]
         return trail(answers, keys, key=self.key, digest=self.digest)
 

@@ -45,10 +45,11 @@ FORMAT = FORMATS["crossBorderWaybill"]
 WINDOW_AK = "SW0001"
 """The single window as a system of customs."""
 
-_FINDINGS = 50
-"""Findings that a receipt has room for."""
+_FINDINGS = 30
+"""Findings that a receipt has room for, and that receipt inside another one."""
 _REASON = 1000
-_SHOWN = 200
+_FIELD = 60
+_TEXT = 160
 _LONGEST_WAIT = timedelta(minutes=15)
 _ASKED_AGAIN = timedelta(seconds=10)
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
@@ -421,8 +422,8 @@ def _verified(document: Document, format: Format, code: str) -> Ruling | None:
             "step": each.step,
             "severity": str(each.finding.severity),
             "code": each.finding.code,
-            "field": each.finding.field[:_SHOWN],
-            "text": messages.english(each.finding.text, each.finding.values)[:_SHOWN],
+            "field": each.finding.field[:_FIELD],
+            "text": messages.english(each.finding.text, each.finding.values)[:_TEXT],
         }
         for each in verified.findings
     ]
