@@ -21,6 +21,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from scraper_agent import app as wiring
 from scraper_agent import canonical, envelope, formats, messages
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.envelope import ReceiptContent, ReceiptInvalid, RequestInvalid, trail
@@ -699,8 +700,9 @@ def test_a_task_with_a_value_that_is_none_is_not_taken_at_all(site):
     assert not (site.folder / CARRIER / "archive.db").exists()
 
 
-def test_the_same_task_is_the_same_waybill_and_a_changed_one_its_next_version(site):
+def test_the_same_task_is_the_same_waybill_and_a_changed_one_its_next_version(site, monkeypatch):
     site.tasks(TASK | {"consignee": ""})
+    monkeypatch.setattr(wiring, "now", lambda: datetime.now(UTC) + timedelta(minutes=1))
     site.tasks(TASK | {"consignee": ""})
     assert len(site.jobs()) == 1
     site.tasks(TASK, TASK | {"taskNumber": "RW-2"}, TASK | {"consignerID": "11010519491231002X"})
