@@ -273,11 +273,11 @@ def note(request: envelope.Request, database: sqlite3.Connection) -> Ruling:
 def test_judge_is_asked_once_for_each_new_request_and_its_ruling_is_the_receipt(tmp_path):
     document = canonical.dumps({"contractNo": "HT-001"})
     again = "1" * 64
-    for _ in range(2):  # a database has its tables already
-        with platform_of(tmp_path / "platform.db", judge=note, schema=NOTES) as running:
-            first = running.receive(request(document), key_of(document))
-            assert running.receive(request(document), key_of(document)) == first
-            _, refused = running.receive(request(document, key=again), again)
+    with platform_of(tmp_path / "platform.db", judge=note, schema=NOTES) as running:
+        first = running.receive(request(document), key_of(document))
+    with platform_of(tmp_path / "platform.db", judge=note, schema=NOTES) as running:  # has its tables already
+        assert running.receive(request(document), key_of(document)) == first
+        _, refused = running.receive(request(document, key=again), again)
     accepted = opened(running, first[1], document)
     assert (accepted.accepted, accepted.message, accepted.data) == (True, "已登记 noted", {"number": "HT-001"})
     content = opened(running, refused, document, again)

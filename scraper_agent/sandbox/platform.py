@@ -8,6 +8,7 @@ What it answers, by the receipt's `code`:
 
     0000  accepted                        0001  taken, the answer to it is to come: see `Platform.settle`
     4000  malformed                       4001  `Idempotency-Key` and `ps.key` differ
+    4002  another interface takes this format
     4030  unknown system or key           4031  the signature does not hold
     4032  the key is not valid now        4033  `ts` is too far from now: sign anew, and send again under the same key
     4090  the key is another document's   4220  unknown format      4221  refused
@@ -33,11 +34,14 @@ from http import HTTPStatus as Status
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
+from starlette.types import ASGIApp
+
 from scraper_agent import canonical, envelope
 from scraper_agent.envelope import Answer, Profile, Request, RequestInvalid
 from scraper_agent.ports import Clock, Signer
-from scraper_agent.sandbox import platform_web, serving
+from scraper_agent.sandbox import own_keys, platform_web, serving
 from scraper_agent.sandbox.mischief import Fault
+from scraper_agent.sandbox.own_keys import OwnKeys
 from scraper_agent.signing import keyfile, sm2
 
 REQUEST_BYTES = platform_web.REQUEST_BYTES
@@ -86,8 +90,9 @@ Judge: TypeAlias = Callable[[Request, sqlite3.Connection], Ruling]
 """Called once for each properly signed request of a known format, never for a repeat, inside the platform's
 transaction: what it stores in the database is there exactly if the receipt is."""
 
+Web: TypeAlias = Callable[["Platform"], ASGIApp]
+
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS own_key (sk TEXT PRIMARY KEY, d TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS received (
     number INTEGER PRIMARY KEY,
     key TEXT NOT NULL UNIQUE,
@@ -181,20 +186,23 @@ class Platform:
         title: tuple[str, str] = ("模拟海关平台", "Sandbox customs platform"),
         judge: Judge | None = None,
         schema: str = "",
+        web: Web = platform_web.application,
     ) -> None:
         """`formats`: the names it knows. `database`: None keeps it in memory. `port`: 0 takes a free one.
 
         `tls`: PEM files of a certificate for 127.0.0.1 and of its key. `window`: how far a request's `ts` may be from
-        the clock, either way. `title`: of its page, in Chinese and English. `judge`: None accepts whatever is of a
-        known format. `schema`: SQL that makes the judge's tables if they are not there.
+        the clock, either way. `title`: of its pages, in Chinese and English. `judge`: None accepts whatever is of a
+        known format. `schema`: SQL that makes the judge's tables if they are not there. `web`: what it serves.
         """
         self._clock = clock
-        self._senders = {name: Sender(public_key=key) if isinstance(key, str) else key for name, key in senders.items()}
+        self._senders: dict[tuple[str, str], Sender] = {}
+        self.know(senders)
         self._formats = frozenset(formats)
         self._profile = profile
         self._port = port
         self._tls = tls
         self._window = window
+        self._web = web
         self.title = title
         self._judge = judge or _accept
         self._server: serving.Serving | None = None
@@ -204,8 +212,8 @@ class Platform:
         # One connection for all threads, used under the lock alone: requests are judged one after the other.
         self._lock = threading.Lock()
         self._database = sqlite3.connect(database or ":memory:", check_same_thread=False, isolation_level=None)
-        self._database.executescript(_SCHEMA + schema)
-        self._signer = _OwnKey(self._database)
+        self._database.executescript(_SCHEMA + own_keys.SCHEMA + schema)
+        self._signer = OwnKeys(self._database, clock())
 
     def __enter__(self) -> Self:
         self.start()
@@ -217,7 +225,7 @@ class Platform:
     def start(self) -> None:
         """Raises OSError: the port is taken, or `tls` cannot be read."""
         self._stopped.clear()
-        self._server = serving.Serving(platform_web.application(self), self._port, self._tls)
+        self._server = serving.Serving(self._web(self), self._port, self._tls)
         self._port = self._server.port
 
     def stop(self) -> None:
@@ -244,13 +252,26 @@ class Platform:
 
     @property
     def public_keys(self) -> dict[str, str]:
-        """Its own, by `sk`: what its receipts are verified with."""
-        return {self._signer.key_index: self._signer.public_key}
+        """Its own, by `sk`: what its receipts are verified with. Revoked ones are not among them."""
+        return self._signer.public_keys
 
     @property
     def signer(self) -> Signer:
         """What its receipts, and requests of its own, are signed with."""
         return self._signer
+
+    @property
+    def own_keys(self) -> OwnKeys:
+        """To be changed within `together`."""
+        return self._signer
+
+    def know(self, senders: Senders) -> None:
+        """Also take requests of these, from now on."""
+        for name, key in senders.items():
+            self._senders[name] = Sender(public_key=key) if isinstance(key, str) else key
+
+    def known(self, ak: str, sk: str) -> Sender | None:
+        return self._senders.get((ak, sk))
 
     @property
     def formats(self) -> frozenset[str]:
@@ -361,8 +382,12 @@ class Platform:
 
     # --- what the platform does ---
 
-    def receive(self, raw: bytes, header_key: str, refuse: str = "") -> tuple[int, bytes]:
+    def receive(
+        self, raw: bytes, header_key: str, refuse: str = "", only: Collection[str] | None = None
+    ) -> tuple[int, bytes]:
         """(status, signed receipt). Durable before it returns; a request without a valid signature leaves no trace.
+
+        `only`: the formats that the address takes; None: all.
 
         Raises:
             ConnectionAbortedError: the platform has stopped.
@@ -377,12 +402,32 @@ class Platform:
                 )
             with self._together():
                 return (
-                    self._unknown_sender(request)
-                    or self._other_key(request, header_key)
+                    self._unproved(request, header_key, only)
                     or self._repeat(request)
                     or self._untimely(request)
                     or self._first(request, raw, refuse)
                 )
+
+    def awaited(self, raw: bytes, header_key: str, only: Collection[str] | None = None) -> Request | None:
+        """The request in `raw` if `receive` would go on to judge it: for what has to be found out before, unlocked.
+
+        Raises:
+            ConnectionAbortedError: the platform has stopped.
+        """
+        try:
+            request = envelope.read_request(raw, self._profile)
+        except RequestInvalid:
+            return None
+        with self._lock:
+            self._check_running()
+            stored = self._database.execute("SELECT 1 FROM received WHERE key = ?", (request.key,)).fetchone()
+            refused = stored or self._unproved(request, header_key, only) or self._untimely(request)
+        return None if refused else request
+
+    def unreadable(self, code: str, msg: str, header_key: str) -> bytes:
+        """The receipt for what is not even a request; nothing is stored."""
+        with self._lock:
+            return self._receipt(code, msg, header_key, "", "")
 
     def answer_to(self, key: str) -> bytes | None:
         """The stored receipt, the newest if there are two.
@@ -434,6 +479,13 @@ class Platform:
             raise
         self._database.execute("COMMIT")
 
+    def _unproved(self, request: Request, header_key: str, only: Collection[str] | None) -> tuple[int, bytes] | None:
+        return (
+            self._unknown_sender(request)
+            or self._other_key(request, header_key)
+            or (None if only is None else self._elsewhere(request, only))
+        )
+
     def _unknown_sender(self, request: Request) -> tuple[int, bytes] | None:
         sender = self._senders.get((request.ak, request.sk))
         if sender is None:
@@ -449,6 +501,12 @@ class Platform:
             return None
         reason = f"Idempotency-Key {header_key!r}, ps.key {request.key!r}"
         return Status.BAD_REQUEST, self._refusal("4001", "幂等键不一致 two idempotency keys", request, reason)
+
+    def _elsewhere(self, request: Request, only: Collection[str]) -> tuple[int, bytes] | None:
+        if request.format in only:
+            return None
+        reason = f"format {request.format}, expected {', '.join(sorted(only))}"
+        return Status.BAD_REQUEST, self._refusal("4002", "数据格式不属本接口 not of this interface", request, reason)
 
     def _repeat(self, request: Request) -> tuple[int, bytes] | None:
         row = self._database.execute(f"{_SELECT} WHERE key = ?", (request.key,)).fetchone()
@@ -569,22 +627,6 @@ class Platform:
 
 def _accept(request: Request, database: sqlite3.Connection) -> Ruling:  # noqa: ARG001 - a Judge
     return Ruling(code="0000", msg="已接收 accepted", accepted=True)
-
-
-class _OwnKey:
-    """The platform's Signer: one key, made with its database."""
-
-    key_index = "01"
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        row = database.execute("SELECT d FROM own_key WHERE sk = ?", (self.key_index,)).fetchone()
-        self._d = int(row[0], 16) if row else keyfile.generate().d
-        self.public_key = sm2.derive_public(self._d)
-        if row is None:
-            database.execute("INSERT INTO own_key VALUES (?, ?)", (self.key_index, f"{self._d:064x}"))
-
-    def sign(self, message: bytes) -> bytes:
-        return sm2.sign(self._d, self.public_key, message)
 
 
 class _Stranger:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus as Status
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl
 
 import jinja2
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
@@ -28,7 +32,8 @@ PAGE_ROWS = 100
 
 _HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -39,16 +44,34 @@ _DIGITS = 15
 """As many as surely fit into an integer of SQL."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """One address that requests are posted to."""
+
+    path: str
+    """Begins with `/`."""
+    take: Callable[[bytes, str, str], tuple[int, bytes]]
+    """(request, idempotency key, why to refuse) -> (status, receipt), as `Platform.receive`."""
+    opened: Callable[[bytes], bytes | None] = lambda sent: sent
+    """The request in what was sent; None if it was not sealed for this side."""
+    closed: Callable[[bytes, bytes], bytes] = lambda receipt, request: receipt  # noqa: ARG005
+    """(receipt, request) -> what is answered."""
+    unopened: Callable[[str], bytes] = lambda key: b"{}"  # noqa: ARG005
+    """The receipt for what `opened` does not open."""
+    slow: bool = False
+    """It asks others first, and is waited for in a thread of its own."""
+    found: bool = True
+    """`GET <path>/<key>` tells the stored receipt."""
+
+
 def application(platform: Platform) -> ASGIApp:
-    web = _Web(platform)
-    routes = [
-        Route("/", web.home, methods=["GET"]),
-        Route("/document/{number:int}", web.document, methods=["GET"]),
-        Route("/faults", web.faults, methods=["POST"]),
-        Route("/receive", web.receive, methods=["POST"]),
-        Route("/receive/{key}", web.find, methods=["GET"]),
-    ]
-    return _Guarded(Starlette(routes=routes))
+    return serve(Pages(platform), [Door(path="/receive", take=platform.receive)])
+
+
+def serve(pages: Pages, doors: Iterable[Door], routes: Iterable[Route] = ()) -> ASGIApp:
+    """The pages of a platform, its doors, and `routes` of another kind."""
+    by_door = [route for door in doors for route in pages.routes(door)]
+    return _Guarded(Starlette(routes=[*pages.own_routes(), *by_door, *routes]))
 
 
 class _Guarded:
@@ -68,15 +91,32 @@ class _Guarded:
         await self._app(scope, receive, sent)
 
 
-class _Web:
+class Pages:
+    """What a platform answers over HTTP."""
+
+    links: ClassVar[Mapping[str, str]] = {}
+    """Other pages than the list, by path: their names."""
+
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         loader = jinja2.PackageLoader("scraper_agent.sandbox", "templates/platform")
         self._pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
 
+    def own_routes(self) -> list[Route]:
+        return [
+            Route("/", self.home, methods=["GET"]),
+            Route("/document/{number:int}", self.document, methods=["GET"]),
+            Route("/faults", self.faults, methods=["POST"]),
+        ]
+
+    def routes(self, door: Door) -> Iterator[Route]:
+        yield Route(door.path, functools.partial(self.receive, door), methods=["POST"])
+        if door.found:
+            yield Route(f"{door.path}/{{key}}", self.find, methods=["GET"])
+
     # --- for systems ---
 
-    async def receive(self, request: Request) -> Response:
+    async def receive(self, door: Door, request: Request) -> Response:
         length = request.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
             return _json(b"{}", Status.LENGTH_REQUIRED)
@@ -88,11 +128,11 @@ class _Web:
             return Response()  # nobody reads it
         turn = self._platform.next_turn()
         try:
-            return await self._treated(raw, request.headers.get("Idempotency-Key", ""), turn)
+            return await self._treated(door, raw, request.headers.get("Idempotency-Key", ""), turn)
         except ConnectionAbortedError:  # it was stopped meanwhile
             return serving.Reset()
 
-    async def _treated(self, raw: bytes, key: str, turn: Turn) -> Response:
+    async def _treated(self, door: Door, sent: bytes, key: str, turn: Turn) -> Response:
         if turn.answer is not None:
             return _json(turn.answer, turn.status, dict(turn.headers or {}))
         fault = turn.fault
@@ -101,20 +141,29 @@ class _Web:
         if fault in mischief.REDIRECTS:
             return RedirectResponse(mischief.REDIRECTS[fault], Status.TEMPORARY_REDIRECT)
         await asyncio.sleep(turn.delay_s)
-        status, receipt = self._platform.receive(raw, key, turn.refuse)
+        raw = door.opened(sent)
+        if raw is None:
+            return _json(door.unopened(key), Status.BAD_REQUEST)
+        status, receipt = await self._taken(door, raw, key, turn.refuse)
         match fault:
             case None | Fault.LATENCY:
-                return _json(receipt, status)
+                return _json(door.closed(receipt, raw), status)
             case Fault.DUPLICATE:
-                return _json(self._platform.receive(raw, key)[1], status)
+                return _json(door.closed((await self._taken(door, raw, key))[1], raw), status)
             case Fault.RESET_AFTER:
                 return serving.Reset()
             case Fault.ERROR_AFTER:
-                return _json(receipt, Status.INTERNAL_SERVER_ERROR)
+                return _json(door.closed(receipt, raw), Status.INTERNAL_SERVER_ERROR)
             case Fault.WRONG_RECEIPT | Fault.REPLAYED_RECEIPT | Fault.UNKNOWN_KEY:
-                return _json(self._platform.lie(fault, receipt), status)
+                return _json(door.closed(self._platform.lie(fault, receipt), raw), status)
             case _:
-                return serving.Bytes(mischief.pieces(fault, receipt), abruptly=fault is Fault.CUT_OFF)
+                pieces = mischief.pieces(fault, door.closed(receipt, raw))
+                return serving.Bytes(pieces, abruptly=fault is Fault.CUT_OFF)
+
+    async def _taken(self, door: Door, raw: bytes, key: str, refuse: str = "") -> tuple[int, bytes]:
+        if door.slow:
+            return await run_in_threadpool(door.take, raw, key, refuse)
+        return door.take(raw, key, refuse)
 
     async def find(self, request: Request) -> Response:
         key = request.path_params["key"]
@@ -160,7 +209,7 @@ class _Web:
         shown = self._platform.shown(request.path_params["number"])
         if shown is None:
             return _json(b"{}", Status.NOT_FOUND)
-        content = json.loads(shown.stored.document)
+        content = self.shown(json.loads(shown.stored.document))
         return self._page(
             "document.html",
             document=shown.stored,
@@ -168,22 +217,22 @@ class _Web:
             header=content.get("header", {}) if isinstance(content.get("header"), dict) else {},
             lines=_rows(content.get("lines")),
             content=json.dumps(content, ensure_ascii=False, indent=2),
-            receipt=_indented(shown.stored.receipt),
-            final="" if shown.stored.final is None else _indented(shown.stored.final),
+            receipt=self._indented(shown.stored.receipt),
+            final="" if shown.stored.final is None else self._indented(shown.stored.final),
         )
 
+    def shown(self, told: Any) -> Any:
+        """What a document or a receipt says, as a person may see it."""
+        return told
+
+    def _indented(self, receipt: bytes) -> str:
+        return json.dumps(self.shown(json.loads(receipt)), ensure_ascii=False, indent=2)
+
     async def faults(self, request: Request) -> Response:
-        """Switch on `fault`, once or `lasting`, or all off. Only from this page: a browser tells where it is from."""
-        own = f"{request.url.scheme}://{request.url.netloc}"
-        if request.headers.get("Origin", own) != own:
-            return _json(b"{}", Status.FORBIDDEN)
-        length = request.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit() and int(length) <= _FORM_BYTES):
-            return _json(b"{}", Status.BAD_REQUEST)
-        try:
-            form = dict(parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True))
-        except ClientDisconnect:
-            return Response()
+        """Switch on `fault`, once or `lasting`, or all off."""
+        form = await own_form(request, _FORM_BYTES)
+        if isinstance(form, Response):
+            return form
         match form.get("fault"):
             case "":
                 self._platform.behave()
@@ -194,16 +243,26 @@ class _Web:
         return RedirectResponse("/", Status.SEE_OTHER)
 
     def _page(self, template: str, **values: object) -> Response:
-        page = self._pages.get_template(template).render(values, title=self._platform.title)
+        page = self._pages.get_template(template).render(values, title=self._platform.title, links=self.links)
         return Response(page, media_type="text/html; charset=utf-8")
+
+
+async def own_form(request: Request, most_bytes: int) -> dict[str, str] | Response:
+    """A form of our own pages, or what to answer to another: a browser tells where it is from."""
+    own = f"{request.url.scheme}://{request.url.netloc}"
+    if request.headers.get("Origin", own) != own:
+        return _json(b"{}", Status.FORBIDDEN)
+    length = request.headers.get("Content-Length", "")
+    if not (length.isascii() and length.isdigit() and int(length) <= most_bytes):
+        return _json(b"{}", Status.BAD_REQUEST)
+    try:
+        return dict(parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True))
+    except ClientDisconnect:
+        return Response()
 
 
 def _json(body: bytes, status: int = Status.OK, headers: dict[str, str] | None = None) -> Response:
     return Response(body, status, headers={"Content-Type": "application/json; charset=utf-8"} | (headers or {}))
-
-
-def _indented(receipt: bytes) -> str:
-    return json.dumps(json.loads(receipt), ensure_ascii=False, indent=2)
 
 
 def _rows(lines: object) -> tuple[list[str], list[list[object]]]:

@@ -61,9 +61,9 @@ class _Statement(_Strict):
     signatures: Annotated[tuple[_Signature, ...], Field(min_length=2, max_length=2)]
 
 
-def signed_bytes(payload: bytes) -> bytes:
+def signed_bytes(payload: bytes, type: str = TYPE) -> bytes:
     """PAE of DSSE: lengths in decimal, so that no two pairs of type and payload share it."""
-    return b"DSSEv1 %d %s %d %s" % (len(TYPE), TYPE.encode(), len(payload), payload)
+    return b"DSSEv1 %d %s %d %s" % (len(type), type.encode(), len(payload), payload)
 
 
 def sign(said: Rotation, old: keyfile.PrivateKey, new: keyfile.PrivateKey) -> bytes:

@@ -95,6 +95,85 @@ class Qr(BaseModel):
     symbol: Symbol
 
 
+class Interface(BaseModel):
+    """One address of a system: `<its address>/<busicode>/<interface>`."""
+
+    model_config = _STRICT
+
+    busicode: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,16}$")]
+    interface: Annotated[str, Field(pattern=r"^[A-Za-z][0-9A-Za-z_]{0,63}$")]
+    zh: str
+    en: str
+    format: str = ""
+    """Of the documents that it takes; empty: it only tells."""
+    sealed: bool = False
+    """Bytes of request and receipt are encrypted for their reader."""
+
+    @property
+    def path(self) -> str:
+        return f"{self.busicode}/{self.interface}"
+
+
+class OfProvince(BaseModel):
+    model_config = _STRICT
+
+    waybill: Interface
+    status: Interface
+    query: Interface
+    qr: Interface
+    keys: Interface
+
+
+class OfMinistry(BaseModel):
+    model_config = _STRICT
+
+    query: Interface
+    qr: Interface
+    keys: Interface
+
+
+class Interfaces(BaseModel):
+    """By the side that has them."""
+
+    model_config = _STRICT
+
+    province: OfProvince
+    ministry: OfMinistry
+
+
+class Code(BaseModel):
+    """What a receipt says in short."""
+
+    model_config = _STRICT
+
+    code: Annotated[str, Field(pattern=r"^[0-9]{4}$")]
+    zh: str
+    en: str
+
+    @property
+    def msg(self) -> str:
+        return f"{self.zh} {self.en}"
+
+
+class Codes(BaseModel):
+    model_config = _STRICT
+
+    accepted: Code
+    unsealed: Code
+    not_allowed: Code
+    invalid: Code
+    unlicensed: Code
+    unknown_waybill: Code
+    foreign: Code
+    begun: Code
+    no_step: Code
+    bad_query: Code
+    too_long: Code
+    no_province: Code
+    province_away: Code
+    province_refuses: Code
+
+
 class Profile(BaseModel):
     model_config = _STRICT
 
@@ -102,6 +181,10 @@ class Profile(BaseModel):
     """By name; the first is what a waybill begins as."""
     message: Message
     qr: Qr
+    interfaces: Interfaces
+    ministry: Annotated[str, Field(pattern=r"^[0-9]{6}$")]
+    """Its `ak`."""
+    codes: Codes
 
 
 def load(path: Path) -> Profile:
