@@ -6,7 +6,7 @@ unencrypted in its database, and whoever can connect may ask.
 
 What it answers, by the receipt's `code`:
 
-    0000  accepted
+    0000  accepted                        0001  taken; the final answer is to come (`postpone`, `conclude`)
     4000  malformed                       4001  `Idempotency-Key` and `ps.key` differ
     4030  unknown system or key           4031  the signature does not hold
     4032  the key is not valid now        4033  `ts` is too far from now: sign anew, and send again under the same key
@@ -160,6 +160,7 @@ class Platform:
         self._window = window
         self._server: serving.Serving | None = None
         self._stopped = threading.Event()
+        self._postponing = False
         self._turns: deque[Turn] = deque()
         self._lasting: Turn | None = None
         # One connection for all threads, used under the lock alone: requests are judged one after the other.
@@ -271,6 +272,24 @@ class Platform:
         except envelope.ReceiptInvalid:
             return False
         return True
+
+    # --- receipts in steps ---
+
+    def postpone(self) -> None:
+        """From now on say of what is acceptable that it was taken, and no more; `conclude` gives the final answer."""
+        self._postponing = True
+
+    def conclude(self, number: int, refuse: str = "") -> None:
+        """The final answer to a document, in place of the one that it is to come."""
+        with self._lock, self._together():
+            row = self._database.execute(f"{_SELECT} WHERE number = ?", (number,)).fetchone()
+            known = _stored(row)
+            code, msg = ("4221", "退单 refused") if refuse else ("0000", "已接收 accepted")
+            receipt = self._receipt(code, msg, known.key, known.digest, refuse, _remote_id(number))
+            self._database.execute(
+                "UPDATE received SET accepted = ?, reason = ?, receipt = ? WHERE number = ?",
+                (not refuse, refuse, receipt, number),
+            )
 
     # --- faults: each holds for one request, in the order they are switched on ---
 
@@ -391,7 +410,7 @@ class Platform:
             return Status.CONFLICT, self._refusal("4090", "幂等键重复使用 key of another document", request, reason)
         self._database.execute("UPDATE received SET deliveries = deliveries + 1 WHERE key = ?", (request.key,))
         self._note_delivery(known.number, request)
-        return _status(accepted=known.accepted), known.receipt
+        return _status(accepted=known.accepted or not known.reason), known.receipt
 
     def _untimely(self, request: Request) -> tuple[int, bytes] | None:
         now = self._clock()
@@ -423,6 +442,8 @@ class Platform:
         elif request.format not in self._formats:
             reason = f"format {request.format}"
             receipt = self._refusal("4220", "数据格式未知 unknown format", request, reason, number)
+        elif self._postponing:
+            receipt = self._refusal("0001", "已收单，待审 taken, the answer is to come", request, "", number)
         else:
             accepted = True
             receipt = self._receipt("0000", "已接收 accepted", request.key, request.digest, id=_remote_id(number))
@@ -436,7 +457,7 @@ class Platform:
         public_key = self._senders[request.ak, request.sk].public_key
         self._database.execute("INSERT INTO proof VALUES (?, ?, ?)", (number, raw, public_key))
         self._note_delivery(number, request)
-        return _status(accepted=accepted), receipt
+        return _status(accepted=accepted or not reason), receipt
 
     def _refusal(self, code: str, msg: str, request: Request, reason: str, number: int | None = None) -> bytes:
         id = "" if number is None else _remote_id(number)
