@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from scraper_agent import app as wiring
 from scraper_agent import canonical, envelope, outbox
@@ -24,10 +30,10 @@ from scraper_agent.pipeline import Destination, Pipeline, Receiver
 from scraper_agent.ports import Standing
 from scraper_agent.sandbox.platform import Platform
 from scraper_agent.signing import sm2
-from scraper_agent.values import Attempt, Delivered, Digest, Entry, Job, JobId, Receipt, State, state
+from scraper_agent.values import Attempt, Delivered, Digest, Entry, Job, JobId, Receipt, Retry, State, state
 from tests.faults import offline
 from tests.faults.offline import Clock, Ledger, Seal, holds
-from tests.test_outbox import FAST, Net
+from tests.test_outbox import FAST, Mode, Net
 from tests.transports.contract import Key
 from tests.world import AK, NOW
 
@@ -290,6 +296,100 @@ def test_what_waits_for_another_is_not_looked_at_again_before_that_one_has_chang
         assert running not in wiring._due(pipeline, archive)
         pipeline.advance(waybill)
         assert running in wiring._due(pipeline, archive), "it is delivered now"
+
+
+# --- whatever happens -----------------------------------------------------------------------------------------------
+
+MODES: list[Mode] = ["fine", "later", "lost", "vanish", "away", "away", "refuse"]
+
+
+class Machine(RuleBasedStateMachine):
+    """Orders, waybills and statuses to two receivers in any mood: what holds of the log and of what arrived."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        schedule = FAST.model_copy(update={"breaker_failures": 2, "most_attempts": 1000, "longest_wait_s": 120})
+        self.site = Site(Path(tempfile.mkdtemp(prefix="receivers-")), schedule=schedule)
+        self.orders: list[JobId] = []
+        self.ways: list[list[JobId]] = []
+        """Of each waybill itself and its statuses, in the order in which they are to leave."""
+
+    def teardown(self) -> None:
+        self.everything_is_fine_again()
+        shutil.rmtree(self.site.folder)
+
+    @precondition(lambda self: len(self.orders) < 4)
+    @rule()
+    def an_order(self) -> None:
+        self.orders.append(self.site.order(len(self.orders)))
+
+    @precondition(lambda self: len(self.ways) < 3)
+    @rule()
+    def a_waybill(self) -> None:
+        self.ways.append([self.site.waybill(len(self.ways))])
+
+    @precondition(lambda self: any(len(way) < 3 for way in self.ways))
+    @rule(data=st.data())
+    def its_status(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from([n for n, way in enumerate(self.ways) if len(way) < 3]))
+        way = self.ways[number]
+        way.append(self.site.status(number, ("running", "done")[len(way) - 1]))
+
+    @rule(seconds=st.sampled_from([1, 30, 61, 3600]))
+    def time_goes_by(self, seconds: int) -> None:
+        self.site.clock.at += timedelta(seconds=seconds)
+
+    @rule(customs=st.sampled_from(MODES), province=st.sampled_from(MODES), refused=st.booleans())
+    def send(self, customs: Mode, province: Mode, refused: bool) -> None:
+        self.site.customs.mode, self.site.province.mode = customs, province
+        self.site.province.ledger.refused = refused
+        with self.site.open() as (archive, pipeline):
+            waits = not self.orders or pipeline.breaker(self.orders[0]).holds(self.site.clock())
+            due = set(archive.due(self.site.clock())) & set(self.orders)
+        stand = self.site.send()
+        if customs == "fine" and not waits:
+            assert {stand[id] for id in due} <= {State.RECEIPTED, State.WAITING}
+            assert all(stand[id] is State.RECEIPTED or self.not_there(id) for id in due), "whatever the province does"
+
+    def not_there(self, id: JobId) -> bool:
+        """Customs said that it does not have it, and it is sent again after a wait."""
+        last = self.site.job(id).last
+        return isinstance(last, Retry) and last.cause == "absent"
+
+    @rule()
+    def everything_is_fine_again(self) -> None:
+        self.site.customs.mode = self.site.province.mode = "fine"
+        self.site.province.ledger.refused = False
+        stand = self.site.send(minutes=60)
+        assert {stand[id] for id in self.orders} <= {State.RECEIPTED}
+        for way in self.ways:
+            ends = [stand[id] for id in way]
+            taken = ends.index(State.REJECTED) if State.REJECTED in ends else len(ends)
+            assert ends[:taken] == [State.RECEIPTED] * taken
+            assert set(ends[taken + 1 :]) <= {State.SIGNED}, "what follows a refused one stays"
+
+    @invariant()
+    def what_follows_leaves_after_what_was_accepted_before(self) -> None:
+        before = {way[n]: way[:n] for way in self.ways for n in range(len(way))}
+        accepted: set[JobId] = set()
+        with SqliteArchive(self.site.path, self.site.clock) as archive:
+            for entry in archive.entries():
+                if isinstance(entry.fact, Receipt) and entry.fact.accepted:
+                    accepted.add(entry.job)
+                if isinstance(entry.fact, Attempt):
+                    assert accepted.issuperset(before.get(entry.job, []))
+
+    @invariant()
+    def each_arrives_once_and_where_it_belongs(self) -> None:
+        with self.site.open() as (archive, pipeline):
+            keys = [{pipeline.key(archive.job(id)) for id in ids} for ids in (self.orders, chain(*self.ways))]
+        for known, net in zip(keys, (self.site.customs, self.site.province), strict=True):
+            assert set(net.ledger.arrived) <= known
+            assert set(net.ledger.arrived.values()) <= {1}
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
 
 
 # --- receipts in steps ----------------------------------------------------------------------------------------------
