@@ -5,7 +5,7 @@ from __future__ import annotations
 from scraper_agent import canonical
 from scraper_agent.format import encode
 from scraper_agent.pipeline import Destination, Pipeline
-from scraper_agent.values import Approval, Draft, JobId, Verdict
+from scraper_agent.values import Approval, Draft, Fact, JobId, Verdict
 from tests.bench import bench_outbox
 from tests.waybills import DANGEROUS, waybill
 from tests.world import RUN
@@ -29,7 +29,8 @@ def _approved(pipeline: Pipeline, numbers: range) -> dict[JobId, Draft]:
             run=RUN, format=DANGEROUS.name, key=key, record=key, document=digest, provenance=digest, page=digest
         )
         approval = Approval(document=digest, granted=True, by="policy", reason="")
-        for position, fact in enumerate((drafts[id], Verdict(document=digest, findings=()), approval)):
+        facts: tuple[Fact, ...] = (drafts[id], Verdict(document=digest, findings=()), approval)
+        for position, fact in enumerate(facts):
             pipeline.archive.append(id, position, fact)
     return drafts
 
