@@ -154,6 +154,14 @@ class Config(Strict):
         followed = outboxes.FOLLOWS.get(format, format)
         return self.receivers.get(format) or self.receivers.get(followed) or self.receiver
 
+    def all_receivers(self) -> dict[str, ReceiverSettings]:
+        """Each once: by the first format that names it, empty for `receiver`."""
+        found = {"": self.receiver}
+        for format, settings in self.receivers.items():
+            if settings not in found.values():
+                found[format] = settings
+        return found
+
 
 def problems(home: Path, config: Config, at: yamlfile.Positions) -> Iterator[Problem]:
     """Receivers of no format, and those that would take each other's answers. `home`: the folder of the config."""
@@ -167,20 +175,18 @@ def problems(home: Path, config: Config, at: yamlfile.Positions) -> Iterator[Pro
                 hint=N_("did you mean `{near}`?") if near else N_("there are: {known}"),
                 values={"seen": format, "near": "".join(near), "known": ", ".join(FORMATS)},
             )
-    known: list[tuple[str, ReceiverSettings]] = [("receiver", config.receiver)]
-    for format, settings in config.receivers.items():
-        if all(settings != other for _, other in known):
-            places = _places(home, settings.transport)
-            shared = ((name, place) for name, other in known for place in _places(home, other.transport) & places)
-            for name, (_, place) in shared:
+    owners: dict[tuple[str, str], str] = {}
+    for format, settings in config.all_receivers().items():
+        for place in sorted(_places(home, settings.transport)):
+            owner = owners.setdefault(place, format)
+            if owner != format:
                 yield Problem(
                     at=at.of(("receivers", format, "transport")),
                     code="SA4201",
-                    text=N_("{place} is also where the transport of `{other}` keeps or finds what is its own"),
+                    text=N_("{place} is also used by the transport of `{other}`"),
                     hint=N_("give each its own; receivers that are meant to be one have the same settings throughout"),
-                    values={"place": place, "other": name},
+                    values={"place": place[1], "other": f"receivers: {owner}" if owner else "receiver"},
                 )
-            known.append((f"receivers: {format}", settings))
 
 
 def _places(home: Path, transport: sending.Config) -> frozenset[tuple[str, str]]:
@@ -204,6 +210,8 @@ def _places(home: Path, transport: sending.Config) -> frozenset[tuple[str, str]]
             return frozenset({here(path), here(receipts or own)})
         case sftp.Config() | ftp.Config():
             server = f"{transport.host.lower()}:{transport.port}"
-            return frozenset((server, posixpath.normpath(each)) for each in (transport.folder, transport.receipts))
+            login = f"{transport.user}@{server}"  # where a path begins that does not begin with `/`
+            paths = (posixpath.normpath(each) for each in (transport.folder, transport.receipts))
+            return frozenset((server if path.startswith("/") else login, path) for path in paths)
         case unknown:
             assert_never(unknown)

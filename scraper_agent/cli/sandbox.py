@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated
@@ -121,12 +121,16 @@ def _cannot_listen(port: int, reason: str) -> AgentError:
 )
 def platform(context: typer.Context) -> None:
     app: App = context.obj.app()
-    transport = app.config.receiver.transport
-    port = (urlsplit(transport.url).port or 0) if isinstance(transport, https.Config) else 0
-    with _taking(port), configured_platform(app, port) as server, emptied(app, server):
-        show.console.print(server.url, markup=False)
-        for sk, public_key in server.public_keys.items():
-            show.console.print(f'{sk}: "{public_key}"', markup=False, soft_wrap=True)
+    with ExitStack() as stack:
+        for format, settings in app.config.all_receivers().items():
+            transport = settings.transport
+            port = (urlsplit(transport.url).port or 0) if isinstance(transport, https.Config) else 0
+            with _taking(port):
+                server = stack.enter_context(configured_platform(app, port, format))
+            stack.enter_context(emptied(app, server, format))
+            show.console.print(f"{format}: {server.url}" if format else server.url, markup=False)
+            for sk, public_key in server.public_keys.items():
+                show.console.print(f'{sk}: "{public_key}"', markup=False, soft_wrap=True)
         _until_interrupted()
 
 
@@ -231,15 +235,18 @@ def _print_authorities(ak: str, ministry: Peer, provinces: dict[str, Peer]) -> N
             show.console.print(line, markup=False, soft_wrap=True)
 
 
-def configured_platform(app: App, port: int) -> Platform:
-    """Knows the enterprise; keeps its data beside the config."""
+def configured_platform(app: App, port: int, format: str = "") -> Platform:
+    """Knows the enterprise; keeps its data beside the config.
+
+    `format`: it is the receiver of this one's documents, in place of `receiver`.
+    """
     return Platform(
         wiring.now,
-        _own_keys(app),
+        _own_keys(app, format),
         FORMATS,
-        database=app.home / DATABASE,
+        database=app.home / (f"platform-{format}.db" if format else DATABASE),
         port=port,
-        profile=app.config.receiver.profile,
+        profile=app.config.receiver_of(format).profile,
     )
 
 
@@ -252,9 +259,12 @@ def _own_keys(app: App, format: str = "") -> dict[tuple[str, str], Sender]:
     }
 
 
-def emptied(app: App, server: Platform) -> AbstractContextManager[object]:
-    """Hands over what is sent into a folder, if the config says so; makes what is missing of its layout."""
-    match app.config.receiver.transport:
+def emptied(app: App, server: Platform, format: str = "") -> AbstractContextManager[object]:
+    """Hands over what is sent into a folder, if the config says so; makes what is missing of its layout.
+
+    `format`: as of `configured_platform`.
+    """
+    match app.config.receiver_of(format).transport:
         case folder.Config(content="json", path=path, receipts=receipts):
             answers = app.home / (receipts or path / folder.RECEIPTS)
             for place in (app.home / path, answers):

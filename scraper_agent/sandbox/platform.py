@@ -6,7 +6,7 @@ unencrypted in its database, and whoever can connect may ask.
 
 What it answers, by the receipt's `code`:
 
-    0000  accepted                        0001  taken, the answer to it is to come: see `Platform.settle`
+    0000  accepted                        0001  taken, the final answer is to come: see `Platform.settle`
     4000  malformed                       4001  `Idempotency-Key` and `ps.key` differ
     4002  another interface takes this format
     4030  unknown system or key           4031  the signature does not hold
@@ -207,6 +207,7 @@ class Platform:
         self._judge = judge or _accept
         self._server: serving.Serving | None = None
         self._stopped = threading.Event()
+        self._postponing = False
         self._turns: deque[Turn] = deque()
         self._lasting: Turn | None = None
         # One connection for all threads, used under the lock alone: requests are judged one after the other.
@@ -337,6 +338,19 @@ class Platform:
         except envelope.ReceiptInvalid:
             return False
         return True
+
+    # --- receipts in steps ---
+
+    def postpone(self) -> None:
+        """From now on say of what is acceptable that it was taken, and no more; `conclude` gives the final answer."""
+        self._postponing = True
+
+    def conclude(self, number: int, refuse: str = "") -> None:
+        """The final answer to a document of which it was said that it is to come."""
+        ruling = Ruling(code="4221", msg="退单 refused", accepted=False, reason=refuse) if refuse else _ACCEPTED
+        with self.together() as database:
+            (key,) = database.execute("SELECT key FROM received WHERE number = ?", (number,)).fetchone()
+            self.settle(database, key, ruling)
 
     # --- faults: each holds for one request, in the order they are switched on ---
 
@@ -548,6 +562,8 @@ class Platform:
         elif request.format not in self._formats:
             reason = f"format {request.format}"
             ruling = Ruling(code="4220", msg="数据格式未知 unknown format", accepted=False, reason=reason)
+        elif self._postponing:
+            ruling = Ruling(code=INTERIM, msg="已收单，待审 taken, the answer is to come", accepted=False)
         else:
             ruling = self._judge(request, self._database)
         receipt = self._ruled(ruling, request.key, request.digest, number)
@@ -625,8 +641,11 @@ class Platform:
         return envelope.build_receipt(answer, signer, self._clock(), self._profile)
 
 
+_ACCEPTED = Ruling(code="0000", msg="已接收 accepted", accepted=True)
+
+
 def _accept(request: Request, database: sqlite3.Connection) -> Ruling:  # noqa: ARG001 - a Judge
-    return Ruling(code="0000", msg="已接收 accepted", accepted=True)
+    return _ACCEPTED
 
 
 class _Stranger:

@@ -24,6 +24,7 @@ from tests.bench import (
     bench_statistics,
     bench_tryton,
     bench_verify,
+    bench_waybills,
 )
 
 
@@ -47,6 +48,7 @@ def promises(*, share: bool) -> list[Promise]:
     signing = _told("signing", bench_signing.measure())
     imported = _told("import", bench_import.measure())
     outbox = _told("outbox", bench_outbox.measure())
+    waybills = _told("waybills", bench_waybills.measure())
     quick = [
         Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
         Promise("one locator call per cell / reading it frozen", page["faster_than_cells"], 5, at_least=True),
@@ -63,6 +65,7 @@ def promises(*, share: bool) -> list[Promise]:
             2,
         ),
         Promise("documents signed and posted by a bare loop / drained from the outbox, over https", outbox["ratio"], 2),
+        Promise("waybills signed and posted by a bare loop / uploaded from the outbox", waybills["ratio"], 2),
     ]
     if share:
         return quick
