@@ -20,7 +20,19 @@ import yaml
 from pydantic import BaseModel, SecretStr
 
 import scraper_agent
-from scraper_agent import approval, canonical, files, formats, incremental, outbox, sending, signing, vault, yamlfile
+from scraper_agent import (
+    approval,
+    canonical,
+    files,
+    formats,
+    incremental,
+    mapping,
+    outbox,
+    sending,
+    signing,
+    vault,
+    yamlfile,
+)
 from scraper_agent.analysis import settings as analyses
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
@@ -34,13 +46,15 @@ from scraper_agent.errors import AgentError, Lines, NeedsPerson, Problem, UsageE
 from scraper_agent.format import Format
 from scraper_agent.formats import FORMATS
 from scraper_agent.formats.tables import CodeList
-from scraper_agent.importing import layout, reading
+from scraper_agent.importing import layout, reading, tasks
 from scraper_agent.messages import N_, render
 from scraper_agent.pipeline import Destination, Harvest, Intake, Pipeline, Plan, Receiver, Watch
 from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
+from scraper_agent.rules import Values
 from scraper_agent.signing import keyfolder, sm2
 from scraper_agent.values import Job, JobId, KeyChanged, RunEnded, State
+from scraper_agent.waybill import task
 
 KEYRING = "scraper_agent"
 """What the agent's own entries in the keyring are filed under."""
@@ -115,6 +129,9 @@ class App:
         config = yamlfile.load(path, Config, partial(receiver_problems, home))
         own = (config.code_lists, config.tariff, config.districts, config.rates)
         tables = formats.with_tables(*(None if each is None else home / each for each in own))
+        if config.crossborder is not None and config.crossborder.added_elements is not None:
+            waybill = formats.extended(tables.formats[task.WAYBILL], home / config.crossborder.added_elements)
+            tables = replace(tables, formats={**tables.formats, waybill.name: waybill})
         problems = partial(_policy_problems, tables.codes["currency"])
         policy = yamlfile.load(home / config.policy, approval.Policy, problems)
         source = (home / config.policy).read_bytes()
@@ -482,6 +499,24 @@ class App:
         )
         id = JobId(f"run/{now():%Y%m%dT%H%M%S%f}-{intake.recipe.replace('/', '-')}")
         return id, self.pipeline(archive, watch).take_in(id, intake)
+
+    def waybills(self, archive: SqliteArchive, filled: Filled, carrier: task.Carrier) -> Filled:
+        """The carrier's waybills of a file of transport tasks, to be taken in in their place."""
+        format, enterprise = self.tables.formats[task.WAYBILL], self.config.enterprise
+        pipeline = self.pipeline(archive, lambda _job, _fact: None)
+
+        def make(values: Values) -> task.Made:
+            known = archive.documents(format=format.name, key=task.number_of(values, carrier))
+            return task.waybill(
+                values,
+                carrier,
+                name=enterprise.name,
+                code=enterprise.uscc,
+                at=now().astimezone(mapping.CHINA_TIME).replace(tzinfo=None),
+                known=pipeline.document(archive.job(known[-1])).header if known else None,
+            )
+
+        return replace(filled, contents=tasks.waybills(filled.contents, format, make))
 
     def advance(self, pipeline: Pipeline, documents: Iterable[JobId], *, dry_run: bool = False) -> list[AgentError]:
         """Take each job as far as it goes; what stops one job does not stop the next. Returns what stopped any.

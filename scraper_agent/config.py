@@ -19,6 +19,7 @@ from scraper_agent.messages import N_
 from scraper_agent.rules.identity import USCC_LENGTH, credit_code_check
 from scraper_agent.sending import folder, ftp, https, mq, sftp
 from scraper_agent.signing import keystate, sm2
+from scraper_agent.waybill import task
 from scraper_agent.yamlfile import Wrong
 
 
@@ -35,6 +36,9 @@ def _public_key(text: str) -> str:
             hint=N_("128 hex digits, a point of the curve: copy it as the receiving side gave it out"),
             seen=text[:40],
         ) from None
+
+
+PublicKey = Annotated[str, AfterValidator(_public_key)]
 
 
 class Enterprise(Strict):
@@ -97,10 +101,24 @@ class ReceiverSettings(Strict):
 
     ak: envelope.SystemId
     transport: sending.Config
-    public_keys: dict[keystate.KeyIndex, Annotated[str, AfterValidator(_public_key)]] = Field(
+    public_keys: dict[keystate.KeyIndex, PublicKey] = Field(
         description="The platform's SM2 public keys by `sk`, as agreed with it on another way than the network."
     )
     profile: envelope.Profile = envelope.DEFAULT
+
+
+class CrossBorder(task.Carrier):
+    """The exchange of waybills of cross-border e-commerce, GB/T 40292-2021."""
+
+    customs_keys: dict[keystate.KeyIndex, PublicKey] = Field(
+        {}, description="Customs' SM2 public keys by `sk`: its receipt comes inside the platform's."
+    )
+    carriers: dict[envelope.SystemId, dict[keystate.KeyIndex, PublicKey]] = Field(
+        {}, description="Of a shipper: its carriers' keys, by `ak` and `sk`, whose reports are read."
+    )
+    added_elements: Path | None = Field(
+        None, description="Elements of other national or industry standards that waybills have too (clause 7)."
+    )
 
 
 class Config(Strict):
@@ -129,11 +147,20 @@ class Config(Strict):
         {}, description="By format: where its documents go in place of `receiver`. Settings that are the same are one."
     )
     outbox: outboxes.Settings = outboxes.DEFAULT
+    crossborder: CrossBorder | None = None
 
     def receiver_of(self, format: str) -> ReceiverSettings:
         """Who takes documents of this format: if it is not named, who takes what they follow, or else `receiver`."""
         followed = outboxes.FOLLOWS.get(format, format)
         return self.receivers.get(format) or self.receivers.get(followed) or self.receiver
+
+    def all_receivers(self) -> dict[str, ReceiverSettings]:
+        """Each once: by the first format that names it, empty for `receiver`."""
+        found = {"": self.receiver}
+        for format, settings in self.receivers.items():
+            if settings not in found.values():
+                found[format] = settings
+        return found
 
 
 def problems(home: Path, config: Config, at: yamlfile.Positions) -> Iterator[Problem]:
@@ -148,20 +175,18 @@ def problems(home: Path, config: Config, at: yamlfile.Positions) -> Iterator[Pro
                 hint=N_("did you mean `{near}`?") if near else N_("there are: {known}"),
                 values={"seen": format, "near": "".join(near), "known": ", ".join(FORMATS)},
             )
-    known: list[tuple[str, ReceiverSettings]] = [("receiver", config.receiver)]
-    for format, settings in config.receivers.items():
-        if all(settings != other for _, other in known):
-            places = _places(home, settings.transport)
-            shared = ((name, place) for name, other in known for place in _places(home, other.transport) & places)
-            for name, (_, place) in shared:
+    owners: dict[tuple[str, str], str] = {}
+    for format, settings in config.all_receivers().items():
+        for place in sorted(_places(home, settings.transport)):
+            owner = owners.setdefault(place, format)
+            if owner != format:
                 yield Problem(
                     at=at.of(("receivers", format, "transport")),
                     code="SA4201",
-                    text=N_("{place} is also where the transport of `{other}` keeps or finds what is its own"),
+                    text=N_("{place} is also used by the transport of `{other}`"),
                     hint=N_("give each its own; receivers that are meant to be one have the same settings throughout"),
-                    values={"place": place, "other": name},
+                    values={"place": place[1], "other": f"receivers: {owner}" if owner else "receiver"},
                 )
-            known.append((f"receivers: {format}", settings))
 
 
 def _places(home: Path, transport: sending.Config) -> frozenset[tuple[str, str]]:
@@ -185,6 +210,8 @@ def _places(home: Path, transport: sending.Config) -> frozenset[tuple[str, str]]
             return frozenset({here(path), here(receipts or own)})
         case sftp.Config() | ftp.Config():
             server = f"{transport.host.lower()}:{transport.port}"
-            return frozenset((server, posixpath.normpath(each)) for each in (transport.folder, transport.receipts))
+            login = f"{transport.user}@{server}"  # where a path begins that does not begin with `/`
+            paths = (posixpath.normpath(each) for each in (transport.folder, transport.receipts))
+            return frozenset((server if path.startswith("/") else login, path) for path in paths)
         case unknown:
             assert_never(unknown)

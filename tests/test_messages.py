@@ -61,6 +61,7 @@ AREAS = {
     "signing/": "SA30",
     "cases.py": "SA30",
     "analysis/": "SA30",
+    "envelope/trail.py": "SA11",
     "envelope/": "SA40",
     "sending/": "SA4",
     "config.py": "SA42",
@@ -74,6 +75,7 @@ AREAS = {
     "vault.py": "SA70",
     "cli/recipe.py": "SA72",
     "cli/demo.py": "SA73",
+    "cli/crossborder.py": "SA75",
     "cli/": "SA71",
 }
 """By where a path begins; the first that fits."""

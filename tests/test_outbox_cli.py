@@ -14,15 +14,22 @@ import yaml
 from loguru import logger
 from pydantic import SecretStr
 
+from scraper_agent import app as wiring
 from scraper_agent import envelope, messages
+from scraper_agent.app import App
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cli import main
+from scraper_agent.format import encode
 from scraper_agent.formats import FORMATS
 from scraper_agent.sandbox.platform import Platform
 from scraper_agent.sending import https
 from scraper_agent.signing import keyfolder
 from scraper_agent.values import Job, State, state
+from tests.faults.offline import put_signed
+from tests.waybills import samples, waybill
 from tests.world import AK, NOW, PASSPHRASE, PROFILE, World, frozen
+
+PROVINCE = "440001"
 
 
 @dataclass(frozen=True)
@@ -164,3 +171,39 @@ def test_what_has_not_left_is_stopped_by_a_withdrawal(at: Agent, site: Site) -> 
     assert at("job", "withdraw", number(held), "--reason", " ").err.startswith("SA6010 ")
     said = at("job", "withdraw", number(held), "--reason", "entered twice")
     assert (said.code, said.out, said.err) == (0, f"{number(held)}  stopped\n", "")
+
+
+def test_a_waybill_goes_to_the_province_in_steps_and_its_status_after_it(
+    at: Agent, site: Site, keys: Path, tmp_path: Path
+) -> None:
+    (entry,) = keyfolder.entries(keys)
+    running, made = next(samples("waybill_status")).document, waybill()
+    number, status = str(running.header["i1"]), f"{running.header['i1']} running"
+    assert (made.header["i1"], running.header["status"]) == (number, "running")
+    with Platform(lambda: datetime.now(UTC), {(PROVINCE, "01"): entry.public_key}, FORMATS) as province:
+        there = {
+            "ak": PROVINCE,
+            "transport": {"kind": "https", "url": province.url},
+            "public_keys": province.public_keys,
+        }
+        site.change(receivers={"dangerousGoodsWaybill": there})
+        app = App.load(site.folder / "config.yaml")
+        with app.archive() as archive:
+            for document, key in ((running, status), (made, number)):
+                body = encode(document, FORMATS[document.format])
+                put_signed(archive, document.format, key, body, wiring.now(), app.signer, PROVINCE)
+        province.postpone()
+        assert at("send").out == "signed 1  delivered 1\n"
+        why = f"dangerousGoodsWaybill {number} has to be accepted by the receiver before, and is delivered"
+        for arguments in (("jobs", "--state", "signed"), ("job", status)):
+            assert why in " ".join(at(*arguments).out.replace("│", " ").split())
+        province.conclude(1)
+        assert at("send").out == "receipted 1  delivered 1\n"
+        said = at("job", "export", number, "--to", str(tmp_path / "evidence"))
+        names = ["document", "request", "interim-receipt", "receipt"]
+        assert [Path(line).stem for line in said.out.split()] == names
+        assert [(stored.ak, stored.format) for stored in province.stored()] == [
+            (PROVINCE, "dangerousGoodsWaybill"),
+            (PROVINCE, "waybillStatus"),
+        ]
+    assert len(site.platform.stored()) == 1, "customs has only its own"

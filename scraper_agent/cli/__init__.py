@@ -58,6 +58,7 @@ def build() -> typer.Typer:
     from scraper_agent.cli import (  # noqa: PLC0415 - after the language
         case,
         commands,
+        crossborder,
         demo,
         format,
         key,
@@ -86,6 +87,7 @@ def build() -> typer.Typer:
     commands.cli.add_typer(session.secret, name="secret")
     commands.cli.add_typer(case.commands, name="case")
     commands.cli.add_typer(waybill.commands, name="waybill")
+    commands.cli.add_typer(crossborder.commands, name="crossborder")
     commands.cli.add_typer(sandbox.commands, name="sandbox")
     commands.cli.add_typer(report.commands)
     commands.cli.add_typer(demo.commands)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ from scraper_agent import app as wiring
 from scraper_agent import canonical, mapping
 from scraper_agent.app import App
 from scraper_agent.archive.seen import SeenKeys
+from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cli import show
 from scraper_agent.cli.commands import Session, example, find_job, progress, report
 from scraper_agent.errors import BusinessError, UsageError
@@ -150,10 +151,10 @@ def template(
     from scraper_agent.importing import template as writing  # noqa: PLC0415 - 0.1 s that only this command needs
 
     target = out or Path(f"{key}.xlsx")
-    _written(target, writing.workbook(_format(key, context)))
+    written(target, writing.workbook(_format(key, context)))
 
 
-def _written(target: Path, made: bytes) -> None:
+def written(target: Path, made: bytes) -> None:
     try:
         with target.open("xb") as file:
             file.write(made)
@@ -265,8 +266,16 @@ def _tell_examples(count: int) -> None:
     epilog=example("format import orders.xlsx", "format import orders.csv --format purchaseOrder"),
 )
 def import_(context: typer.Context, file: File, wanted: Wanted = None) -> None:
-    app: App = context.obj.app()
-    opened = _opened(context, file, wanted)
+    take_in(context.obj.app(), _opened(context, file, wanted), file)
+
+
+def take_in(
+    app: App,
+    opened: wiring.Filled,
+    file: Path,
+    made: Callable[[SqliteArchive], wiring.Filled] | None = None,
+) -> None:
+    """`made`: what is taken in, where it is made of what the file holds."""
     _tell_examples(opened.contents.examples)
     if not opened.contents.entries:
         raise BusinessError(
@@ -277,7 +286,7 @@ def import_(context: typer.Context, file: File, wanted: Wanted = None) -> None:
         )
     with app.archive() as archive, progress() as bar:
         session = Session(app=app, archive=archive, bar=bar)
-        session.take_in(opened)
+        session.take_in(opened if made is None else made(archive))
         stopped = session.advance()
     show.console.print(show.closing(session.tallies, app.tables.formats))
     report(stopped)
@@ -301,4 +310,4 @@ def export(
     with app.archive(read_only=True) as archive:
         found = find_job(archive, name)
         document = app.pipeline(archive, lambda _job, _fact: None).document(found)
-    _written(out, ubl.to_ubl(document, app.tables.formats[document.format]))
+    written(out, ubl.to_ubl(document, app.tables.formats[document.format]))

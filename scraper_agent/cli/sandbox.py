@@ -1,4 +1,4 @@
-"""`sandbox erp | portals | platform | waybill`: the servers to try against, by themselves, on loopback."""
+"""`sandbox erp | portals | platform | waybill | crossborder`: the servers to try against, alone, on loopback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
+import yaml
 
 from scraper_agent import app as wiring
 from scraper_agent.app import App
@@ -24,6 +25,7 @@ from scraper_agent.formats import FORMATS
 from scraper_agent.mapping import CHINA_TIME
 from scraper_agent.messages import N_, render
 from scraper_agent.sandbox import country, import_client
+from scraper_agent.sandbox import crossborder as exchange
 from scraper_agent.sandbox.erp import Erp
 from scraper_agent.sandbox.platform import Platform, Sender
 from scraper_agent.sandbox.portals import Case, Portals
@@ -125,13 +127,60 @@ def _cannot_listen(port: int, reason: str) -> AgentError:
 )
 def platform(context: typer.Context) -> None:
     app: App = context.obj.app()
-    transport = app.config.receiver.transport
-    port = (urlsplit(transport.url).port or 0) if isinstance(transport, https.Config) else 0
-    with _taking(port), configured_platform(app, port) as server, emptied(app, server):
-        show.console.print(server.url, markup=False)
-        for sk, public_key in server.public_keys.items():
-            show.console.print(f'{sk}: "{public_key}"', markup=False, soft_wrap=True)
+    with ExitStack() as stack:
+        for format, settings in app.config.all_receivers().items():
+            transport = settings.transport
+            port = (urlsplit(transport.url).port or 0) if isinstance(transport, https.Config) else 0
+            with _taking(port):
+                server = stack.enter_context(configured_platform(app, port, format))
+            stack.enter_context(emptied(app, server, format))
+            show.console.print(f"{format}: {server.url}" if format else server.url, markup=False)
+            for sk, public_key in server.public_keys.items():
+                show.console.print(f'{sk}: "{public_key}"', markup=False, soft_wrap=True)
         _until_interrupted()
+
+
+@commands.command(
+    help=render(
+        N_(
+            "Serve the single window and customs for waybills of cross-border e-commerce on loopback until Ctrl-C; "
+            "prints what to paste into the config."
+        )
+    ),
+    epilog=example("sandbox crossborder --port 8090"),
+)
+def crossborder(
+    context: typer.Context,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help=render(N_("The single window's; 0 takes a free one.")))
+    ] = 8090,
+    customs_port: Annotated[
+        int, typer.Option(min=0, max=65535, help=render(N_("That of customs; 0 takes a free one.")))
+    ] = 8091,
+) -> None:
+    app: App = context.obj.app()
+    waybills = app.tables.formats[exchange.FORMAT.name]
+    ports = (port, customs_port)
+    server = exchange.Crossborder(
+        wiring.now, _own_keys(app, waybills.name), format=waybills, folder=app.home, ports=ports
+    )
+    with _taking(port), server, server.window.transmitting():
+        show.lines(_to_paste(app, server).splitlines())
+        show.talk.print(f"{server.window.platform.home}  {server.customs.platform.home}", markup=False)
+        _until_interrupted()
+
+
+def _to_paste(app: App, server: exchange.Crossborder) -> str:
+    """The sections of the config by which the agent sends to the single window and verifies both."""
+    window, customs = server.window.platform, server.customs.platform
+    receiver = {
+        "ak": app.config.receiver_of(exchange.FORMAT.name).ak,
+        "transport": {"kind": "https", "url": window.url},
+        "public_keys": window.public_keys,
+    }
+    exchanged = {"sender_code": "LOGISTICS01", "recipient_code": "SINGLEWINDOW", "customs_keys": customs.public_keys}
+    sections = {"receivers": {exchange.FORMAT.name: receiver}, "crossborder": exchanged}
+    return yaml.safe_dump(sections, sort_keys=False, width=1000)
 
 
 @commands.command(
@@ -160,7 +209,7 @@ def waybill(
     app: App = context.obj.app()
     home = app.home / AUTHORITIES if folder is None else folder
     try:
-        with country.running(home, port, _enterprise(app), wiring.now) as (ministry, provinces):
+        with country.running(home, port, _own_keys(app), wiring.now) as (ministry, provinces):
             _print_authorities(app.config.receiver.ak, ministry, provinces)
             _until_interrupted()
     except country.PortTaken as error:
@@ -192,31 +241,36 @@ def _print_authorities(ak: str, ministry: Peer, provinces: dict[str, Peer]) -> N
             show.console.print(line, markup=False, soft_wrap=True)
 
 
-def _enterprise(app: App) -> dict[tuple[str, str], Sender]:
-    """The enterprise of a config, by its `ak` and the public keys of its key folder."""
+def configured_platform(app: App, port: int, format: str = "") -> Platform:
+    """Knows the enterprise; keeps its data beside the config.
+
+    `format`: it is the receiver of this one's documents, in place of `receiver`.
+    """
+    return Platform(
+        wiring.now,
+        _own_keys(app, format),
+        FORMATS,
+        database=app.home / (f"platform-{format}.db" if format else DATABASE),
+        port=port,
+        profile=app.config.receiver_of(format).profile,
+    )
+
+
+def _own_keys(app: App, format: str = "") -> dict[tuple[str, str], Sender]:
+    """Of the enterprise, as the receiver of this format knows it; empty: as `receiver` does."""
+    ak = app.config.receiver_of(format).ak
     return {
-        (app.config.receiver.ak, k.sk): Sender(
-            public_key=k.public_key, not_before=k.not_before, not_after=k.not_after, revoked=k.revoked
-        )
+        (ak, k.sk): Sender(public_key=k.public_key, not_before=k.not_before, not_after=k.not_after, revoked=k.revoked)
         for k in keyfolder.entries(app.home / app.config.signing.folder)
     }
 
 
-def configured_platform(app: App, port: int) -> Platform:
-    """Knows the enterprise; keeps its data beside the config."""
-    return Platform(
-        wiring.now,
-        _enterprise(app),
-        FORMATS,
-        database=app.home / DATABASE,
-        port=port,
-        profile=app.config.receiver.profile,
-    )
+def emptied(app: App, server: Platform, format: str = "") -> AbstractContextManager[object]:
+    """Hands over what is sent into a folder, if the config says so; makes what is missing of its layout.
 
-
-def emptied(app: App, server: Platform) -> AbstractContextManager[object]:
-    """Hands over what is sent into a folder, if the config says so; makes what is missing of its layout."""
-    match app.config.receiver.transport:
+    `format`: as of `configured_platform`.
+    """
+    match app.config.receiver_of(format).transport:
         case folder.Config(content="json", path=path, receipts=receipts):
             answers = app.home / (receipts or path / folder.RECEIPTS)
             for place in (app.home / path, answers):

@@ -6,7 +6,7 @@ unencrypted in its database, and whoever can connect may ask.
 
 What it answers, by the receipt's `code`:
 
-    0000  accepted
+    0000  accepted                        0001  taken, the final answer is to come: see `Platform.settle`
     4000  malformed                       4001  `Idempotency-Key` and `ps.key` differ
     4002  another interface takes this format
     4030  unknown system or key           4031  the signature does not hold
@@ -46,6 +46,8 @@ from scraper_agent.signing import keyfile, sm2
 
 REQUEST_BYTES = platform_web.REQUEST_BYTES
 WINDOW = timedelta(minutes=10)
+INTERIM = "0001"
+"""The code of a receipt after which another one comes."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -102,6 +104,7 @@ CREATE TABLE IF NOT EXISTS received (
 CREATE TABLE IF NOT EXISTS proof (number INTEGER PRIMARY KEY, request BLOB NOT NULL, public_key TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS delivery (number INTEGER NOT NULL, at TEXT NOT NULL, ts INTEGER NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS delivery_number ON delivery (number);
+CREATE TABLE IF NOT EXISTS later (number INTEGER PRIMARY KEY, final BLOB) STRICT;
 """
 
 
@@ -122,6 +125,15 @@ class Stored:
     receipt: bytes
     deliveries: int
     """How often it was sent; 1 if there was no repeat."""
+    pending: bool
+    """The answer to it is to come; `accepted` is False as yet."""
+    final: bytes | None
+    """The receipt that came after an interim one."""
+
+    @property
+    def answer(self) -> bytes:
+        """The newest receipt."""
+        return self.receipt if self.final is None else self.final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +207,7 @@ class Platform:
         self._judge = judge or _accept
         self._server: serving.Serving | None = None
         self._stopped = threading.Event()
+        self._postponing = False
         self._turns: deque[Turn] = deque()
         self._lasting: Turn | None = None
         # One connection for all threads, used under the lock alone: requests are judged one after the other.
@@ -313,17 +326,31 @@ class Platform:
 
     def _receipt_holds(self, stored: Stored) -> bool:
         try:
-            envelope.open_receipt(
-                stored.receipt,
-                sm2.verify,
-                self.public_keys,
-                key=stored.key,
-                digest=stored.digest,
-                profile=self._profile,
-            )
+            for receipt in (stored.receipt, stored.answer):
+                envelope.open_receipt(
+                    receipt,
+                    sm2.verify,
+                    self.public_keys,
+                    key=stored.key,
+                    digest=stored.digest,
+                    profile=self._profile,
+                )
         except envelope.ReceiptInvalid:
             return False
         return True
+
+    # --- receipts in steps ---
+
+    def postpone(self) -> None:
+        """From now on say of what is acceptable that it was taken, and no more; `conclude` gives the final answer."""
+        self._postponing = True
+
+    def conclude(self, number: int, refuse: str = "") -> None:
+        """The final answer to a document of which it was said that it is to come."""
+        ruling = Ruling(code="4221", msg="退单 refused", accepted=False, reason=refuse) if refuse else _ACCEPTED
+        with self.together() as database:
+            (key,) = database.execute("SELECT key FROM received WHERE number = ?", (number,)).fetchone()
+            self.settle(database, key, ruling)
 
     # --- faults: each holds for one request, in the order they are switched on ---
 
@@ -417,21 +444,39 @@ class Platform:
             return self._receipt(code, msg, header_key, "", "")
 
     def answer_to(self, key: str) -> bytes | None:
-        """The stored receipt.
+        """The stored receipt, the newest if there are two.
 
         Raises:
             ConnectionAbortedError: the platform has stopped.
         """
         with self._lock:
             self._check_running()
-            row = self._database.execute("SELECT receipt FROM received WHERE key = ?", (key,)).fetchone()
-        return row[0] if row else None
+            row = self._database.execute(f"{_SELECT} WHERE key = ?", (key,)).fetchone()
+        return _stored(row).answer if row else None
 
     @contextmanager
     def together(self) -> Iterator[sqlite3.Connection]:
         """The database, for what else a judge's tables need: one transaction, and nothing is received meanwhile."""
         with self._lock, self._together():
             yield self._database
+
+    def settle(self, database: sqlite3.Connection, key: str, ruling: Ruling) -> bytes:
+        """Within `together`: the final receipt of what has an interim one. It is made once and never changes.
+
+        Raises:
+            LookupError: nothing is stored under `key`, or it was answered at once.
+        """
+        row = database.execute(f"{_SELECT} WHERE key = ?", (key,)).fetchone()
+        stored = _stored(row) if row else None
+        if stored is None or not (stored.pending or stored.final):
+            raise LookupError(key)
+        if stored.final is not None:
+            return stored.final
+        final = self._ruled(ruling, key, stored.digest, stored.number)
+        database.execute("UPDATE later SET final = ? WHERE number = ?", (final, stored.number))
+        changed = (ruling.accepted, ruling.reason, stored.number)
+        database.execute("UPDATE received SET accepted = ?, reason = ? WHERE number = ?", changed)
+        return final
 
     def _check_running(self) -> None:
         if self._stopped.is_set():
@@ -487,7 +532,7 @@ class Platform:
             return Status.CONFLICT, self._refusal("4090", "幂等键重复使用 key of another document", request, reason)
         self._database.execute("UPDATE received SET deliveries = deliveries + 1 WHERE key = ?", (request.key,))
         self._note_delivery(known.number, request)
-        return _status(accepted=known.accepted), known.receipt
+        return _status(accepted=known.accepted, pending=known.pending), known.answer
 
     def _untimely(self, request: Request) -> tuple[int, bytes] | None:
         now = self._clock()
@@ -517,20 +562,12 @@ class Platform:
         elif request.format not in self._formats:
             reason = f"format {request.format}"
             ruling = Ruling(code="4220", msg="数据格式未知 unknown format", accepted=False, reason=reason)
+        elif self._postponing:
+            ruling = Ruling(code=INTERIM, msg="已收单，待审 taken, the answer is to come", accepted=False)
         else:
             ruling = self._judge(request, self._database)
-        receipt = self._answer(
-            Answer(
-                code=ruling.code,
-                msg=ruling.msg,
-                key=request.key,
-                digest=request.digest,
-                accepted=ruling.accepted,
-                id=_remote_id(number),
-                reason=ruling.reason,
-                data=ruling.data,
-            )
-        )
+        receipt = self._ruled(ruling, request.key, request.digest, number)
+        pending = ruling.code == INTERIM
         self._database.execute(
             "INSERT INTO received VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
             (
@@ -540,8 +577,24 @@ class Platform:
         )
         public_key = self._senders[request.ak, request.sk].public_key
         self._database.execute("INSERT INTO proof VALUES (?, ?, ?)", (number, raw, public_key))
+        if pending:
+            self._database.execute("INSERT INTO later VALUES (?, NULL)", (number,))
         self._note_delivery(number, request)
-        return _status(accepted=ruling.accepted), receipt
+        return _status(accepted=ruling.accepted, pending=pending), receipt
+
+    def _ruled(self, ruling: Ruling, key: str, digest: str, number: int) -> bytes:
+        return self._answer(
+            Answer(
+                code=ruling.code,
+                msg=ruling.msg,
+                key=key,
+                digest=digest,
+                accepted=ruling.accepted,
+                id=_remote_id(number),
+                reason=ruling.reason,
+                data=ruling.data,
+            )
+        )
 
     def _refusal(self, code: str, msg: str, request: Request, reason: str) -> bytes:
         """Of what is not stored."""
@@ -588,8 +641,11 @@ class Platform:
         return envelope.build_receipt(answer, signer, self._clock(), self._profile)
 
 
+_ACCEPTED = Ruling(code="0000", msg="已接收 accepted", accepted=True)
+
+
 def _accept(request: Request, database: sqlite3.Connection) -> Ruling:  # noqa: ARG001 - a Judge
-    return Ruling(code="0000", msg="已接收 accepted", accepted=True)
+    return _ACCEPTED
 
 
 class _Stranger:
@@ -606,12 +662,13 @@ class _Stranger:
 
 
 _SELECT = (
-    "SELECT number, key, ak, sk, format, digest, accepted, reason, at, document, receipt, deliveries FROM received"
+    "SELECT number, key, ak, sk, format, digest, accepted, reason, at, document, receipt, deliveries,"
+    " later.rowid IS NOT NULL AND final IS NULL, final FROM received LEFT JOIN later USING (number)"
 )
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:
-    number, key, ak, sk, format, digest, accepted, reason, at, document, receipt, deliveries = row
+    number, key, ak, sk, format, digest, accepted, reason, at, document, receipt, deliveries, pending, final = row
     return Stored(
         number=number,
         key=key,
@@ -625,10 +682,14 @@ def _stored(row: tuple[Any, ...]) -> Stored:
         document=document,
         receipt=receipt,
         deliveries=deliveries,
+        pending=bool(pending),
+        final=final,
     )
 
 
-def _status(*, accepted: bool) -> int:
+def _status(*, accepted: bool, pending: bool) -> int:
+    if pending:
+        return Status.ACCEPTED
     return Status.OK if accepted else Status.UNPROCESSABLE_ENTITY
 
 

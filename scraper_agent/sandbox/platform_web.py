@@ -217,12 +217,16 @@ class Pages:
             header=content.get("header", {}) if isinstance(content.get("header"), dict) else {},
             lines=_rows(content.get("lines")),
             content=json.dumps(content, ensure_ascii=False, indent=2),
-            receipt=json.dumps(self.shown(json.loads(shown.stored.receipt)), ensure_ascii=False, indent=2),
+            receipt=self._indented(shown.stored.receipt),
+            final="" if shown.stored.final is None else self._indented(shown.stored.final),
         )
 
     def shown(self, told: Any) -> Any:
         """What a document or a receipt says, as a person may see it."""
         return told
+
+    def _indented(self, receipt: bytes) -> str:
+        return json.dumps(self.shown(json.loads(receipt)), ensure_ascii=False, indent=2)
 
     async def faults(self, request: Request) -> Response:
         """Switch on `fault`, once or `lasting`, or all off."""

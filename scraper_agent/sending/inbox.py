@@ -101,6 +101,12 @@ class Inbox:
                 reason=str(error),
             ) from error
 
+    def has_new(self, key: str) -> bool:
+        """Whether there is an answer under `key` that `take` has not given yet."""
+        with self._lock:
+            one = "SELECT EXISTS (SELECT 1 FROM answers WHERE key = ? AND handed = 0)"
+            return bool(self._going.execute(one, (key,)).fetchone()[0])
+
     def take(self, key: str) -> bytes | None:
         """An answer under `key`, of several the one whose turn it is; it stays here."""
         with self._lock:

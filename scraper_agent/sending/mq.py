@@ -199,10 +199,15 @@ class MqTransport:
         Raises:
             SendFailed: the queue cannot be read now.
         """
+        if not self._inbox.has_new(key):
+            # What was handed over once may have been no last word: another one may be in the queue by now.
+            try:
+                self._run(self._look())
+            except SendFailed:
+                if (known := self._inbox.take(key)) is None:
+                    raise
+                return known
         found = self._inbox.take(key)
-        if found is None:
-            self._run(self._look())
-            found = self._inbox.take(key)
         return Standing.UNKNOWN if found is None else found
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:

@@ -25,6 +25,7 @@ from tests.bench import (
     bench_statistics,
     bench_tryton,
     bench_verify,
+    bench_waybills,
 )
 
 
@@ -49,6 +50,7 @@ def promises(*, share: bool) -> list[Promise]:
     imported = _told("import", bench_import.measure())
     outbox = _told("outbox", bench_outbox.measure())
     history = _told("history", bench_history.measure(bench_history.SHARE if share else bench_history.COUNT))
+    waybills = _told("waybills", bench_waybills.measure())
     quick = [
         Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
         Promise("one locator call per cell / reading it frozen", page["faster_than_cells"], 5, at_least=True),
@@ -66,6 +68,7 @@ def promises(*, share: bool) -> list[Promise]:
         ),
         Promise("documents signed and posted by a bare loop / drained from the outbox, over https", outbox["ratio"], 2),
         Promise("a week of waybills sent and reconciled / its file written, hashed, copied", history["ratio"], 3),
+        Promise("waybills signed and posted by a bare loop / uploaded from the outbox", waybills["ratio"], 2),
     ]
     if share:
         return quick

@@ -64,8 +64,13 @@ def platform_apart(public_key: str, files: tuple[Path, Path]) -> Iterator[tuple[
         process.join()
 
 
-def measure(rounds: int = ROUNDS) -> dict[str, float]:
+Approved = Callable[[Pipeline, range], dict[JobId, Draft]]
+"""Makes documents of these numbers, as far as they go before they are signed."""
+
+
+def measure(rounds: int = ROUNDS, approved: Approved | None = None) -> dict[str, float]:
     """Documents per second; `ratio` is the bare loop's rate through the outbox's, the median of `rounds` pairs."""
+    approved = approved or _approved
     outbox, bare = [], []
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder, key = Path(name), Key()
@@ -86,8 +91,8 @@ def measure(rounds: int = ROUNDS) -> dict[str, float]:
                     transport=transport,
                     receiver=Receiver(ak=AK, profile=envelope.DEFAULT, public_keys=keys, verify=sm2.verify),
                 )
-                drafts = _approved(pipeline, range(number * DOCUMENTS + 1, (number + 1) * DOCUMENTS + 1))
-                bodies = [archive.get(draft.document) for draft in drafts.values()]
+                drafts = approved(pipeline, range(number * DOCUMENTS + 1, (number + 1) * DOCUMENTS + 1))
+                bodies = [(draft.format, archive.get(draft.document)) for draft in drafts.values()]
                 outbox.append(_rate(partial(App.advance, None, pipeline, list(drafts))))  # type: ignore[arg-type] # it needs nothing of the App
                 assert {state(archive.job(id)) for id in drafts} == {State.RECEIPTED}
             bare.append(_rate(partial(_posted, client, url, key, bodies, number)))
@@ -110,10 +115,9 @@ def _approved(pipeline: Pipeline, records: range) -> dict[JobId, Draft]:
     return drafts
 
 
-def _posted(client: httpx.Client, url: str, key: Key, bodies: list[bytes], number: int) -> None:
+def _posted(client: httpx.Client, url: str, key: Key, bodies: list[tuple[str, bytes]], number: int) -> None:
     """Documents of other keys than the outbox sends, so that the platform has as much to do."""
-    format = PLAN.recipe.format
-    for at, body in enumerate(bodies):
+    for at, (format, body) in enumerate(bodies):
         name = envelope.idempotency_key(AK, format, f"bare {number} {at}", canonical.digest(body))
         sealed = envelope.build(body, format, name, AK, key, NOW)
         client.post(url, content=sealed, headers={"Idempotency-Key": name}).raise_for_status()

@@ -596,6 +596,16 @@ def test_a_false_receipt_does_not_hide_the_true_one(site: Desk) -> None:
         assert accepted(site, true, body, key)
 
 
+def test_an_interim_receipt_hides_the_final_one_from_no_later_process(site: Desk) -> None:
+    _, key = letter(157)
+    site.publish((key, b"interim"))
+    with site.transport() as transport:
+        assert transport.find(key) == b"interim"
+    site.publish((key, b"final"))
+    with site.transport() as transport:
+        assert transport.find(key) == b"final"
+
+
 def test_a_receipts_queue_that_is_gone_is_said_and_used_again_when_it_is_back(site: Desk) -> None:
     body, key = letter(154)
     with site.transport() as transport:
