@@ -11,7 +11,7 @@ from typing import Any
 
 from scraper_agent import canonical, envelope
 from scraper_agent.envelope import ReceiptContent
-from scraper_agent.format import Document, encode
+from scraper_agent.format import Document, Value, encode
 from scraper_agent.formats import FORMATS
 from scraper_agent.sandbox import licences
 from scraper_agent.sandbox.ministry import Ministry
@@ -86,7 +86,7 @@ def written(document: Document) -> bytes:
 
 
 def change(number: str, status: str, at: str = "20260301T170000") -> bytes:
-    header = {"i1": number, "status": status, "at": datetime.fromisoformat(at)}
+    header: dict[str, Value] = {"i1": number, "status": status, "at": datetime.fromisoformat(at)}
     return encode(Document(format="waybillStatus", header=header), FORMATS["waybillStatus"])
 
 

@@ -1,4 +1,4 @@
-"""`sandbox erp | portals | platform`: the servers to try against, by themselves, on loopback."""
+"""`sandbox erp | portals | platform | waybill`: the servers to try against, by themselves, on loopback."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from scraper_agent.cli.commands import example
 from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
-from scraper_agent.sandbox import import_client
+from scraper_agent.sandbox import country, import_client
 from scraper_agent.sandbox.erp import Erp
 from scraper_agent.sandbox.platform import Platform, Sender
 from scraper_agent.sandbox.portals import Case, Portals
+from scraper_agent.sandbox.sealed import Peer
 from scraper_agent.sending import folder, https
 from scraper_agent.signing import keyfolder
+from scraper_agent.waybill.profile import DEFAULT
 
 commands = typer.Typer(
     rich_markup_mode=None,
@@ -35,6 +37,8 @@ commands = typer.Typer(
 )
 
 DATABASE = "platform.db"
+AUTHORITIES = "waybill-sandbox"
+"""The folder of the ministry and the provinces."""
 
 
 @commands.command(
@@ -96,13 +100,17 @@ def _taking(port: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise AgentError(
-            "SA7114",
-            N_("cannot listen on port {port}: {reason}"),
-            hint=N_("end the other program, or give another port"),
-            port=port,
-            reason=error.strerror or str(error),
-        ) from error
+        raise _cannot_listen(port, error.strerror or str(error)) from error
+
+
+def _cannot_listen(port: int, reason: str) -> AgentError:
+    return AgentError(
+        "SA7114",
+        N_("cannot listen on port {port}: {reason}"),
+        hint=N_("end the other program, or give another port"),
+        port=port,
+        reason=reason,
+    )
 
 
 @commands.command(
@@ -120,16 +128,79 @@ def platform(context: typer.Context) -> None:
         _until_interrupted()
 
 
-def configured_platform(app: App, port: int) -> Platform:
-    """Knows the enterprise by its `ak` and the public keys of its key folder; keeps its data beside the config."""
-    ak = app.config.receiver.ak
-    keys = {
-        (ak, k.sk): Sender(public_key=k.public_key, not_before=k.not_before, not_after=k.not_after, revoked=k.revoked)
+@commands.command(
+    help=render(
+        N_(
+            "Serve the ministry and three provinces for waybills of dangerous goods, each a process of its own, on "
+            "loopback until Ctrl-C; they know the config's keys."
+        )
+    ),
+    epilog=example("sandbox waybill"),
+)
+def waybill(
+    context: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Option(help=render(N_("Where they keep their data; without it, beside the config.")))
+    ] = None,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=65532,
+            help=render(N_("The ministry's; the provinces take the three after it. 0 takes free ones.")),
+        ),
+    ] = 8030,
+) -> None:
+    app: App = context.obj.app()
+    home = app.home / AUTHORITIES if folder is None else folder
+    try:
+        with country.running(home, port, _enterprise(app), wiring.now) as (ministry, provinces):
+            _print_authorities(app.config.receiver.ak, ministry, provinces)
+            _until_interrupted()
+    except country.PortTaken as error:
+        raise _cannot_listen(error.port, error.reason) from error
+
+
+def _print_authorities(ak: str, ministry: Peer, provinces: dict[str, Peer]) -> None:
+    """Their addresses and keys; what a config says to send to the first province is YAML, the rest is its comments."""
+    of = DEFAULT.interfaces.province
+    first = next(iter(provinces.values()))
+    for side in (ministry, *provinces.values()):
+        zh, en = country.PROVINCES.get(side.ak, ("部级", "ministry"))
+        lines = [f"# {side.ak} {zh} {en}: {side.url}"]
+        lines += [
+            f'#   {sk}: "{public_key}"  {keyfolder.fingerprint(public_key)}'
+            for sk, public_key in side.public_keys.items()
+        ]
+        for line in lines:
+            show.console.print(line, markup=False, soft_wrap=True)
+    keys = ", ".join(f'"{sk}": "{public_key}"' for sk, public_key in first.public_keys.items())
+    show.console.print("receivers:", markup=False)
+    for interface in (of.waybill, of.status):
+        for line in (
+            f"  {interface.format}:",
+            f'    ak: "{ak}"',
+            f"    transport: {{kind: https, url: {first.url}{interface.path}}}",
+            f"    public_keys: {{{keys}}}",
+        ):
+            show.console.print(line, markup=False, soft_wrap=True)
+
+
+def _enterprise(app: App) -> dict[tuple[str, str], Sender]:
+    """The enterprise of a config, by its `ak` and the public keys of its key folder."""
+    return {
+        (app.config.receiver.ak, k.sk): Sender(
+            public_key=k.public_key, not_before=k.not_before, not_after=k.not_after, revoked=k.revoked
+        )
         for k in keyfolder.entries(app.home / app.config.signing.folder)
     }
+
+
+def configured_platform(app: App, port: int) -> Platform:
+    """Knows the enterprise; keeps its data beside the config."""
     return Platform(
         wiring.now,
-        keys,
+        _enterprise(app),
         FORMATS,
         database=app.home / DATABASE,
         port=port,

@@ -225,17 +225,10 @@ class Pages:
         return told
 
     async def faults(self, request: Request) -> Response:
-        """Switch on `fault`, once or `lasting`, or all off. Only from this page: a browser tells where it is from."""
-        own = f"{request.url.scheme}://{request.url.netloc}"
-        if request.headers.get("Origin", own) != own:
-            return _json(b"{}", Status.FORBIDDEN)
-        length = request.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit() and int(length) <= _FORM_BYTES):
-            return _json(b"{}", Status.BAD_REQUEST)
-        try:
-            form = dict(parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True))
-        except ClientDisconnect:
-            return Response()
+        """Switch on `fault`, once or `lasting`, or all off."""
+        form = await own_form(request, _FORM_BYTES)
+        if isinstance(form, Response):
+            return form
         match form.get("fault"):
             case "":
                 self._platform.behave()
@@ -248,6 +241,20 @@ class Pages:
     def _page(self, template: str, **values: object) -> Response:
         page = self._pages.get_template(template).render(values, title=self._platform.title, links=self.links)
         return Response(page, media_type="text/html; charset=utf-8")
+
+
+async def own_form(request: Request, most_bytes: int) -> dict[str, str] | Response:
+    """A form of our own pages, or what to answer to another: a browser tells where it is from."""
+    own = f"{request.url.scheme}://{request.url.netloc}"
+    if request.headers.get("Origin", own) != own:
+        return _json(b"{}", Status.FORBIDDEN)
+    length = request.headers.get("Content-Length", "")
+    if not (length.isascii() and length.isdigit() and int(length) <= most_bytes):
+        return _json(b"{}", Status.BAD_REQUEST)
+    try:
+        return dict(parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True))
+    except ClientDisconnect:
+        return Response()
 
 
 def _json(body: bytes, status: int = Status.OK, headers: dict[str, str] | None = None) -> Response:
