@@ -794,10 +794,41 @@ def test_a_report_that_was_changed_or_is_of_nobody_is_refused(site):
     assert "SA7503" in site.agent("crossborder", "read", site.folder / "none.json", who=SHIPPER).err
 
 
-@pytest.mark.parametrize("document", [b"{}", canonical.dumps({"task": "x"})])
-def test_another_request_is_no_report(document):
+REPORT: dict[str, Any] = {
+    "task": "RW-1",
+    "key": "0" * 64,
+    "waybill": {"format": "crossBorderWaybill", "header": {"waybillNumber": "XB1"}, "lines": []},
+    "sent": "2026-03-02T01:30:00Z",
+    "answers": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("format", "change"),
+    [
+        (trail.REPORT, None),
+        ("crossBorderWaybill", {}),
+        (trail.REPORT, {"key": "x"}),
+        (trail.REPORT, {"sent": "2026-13-02T01:30:00Z"}),
+        (trail.REPORT, {"sent": "2026-03-02T01:30:00"}),
+        (trail.REPORT, {"answers": [1]}),
+        (trail.REPORT, {"waybill": {"header": []}}),
+        (trail.REPORT, {"task": None}),
+        (trail.REPORT, {"more": ""}),
+    ],
+)
+def test_another_request_is_no_report(format, change):
+    document = canonical.dumps({} if change is None else REPORT | change)
+    raw = envelope.build(document, format, "1" * 64, AK, KeySigner(), NOW)
     with pytest.raises(RequestInvalid, match="SA1101"):
-        trail.read(document)
+        trail.read(envelope.read_request(raw))
+
+
+def test_a_report_of_what_has_not_left_says_nothing_of_receipts():
+    raw = envelope.build(canonical.dumps(REPORT | {"sent": None}), trail.REPORT, "1" * 64, AK, KeySigner(), NOW)
+    report = trail.read(envelope.read_request(raw))
+    assert trail.write(report) == canonical.dumps(REPORT | {"sent": None})
+    assert report.trail(trail.Keys(verify=sm2.verify, platform={}, customs={})) == trail.Trail()
 
 
 def test_what_did_not_reach_the_platform_was_not_sent(site):

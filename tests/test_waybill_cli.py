@@ -34,6 +34,7 @@ from scraper_agent import cli, messages
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cli import show
 from scraper_agent.envelope import Request
+from scraper_agent.errors import BusinessError
 from scraper_agent.format import Document, decode, encode
 from scraper_agent.formats import FORMATS
 from scraper_agent.importing import example, layout, template
@@ -45,7 +46,7 @@ from scraper_agent.sandbox.platform import Platform, Ruling
 from scraper_agent.sandbox.province import Province
 from scraper_agent.signing import keyfile, keyfolder, sm2
 from scraper_agent.values import Draft, State, state
-from scraper_agent.waybill import image, qr
+from scraper_agent.waybill import answer, image, qr
 from scraper_agent.waybill.profile import DEFAULT
 from tests.waybills import DANGEROUS, STATUS, waybill
 
@@ -260,7 +261,7 @@ def test_waybills_are_listed_with_where_they_stand(site: Site, agent: Agent) -> 
         "late": False,
         "state": "held",
         "transport": "new",
-        "qr": "no",
+        "qr": "none",
     }
     table = agent("waybill", "list").out
     assert all(text in table for text in (site.number(TANK), str(books["i47"]), "held", "new 新建未开始"))
@@ -274,7 +275,7 @@ def test_a_waybill_is_sent_and_its_code_is_shown_after_it_was_verified(
 ) -> None:
     number = accepted(agent, site, site.number(TANK))
     row = listed(agent)[number]
-    assert (row["state"], row["transport"], row["qr"]) == ("receipted", "new", "yes")
+    assert (row["state"], row["transport"], row["qr"]) == ("receipted", "new", "there")
     target = tmp_path / "code.png"
     said = agent("waybill", "qr", number, "--image", target)
     assert said.code == 0, said.err
@@ -436,44 +437,77 @@ class _Stranger:
 OTHER = qr.build(qr.summary(waybill()), _Stranger())
 
 
-def lying(platform: Platform, kind: str, document: Document) -> dict[str, Any]:
+def lying(signer: Signer, kind: str, document: Document) -> dict[str, Any]:
     """The data of a receipt that is properly signed, and not right."""
 
     def text(signer: Signer, of: Document) -> str:
         return qr.build(qr.summary(of), signer).decode(qr.CHARSET)
 
-    picture = base64.b64encode(image.png(OTHER)).decode()
     match kind:
         case "forged":
             return {"qr": text(_Stranger(), document)}
-        case "unknown key":
-            return {"qr": text(_Stranger("07"), document)}
         case "another waybill":
-            return {"qr": text(platform.signer, waybill())}
-        case "no text":
-            return {"qr": 1, "image": picture}
-        case "no code":
-            return {"qr": "01#01#", "image": picture}
-        case "no image":
-            return {"qr": text(platform.signer, document), "image": base64.b64encode(b"GIF89a").decode()}
-        case "no Base64":
-            return {"qr": text(platform.signer, document), "image": "<svg>"}
+            return {"qr": text(signer, waybill())}
         case "another image":
-            return {"qr": text(platform.signer, document), "image": picture}
+            return {"qr": text(signer, document), "image": PICTURE}
         case _:
             return {}
+
+
+PICTURE = base64.b64encode(image.png(OTHER)).decode()
+TEXT = OTHER.decode(qr.CHARSET)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({"qr": 1}, "SA1084 `qr` in the data of the receipt is not String"),
+        ({"qr": None}, "SA1084 `qr` in the data of the receipt is not String"),
+        ({"qr": "01#01#"}, "SA1075 the QR content has 3 items"),
+        ({"qr": TEXT, "image": base64.b64encode(b"GIF89a").decode()}, "SA1084 `image` in the data of the receipt is"),
+        ({"qr": TEXT, "image": "<svg>"}, "SA1084 `image` in the data of the receipt is not Base64(PNG)"),
+        ({"qr": TEXT, "image": "é"}, "SA1084 `image` in the data of the receipt is not Base64(PNG)"),
+        ({"qr": TEXT, "image": [PICTURE]}, "SA1084 `image` in the data of the receipt is not Base64(PNG)"),
+        ({"qr": TEXT.replace("19.625", "19.626")}, "SA1085 the signature of the QR code does not hold"),
+        (
+            {"qr": TEXT.replace("#01#", "#07#")},
+            "SA1086 the QR code is signed with key 07 of the province; known are 01",
+        ),
+    ],
+)
+def test_data_that_is_no_code_of_the_waybill_is_refused(data: dict[str, Any], told: str) -> None:
+    with pytest.raises(BusinessError) as caught:
+        answer.code(data, waybill(), {"01": _Stranger().public_key}, sm2.verify)
+    assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"i1": "WB2024000000000000000002"}, "item 3 (运单编号)"),
+        ({"i47": "沪B1234挂"}, "item 4 (车辆信息)"),
+        ({"i501": "310101198101010011"}, "item 5 (驾押人员信息)"),
+        ({"i510": "19.624"}, "item 6 (货物总重量)"),
+    ],
+)
+def test_a_code_of_another_waybill_is_refused_by_the_item_that_differs(change: dict[str, str], told: str) -> None:
+    keys = {"01": _Stranger().public_key}
+    code = answer.code({"qr": TEXT, "image": PICTURE}, waybill(), keys, sm2.verify)
+    assert code is not None
+    assert (code.data, code.image) == (OTHER, image.png(OTHER))
+    with pytest.raises(answer.AnswerInvalid) as caught:
+        answer.code({"qr": TEXT}, waybill(None, **change), keys, sm2.verify)
+    assert str(caught.value).startswith(f"SA1087 {told} of the QR code is not what the waybill says")
+    lines = [{"g7": "19"}]
+    with pytest.raises(answer.AnswerInvalid, match="item 7"):
+        answer.code({"qr": TEXT}, waybill(lines), keys, sm2.verify)
 
 
 @pytest.mark.parametrize(
     ("kind", "told", "standing"),
     [
-        ("forged", "SA1085 the signature of the QR code does not hold under key 01", "yes"),
-        ("unknown key", "SA1086 the QR code is signed with key 07 of the province; known are 01", "doubtful"),
+        ("forged", "SA1085 the signature of the QR code does not hold under key 01", "there"),
         ("another waybill", "SA1087 item 3 (运单编号) of the QR code is not what the waybill says", "doubtful"),
-        ("no text", "SA1084 `qr` in the data of the receipt is not String", "doubtful"),
-        ("no code", "SA1075 the QR content has 3 items", "doubtful"),
-        ("no image", "SA1084 `image` in the data of the receipt is not Base64(PNG)", "doubtful"),
-        ("no Base64", "SA1084 `image` in the data of the receipt is not Base64(PNG)", "doubtful"),
     ],
 )
 def test_a_code_that_proves_nothing_is_told_and_never_shown(
@@ -519,7 +553,7 @@ def test_without_a_reader_of_images_one_is_made_of_the_text(
 def test_an_answer_without_a_code_is_none(site: Site, agent: Agent) -> None:
     with liar(site, "no data"):
         accepted(agent, site, site.number(GASES))
-    assert listed(agent)[site.number(GASES)]["qr"] == "no"
+    assert listed(agent)[site.number(GASES)]["qr"] == "none"
 
 
 @contextmanager
@@ -528,7 +562,7 @@ def liar(site: Site, kind: str) -> Iterator[None]:
     (entry,) = keyfolder.entries(site.folder / "keys")
 
     def judge(request: Request, _database: sqlite3.Connection) -> Ruling:
-        given = lying(platform, kind, decode(DANGEROUS, request.document))
+        given = lying(platform.signer, kind, decode(DANGEROUS, request.document))
         return Ruling(code="0000", msg="已接收", accepted=True, data=given)
 
     with Platform(wiring.now, {(AK, "01"): entry.public_key}, FORMATS, judge=judge) as platform:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import asyncssh
@@ -63,3 +65,34 @@ def test_what_a_province_saw_completed_is_with_the_ministry_after_the_week(tmp_p
                 ]
                 for number, *_, raw in desk.waybills():
                     assert raw == message.write(waybill(i1=number))
+
+
+def test_by_themselves_provinces_send_what_is_due_and_the_ministry_takes_it(tmp_path: Path) -> None:
+    with country("310000", "320000") as made, ExitStack() as stack:
+        first = weeks.week_of(made.clock())
+        accounts = {ak: weekly.account(folder(tmp_path, ak)) for ak in made.provinces}
+        ours = folder(tmp_path, made.ministry.ak)
+        line = stack.enter_context(weekly.receiving(made.ministry, ours, made.clock, accounts, every_s=0.01))
+        ministry = peer(made.ministry.ak, made.ministry)
+        for ak, province in made.provinces.items():
+            theirs = folder(tmp_path, ak)
+            stack.enter_context(weekly.sending(province, ministry, theirs, made.clock, line, every_s=0.01))
+        made.clock.now = first.following.end
+        histories = [
+            weekly.history(province, ministry, folder(tmp_path, ak) / "history", first)
+            for ak, province in made.provinces.items()
+        ]
+        end = time.monotonic() + 30
+        while [[each.reconciled for each in history.report()] for history in histories] != [[True, True]] * 2:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        with weekly.desk(made.ministry, ours, made.clock) as desk:
+            assert sorted((each.province, each.week) for each in desk.batches()) == [
+                (ak, week) for ak in ("310000", "320000") for week in (first, first.following)
+            ]
+
+
+def folder(home: Path, ak: str) -> Path:
+    made = home / ak
+    made.mkdir(exist_ok=True)
+    return made

@@ -118,12 +118,11 @@ def report(
         draft = _draft(job)
         if draft is None or draft.format != task.WAYBILL:
             raise UsageError("SA7502", N_("{name} is no waybill of cross-border e-commerce"), name=name)
-        sent = _sent(archive, job)
         made = Report(
             task=_task(archive, draft),
             key=app.pipeline(archive, lambda _job, _fact: None).key(job),
             waybill=json.loads(archive.get(draft.document)),
-            sent=sent.isoformat(timespec="seconds") if sent else "",
+            sent=_sent(archive, job),
             answers=[answer.decode() for answer in _answers(archive, job)],
         )
     document = trail.write(made)
@@ -158,14 +157,11 @@ def read(
             sk=request.sk,
         )
     envelope.open_request(raw, sm2.verify, known[request.sk])
-    told = trail.read(request.document)
-    row = _Row(
-        number=str(told.waybill.get("header", {}).get("waybillNumber", "")),
-        sent=datetime.fromisoformat(told.sent) if told.sent else None,
-        trail=told.trail(_keys(app)),
-    )
+    told = trail.read(request)
+    row = _Row(number=told.waybill.header.get("waybillNumber", ""), sent=told.sent, trail=told.trail(_keys(app)))
     if as_json:
-        show.as_json({"taskNumber": told.task, "carrier": request.ak, **_as_json(row), "waybill": told.waybill})
+        waybill = told.waybill.model_dump()
+        show.as_json({"taskNumber": told.task, "carrier": request.ak, **_as_json(row), "waybill": waybill})
     else:
         show.console.print(_table([row]))
     if row.trail.doubt:

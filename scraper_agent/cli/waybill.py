@@ -105,7 +105,7 @@ def list_(
     show.console.print(table)
 
 
-_CODES = {"yes": N_("yes"), "no": N_("no"), "doubtful": N_("doubtful")}
+_CODES = {"there": N_("there"), "none": N_("none"), "doubtful": N_("doubtful")}
 
 
 def _row(pipeline: Pipeline, paper: Paper) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _row(pipeline: Pipeline, paper: Paper) -> dict[str, Any]:
 def _code_there(pipeline: Pipeline, id: JobId) -> str:
     """Signatures are not looked at anew: that takes its time, and `waybill qr` does it."""
     try:
-        return "no" if pipeline.code(pipeline.archive.job(id), anew=False) is None else "yes"
+        return "none" if pipeline.code(pipeline.archive.job(id), anew=False) is None else "there"
     except AgentError:
         return "doubtful"
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict
 
 from scraper_agent import canonical, envelope
 from scraper_agent.envelope import content
-from scraper_agent.envelope.content import KEY, ReceiptContent, ReceiptInvalid, RequestInvalid
+from scraper_agent.envelope.content import KEY, ReceiptContent, ReceiptInvalid, Request, RequestInvalid
 from scraper_agent.envelope.profile import Profile
 from scraper_agent.messages import N_
 from scraper_agent.ports import Verify
@@ -80,8 +80,16 @@ def trail(answers: Sequence[bytes], keys: Keys, *, key: str, digest: str) -> Tra
     return Trail(platform=said[0], customs=customs)
 
 
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    format: str
+    header: dict[str, str]
+    lines: list[dict[str, str]]
+
+
 class Report(BaseModel):
-    """As it is in a request. Times in ISO 8601."""
+    """As it is in a request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -89,16 +97,15 @@ class Report(BaseModel):
     """The number of the shipper's task."""
     key: Annotated[str, Field(pattern=rf"^{KEY}$")]
     """The waybill's idempotency key."""
-    waybill: dict[str, Any]
-    """The document."""
-    sent: Annotated[str, Field(max_length=40)]
-    """When it first left; empty before."""
+    waybill: _Document
+    sent: Annotated[AwareDatetime, Strict(False)] | None
+    """When it first left."""
     answers: list[str]
     """The platform's receipts, their very text."""
 
     @property
     def digest(self) -> str:
-        return canonical.digest(canonical.dumps(self.waybill))
+        return canonical.digest(canonical.dumps(self.waybill.model_dump()))
 
     def trail(self, keys: Keys) -> Trail:
         answers = [answer.encode() for answer in self.answers]
@@ -107,18 +114,20 @@ class Report(BaseModel):
 
 def write(report: Report) -> bytes:
     """The document of the request that carries it."""
-    return canonical.dumps(report.model_dump())
+    return canonical.dumps(report.model_dump(mode="json"))
 
 
-def read(document: bytes) -> Report:
-    """The report that a verified request carries.
+def read(request: Request) -> Report:
+    """The report that a request carries. Whether it is signed is for `Request.signed_with`.
 
     Raises:
-        RequestInvalid: it is none.
+        RequestInvalid: it carries none.
     """
     try:
-        return Report.model_validate(content.plain(document))
-    except (ValueError, ValidationError) as error:
+        if request.format != REPORT:
+            content.refuse(f"format {request.format}")
+        return Report.model_validate(content.plain(request.document))
+    except ValueError as error:  # pydantic's is one
         raise RequestInvalid(
             "SA1101",
             N_("the file is no transport report: {reason}"),

@@ -363,6 +363,8 @@ def read(folder: Path, contents: Contents, key: bytes) -> Iterator[list[bytes]]:
 def _chunks(path: Path, part: int, key: bytes, beside: bytes) -> Iterator[bytes]:
     with path.open("rb") as file:
         left, number = os.fstat(file.fileno()).st_size, 0
+        if not left:
+            raise Broken(f"part {part}: empty")
         while left:
             number += 1
             size = int.from_bytes(file.read(_LENGTH_BYTES), "big")
