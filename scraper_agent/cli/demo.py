@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -22,7 +22,7 @@ from scraper_agent.cli import report as reporting
 from scraper_agent.cli import show
 from scraper_agent.cli.commands import Session, example, log_to, progress
 from scraper_agent.cli.commands import report as tell_stopped
-from scraper_agent.cli.sandbox import platform_apart
+from scraper_agent.cli.sandbox import platform_apart, today
 from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
@@ -36,21 +36,37 @@ RECIPES = ("demo/order", "demo/invoice", "demo/receipt")
 MARKER = ".scraper-agent-demo"
 """A folder with this file in it was made by an earlier demo and may be emptied."""
 
+AK = "310001"
+"""The enterprise's, at whoever receives."""
+
 _CURRENCIES = ("CNY", "USD", "EUR", "JPY", "KRW", "GBP", "HKD", "SGD", "CHF", "MYR", "TWD")
 
 
 @commands.command(
     help=render(N_("Try everything: an ERP and a customs platform on this machine, read, checked, signed, sent.")),
-    epilog=example("demo", "demo --folder try"),
+    epilog=example("demo", "demo --folder try", "demo --waybills"),
 )
 def demo(
     folder: Annotated[
         Path, typer.Option(help=render(N_("Where it works; emptied if an earlier demo made it.")))
     ] = Path("demo"),
+    waybills: Annotated[
+        bool,
+        typer.Option(
+            "--waybills",
+            help=render(N_("The exchange of dangerous goods waybills with province and ministry instead.")),
+        ),
+    ] = False,
 ) -> None:
-    with Erp(secrets.token_urlsafe(18)) as erp:
-        trial = Trial(folder=folder, recipes=RECIPES, parameters={"base": erp.url, "user": USER}, password=erp.password)
-        trial.perform()
+    from scraper_agent.cli import exchange  # noqa: PLC0415 - it is made of this, and needs what nothing else does
+
+    with Erp(secrets.token_urlsafe(18), today=today()) as erp:
+        recipes = (exchange.RECIPE,) if waybills else RECIPES
+        trial = Trial(folder=folder, recipes=recipes, parameters={"base": erp.url, "user": USER}, password=erp.password)
+        if waybills:
+            exchange.perform(trial)
+        else:
+            trial.perform()
         if erp.writes:
             raise AgentError("SA7303", N_("{count} write(s) reached the ERP"), count=len(erp.writes))
 
@@ -72,14 +88,70 @@ class Trial:
         Raises:
             AgentError: the ERP cannot be read, or the log does not verify.
         """
+        self.prepare()
+        with _platform(self) as app:
+            _run(app, self)
+
+    def prepare(self) -> None:
+        """Empty the folder; make config, policy, secrets and key.
+
+        Raises:
+            UsageError: the folder is not a demo's.
+        """
         _empty(self.folder)
         _write_secret(self.folder / "erp-password", self.password)
         passphrase = secrets.token_urlsafe(18)
         _write_secret(self.folder / "passphrase", passphrase)
-        _configure(self)
+        self.configure()
         keyfolder.create(self.folder / "keys", SecretStr(passphrase), wiring.now())
-        with _platform(self) as app:
-            _run(app, self)
+
+    def configure(
+        self,
+        *,
+        url: str = "http://127.0.0.1:9/receive",
+        public_keys: Mapping[str, str] | None = None,
+        receivers: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Who receives, on which port with which key, is known once it runs."""
+        amounts = ("purchaseOrder", "foreignInvoice")
+        limits = {format: {"amounts": {currency: str(self.limit) for currency in _CURRENCIES}} for format in amounts}
+        erp = self.recipes[0].split("/")[0]
+        requests = approval.Requests()
+        for name in self.recipes:  # a person looks at what `recipe permits` prints; a demo trusts its own recipes
+            loaded = wiring.load_recipe(name, self.folder)
+            requests = approval.together(requests, wiring.needs(loaded, [self.parameters["base"]]))
+        policy = {
+            **yaml.safe_load(wiring.section({erp: requests})),
+            "automatic": {
+                **limits,
+                **{format: {"lines": "500"} for format in ("goodsReceipt", "dangerousGoodsWaybill", "waybillStatus")},
+            },
+        }
+        config = {
+            "enterprise": {
+                "name": "上海启明精工有限公司",
+                "uscc": "91350100M000100Y43",
+                "customs_code": "3122230001",
+                "customs_master": "2200",
+            },
+            "erps": {
+                erp: {
+                    "parameters": dict(self.parameters),
+                    "secrets": {"password": {"file": "erp-password"}},
+                }
+            },
+            "signing": {"kind": "file", "folder": "keys", "key": "01"},
+            "passphrase": {"file": "passphrase"},
+            "receiver": {
+                "ak": AK,
+                "transport": {"kind": "https", "url": url},
+                "public_keys": dict(public_keys or {}),
+            },
+            "receivers": dict(receivers or {}),
+        }
+        for name, data in (("config.yaml", config), ("policy.yaml", policy)):
+            text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
+            (self.folder / name).write_text(text, encoding="utf-8")
 
 
 def _run(app: App, trial: Trial) -> None:
@@ -155,48 +227,8 @@ def _platform(trial: Trial) -> Iterator[App]:
     """The agent with the platform it sends to: who listens on which port with which key is known once it runs."""
     config = trial.folder / "config.yaml"
     with platform_apart(config) as (url, public_keys):
-        _configure(trial, url=url, public_keys=public_keys)
+        trial.configure(url=url, public_keys=public_keys)
         app = App.load(config, tell=lambda step: show.talk.print(step, markup=False))
         log_to(app)
         with closing(app):
             yield app
-
-
-def _configure(
-    trial: Trial, *, url: str = "http://127.0.0.1:9/receive", public_keys: Mapping[str, str] | None = None
-) -> None:
-    amounts = ("purchaseOrder", "foreignInvoice")
-    limits = {format: {"amounts": {currency: str(trial.limit) for currency in _CURRENCIES}} for format in amounts}
-    erp = trial.recipes[0].split("/")[0]
-    requests = approval.Requests()
-    for name in trial.recipes:  # a person looks at what `recipe permits` prints; a demo trusts its own recipes
-        loaded = wiring.load_recipe(name, trial.folder)
-        requests = approval.together(requests, wiring.needs(loaded, [trial.parameters["base"]]))
-    policy = {
-        **yaml.safe_load(wiring.section({erp: requests})),
-        "automatic": {**limits, "goodsReceipt": {"lines": "500"}},
-    }
-    config = {
-        "enterprise": {
-            "name": "上海启明精工有限公司",
-            "uscc": "91350100M000100Y43",
-            "customs_code": "3122230001",
-            "customs_master": "2200",
-        },
-        "erps": {
-            erp: {
-                "parameters": dict(trial.parameters),
-                "secrets": {"password": {"file": "erp-password"}},
-            }
-        },
-        "signing": {"kind": "file", "folder": "keys", "key": "01"},
-        "passphrase": {"file": "passphrase"},
-        "receiver": {
-            "ak": "310001",
-            "transport": {"kind": "https", "url": url},
-            "public_keys": dict(public_keys or {}),
-        },
-    }
-    for name, data in (("config.yaml", config), ("policy.yaml", policy)):
-        text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
-        (trial.folder / name).write_text(text, encoding="utf-8")

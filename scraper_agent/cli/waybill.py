@@ -52,7 +52,12 @@ _Name = Annotated[str, typer.Argument(help=render(N_("The waybill's number, or t
     epilog=example("waybill send", "waybill send --wait 60"),
 )
 def send(context: typer.Context, wait: outbox.Wait = None) -> None:
-    outbox.advance(context.obj.app(), wait, BOTH, _doubtful)
+    deliver(context.obj.app(), wait)
+
+
+def deliver(app: App, wait: int | None = None) -> None:
+    """Waybills and changes of their status, as far as they go; tells what came of it."""
+    outbox.advance(app, wait, BOTH, _doubtful)
 
 
 def _doubtful(pipeline: Pipeline, taken: list[Job]) -> list[AgentError]:
@@ -160,19 +165,23 @@ def status_(
         ),
     ] = None,
 ) -> None:
-    app: App = context.obj.app()
+    change(context.obj.app(), name, wanted, at)
+    show.talk.print(render(N_("It leaves with the next `waybill send`.")), markup=False)
+
+
+def change(app: App, name: str, wanted: str, at: datetime | None = None) -> None:
+    """Log that the waybill called `name` has become `wanted`, and tell it."""
     with app.archive() as archive:
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
         paper = _find(pipeline, name)
         number = text(paper.document.header, "i1") or ""
-        change = _change(pipeline, paper, number, wanted, at or local(wiring.now()))
-        _, harvest = app.take_in(archive, _filled(app, change), lambda _job, _fact: None)
+        made = _change(pipeline, paper, number, wanted, at or local(wiring.now()))
+        _, harvest = app.take_in(archive, _filled(app, made), lambda _job, _fact: None)
         (id,) = harvest.documents
         found = list(app.pipeline(archive, lambda _job, _fact: None).analysis().findings(id))
     show.console.print(f"{show.short(id)}  {show.plain(number)}  {_status_name(wanted)}", soft_wrap=True)
     for finding in found:
         show.console.print(show.finding(finding), soft_wrap=True)
-    show.talk.print(render(N_("It leaves with the next `waybill send`.")), markup=False)
 
 
 def _change(pipeline: Pipeline, paper: Paper, number: str, wanted: str, at: datetime) -> Document:
@@ -246,7 +255,18 @@ def qr_(
         typer.Option("--image", help=render(N_("Write it as PNG into this file; none is replaced."))),
     ] = None,
 ) -> None:
-    app: App = context.obj.app()
+    picture = show_code(context.obj.app(), name)
+    if to is not None:
+        _write(to, picture)
+        show.console.print(str(to), markup=False, soft_wrap=True)
+
+
+def show_code(app: App, name: str) -> bytes:
+    """Show the QR code of the waybill called `name`; its image as PNG.
+
+    Raises:
+        BusinessError: it has none, or none that is genuine.
+    """
     with app.archive(read_only=True) as archive:
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
         paper = _find(pipeline, name)
@@ -264,9 +284,7 @@ def qr_(
     show.console.print(_items(code.content))
     _draw(image.rows(code.data))
     show.console.print(_genuine(code.content), markup=False, soft_wrap=True)
-    if to is not None:
-        _write(to, picture)
-        show.console.print(str(to), markup=False, soft_wrap=True)
+    return picture
 
 
 def _picture(code: answer.Code) -> bytes:
