@@ -172,13 +172,16 @@ class _Authorities:
         """What each province knows of its weeks after they were sent, taken and answered."""
         self.clock.ahead += weeks.week_of(self.clock()).end + _A_MINUTE - self.clock()
         with self._server() as server, weekly.desk(self.ministry, self._ministrys, self.clock) as desk:
-            for ak, province in self.provinces.items():
-                self._history(province).send_due(self.clock, self._outlet(server, ak))
+            self._send_due(server)
             desk.take()
-            return {
-                ak: self._history(province).send_due(self.clock, self._outlet(server, ak))
-                for ak, province in self.provinces.items()
-            }
+            return self._send_due(server)
+
+    def _send_due(self, server: SftpServer) -> dict[str, tuple[Sent, ...]]:
+        known = {}
+        for ak, province in self.provinces.items():
+            with self._outlet(server, ak) as outlet:
+                known[ak] = self._history(province).send_due(self.clock, outlet)
+        return known
 
     @property
     def _ministrys(self) -> Path:
