@@ -413,6 +413,8 @@ def test_no_output_has_a_whole_certificate_number(site: Site, agent: Agent, tmp_
     for arguments in (calls[0], calls[5], calls[6]):
         assert all(each in said[arguments].out for each in masked), arguments
     assert all(each in report.read_text(encoding="utf-8") for each in masked)
+    assert "its image is in the archive alone" in report.read_text(encoding="utf-8")
+    assert "/9j/" not in report.read_text(encoding="utf-8"), "no JPEG of a page that shows them"
     assert all(each.encode() in document(site, number) for each in secret), "what is sent keeps them"
     agent("job", "export", number, "--to", tmp_path / "evidence")
     assert all(each in (tmp_path / "evidence" / "document.json").read_text("utf-8") for each in secret)

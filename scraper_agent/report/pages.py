@@ -35,6 +35,7 @@ class Pages:
     most_images: int
     problems: list[str] = field(default_factory=list)
     _snapshots: dict[Digest, Snapshot] = field(default_factory=dict)
+    _masked: set[Digest] = field(default_factory=set)
     _files: dict[Digest, Fetched] = field(default_factory=dict)
     _numbers: dict[Digest, int] = field(default_factory=dict)
     _shown: list[Page] = field(default_factory=list)
@@ -44,7 +45,10 @@ class Pages:
     def shown(self) -> tuple[Page, ...]:
         return tuple(self._shown)
 
-    def learn(self, snapshot: Snapshot) -> None:
+    def learn(self, snapshot: Snapshot, *, masked: bool = False) -> None:
+        """`masked`: it shows what people may not see whole, and an image cannot be masked."""
+        if masked:
+            self._masked.add(snapshot.page)
         known = self._snapshots.get(snapshot.page)
         if known is None or known.image is None:
             self._snapshots[snapshot.page] = snapshot
@@ -70,7 +74,7 @@ class Pages:
             )
         if snapshot is None:
             return Page(digest=digest, name="", url="", taken="", jpeg=None, note=say("image_unknown"))
-        jpeg, note = self._image(snapshot.image)
+        jpeg, note = (None, say("image_masked")) if digest in self._masked else self._image(snapshot.image)
         return Page(
             digest=digest, name=snapshot.name, url=snapshot.url, taken=moment(snapshot.taken_at), jpeg=jpeg, note=note
         )

@@ -227,12 +227,17 @@ class _Builder:
         for run in dict.fromkeys(facts.draft(job).run for job in documents):
             if run not in known and (job := self._job(run)) is not None:
                 known[run] = job
+        masked = {facts.draft(job).run for job in documents if self._masks(facts.draft(job).format)}
         for job in known.values():
             for fact in job.facts:
                 if isinstance(fact, Snapshot):
-                    self.pages.learn(fact)
+                    self.pages.learn(fact, masked=job.id in masked)
                 elif isinstance(fact, Fetched):
                     self.pages.learn_file(fact)
+
+    def _masks(self, format: str) -> bool:
+        of = self.formats.get(format)
+        return of is not None and any(each.masked for each in (*of.header, *of.lines))
 
     # --- runs -------------------------------------------------------------------------------------------------------
 

@@ -184,6 +184,7 @@ WORDS: Mapping[str, str] = {
     "images": N_("Images of the pages"),
     "images_note": N_("Each is the page as the browser showed it, as a JPEG."),
     "image_left_out": N_("The image is not in this file, but in the archive: {image}."),
+    "image_masked": N_("The page shows what is masked in this file: its image is in the archive alone."),
     "image_none": N_("No image of this page was taken."),
     "image_unknown": N_("The page is not among those of its run."),
     "image_strange": N_("The image {image} is no JPEG and is not shown."),
