@@ -231,9 +231,8 @@ def test_files_that_are_not_what_their_contents_say_leave_nothing(site: Site, mo
             ),
             "4032",
         ),
-        (lambda site: setattr(site, "now", SUNDAY - timedelta(seconds=1)), "4033"),
     ],
-    ids=["unknown key", "another's key", "revoked key", "too early"],
+    ids=["unknown key", "another's key", "revoked key"],
 )
 def test_whom_the_ministry_does_not_believe(spoil: Callable[[Site], object], code: str, site: Site) -> None:
     site.store.waybills = many(range(5))
@@ -242,8 +241,19 @@ def test_whom_the_ministry_does_not_believe(spoil: Callable[[Site], object], cod
         spoil(site)
         assert site.desk.take() == 1
     assert answer_code(site) == code
+    assert not list(site.requests().iterdir())
     assert not site.numbers()
     assert not site.desk.batches()
+
+
+def test_what_comes_before_the_week_is_over_by_the_ministrys_clock_waits(site: Site) -> None:
+    site.now = SUNDAY - timedelta(seconds=1)
+    with site.outlet() as outlet:
+        site.province().send_due(lambda: SUNDAY, outlet)
+        assert site.desk.take() == 0
+        site.now = SUNDAY
+        assert site.desk.take() == 1
+        assert site.province().send_due(lambda: SUNDAY, outlet)[0].reconciled
 
 
 def test_a_province_cannot_speak_for_another(site: Site) -> None:

@@ -107,6 +107,7 @@ def test_the_contents_are_read_from_their_document(written: tuple[Path, Contents
         lambda told: told.update(header="x"),
         lambda told: told["header"].update(province="../310"),
         lambda told: told["header"].update(week="2026-W54"),
+        lambda told: told["header"].update(week="9999-W52"),
         lambda told: told["header"].update(count=-1),
         lambda told: told["header"].update(count=True),
         lambda told: told["header"].update(more=1),

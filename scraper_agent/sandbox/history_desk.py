@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from scraper_agent import canonical, durable, envelope
-from scraper_agent.envelope import Answer, Request, RequestInvalid
+from scraper_agent.envelope import Answer, Request
 from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.ports import Clock, Signer
@@ -185,7 +185,7 @@ class _Turn:
             contents = history_file.read_contents(json.loads(request.document))
         except UsageError:
             raise
-        except (AgentError, RequestInvalid, Broken) as error:
+        except (AgentError, Broken, ValueError) as error:
             reason = error.sentence if isinstance(error, AgentError) else str(error)
             answer = Answer(
                 code="4000", msg="报文格式错误 malformed", key=header_key, digest="", accepted=False, reason=reason
@@ -193,16 +193,23 @@ class _Turn:
             return Status.BAD_REQUEST, self._sealed(self._receipt(answer))
         if refusal := self._not_theirs(request, contents, header_key):
             code, msg, reason = refusal
+            self._clear(contents)
             return Status.FORBIDDEN, self._sealed(self._receipt(_answer(request, code, msg, reason)))
+        if Week.parse(contents.week).end > self._clock():
+            return None  # the province's clock is ahead: it waits until this one has come so far
         receipt = self._known(request)
         if receipt is None:
             if not self._whole(contents):
                 (self._requests / f"{request.key}{handover.REQUEST}{handover.DONE}").unlink()
                 return None
             receipt = self._taken(request, contents, raw)
+        self._clear(contents)
+        return Status.OK, self._sealed(receipt)
+
+    def _clear(self, contents: Contents) -> None:
+        """Whoever was killed after this asks again, and gets the same answer without the parts."""
         for part in contents.parts:
             (self._requests / part.name).unlink(missing_ok=True)
-        return Status.OK, self._sealed(receipt)
 
     def _not_theirs(self, request: Request, contents: Contents, header_key: str) -> tuple[str, str, str] | None:
         sender = self._province.keys.get(request.sk)
@@ -214,10 +221,9 @@ class _Turn:
         if header_key != request.key:
             return "4001", "幂等键不一致 two idempotency keys", f"{header_key!r}, ps.key {request.key!r}"
         # No window for `ts`: files wait as long as the line is down, and the key makes a replay harmless.
-        if not sender.valid(now := self._clock()):
+        now = self._clock()
+        if not sender.valid(now):
             return "4032", "密钥不在有效期 key not valid now", f"{who}, {now.isoformat(timespec='seconds')}"
-        if (week := Week.parse(contents.week)).end > now:
-            return "4033", "该周尚未结束 the week has not ended", f"{week}, {now.isoformat(timespec='seconds')}"
         return None
 
     def _known(self, request: Request) -> bytes | None:

@@ -209,11 +209,11 @@ def read_contents(document: Any) -> Contents:
         if document.keys() != {"format", "header", "lines"} or document["format"] != FORMAT:
             raise Broken(f"no document of format {FORMAT}")
         contents = Contents.model_validate({**document["header"], "parts": tuple(document["lines"])})
-        Week.parse(contents.week)
+        _ = Week.parse(contents.week).end
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise Broken(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (TypeError, AttributeError, ValueError) as error:
+    except (TypeError, AttributeError, ValueError, OverflowError) as error:
         raise Broken(str(error)) from None
     return contents
 
