@@ -557,9 +557,17 @@ class App:
         return [*stopped, *(error for _, error in pipeline.doubts)]
 
     def deliver(
-        self, pipeline: Pipeline, archive: SqliteArchive, *, until: datetime, sleep: Callable[[float], None]
+        self,
+        pipeline: Pipeline,
+        archive: SqliteArchive,
+        *,
+        until: datetime,
+        sleep: Callable[[float], None],
+        wanted: Callable[[JobId], bool] = lambda _id: True,
     ) -> list[AgentError]:
         """Send what is due and ask for receipts; then again what comes due, until nothing waits or it is `until`.
+
+        `wanted`: whether a document is to be sent now.
 
         Returns what stopped any in the last round.
 
@@ -568,9 +576,10 @@ class App:
         """
         while True:
             pipeline.doubts.clear()
-            stopped = App.advance(self, pipeline, _due(pipeline, archive))
+            stopped = App.advance(self, pipeline, filter(wanted, _due(pipeline, archive)))
             wake = _wake(pipeline, archive)
-            if wake is None or wake > until:
+            waiting = any(wanted(id) for each in OPEN for id in archive.in_state(each))
+            if wake is None or wake > until or not waiting:
                 return stopped
             sleep(max((wake - pipeline.now()).total_seconds(), 0.01))
 
@@ -602,6 +611,10 @@ class App:
                 )
             )
         return told
+
+
+OPEN = (State.SIGNED, State.UNKNOWN, State.DELIVERED, State.WAITING)
+"""Of documents that are to leave, or whose receipt is to come."""
 
 
 def _and_freed(pipeline: Pipeline, documents: Iterable[JobId], land: Callable[[], bool]) -> Iterator[JobId]:

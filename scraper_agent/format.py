@@ -46,6 +46,7 @@ _UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _LETTERS = {"a": "[A-Za-z]", "n": "[0-9]"}
 _SHOWN = 40
 """Characters of a faulty value that a finding quotes."""
+_IN_A_ROW = re.compile(r"[A-Za-z0-9]{6,}")
 _LONGEST = 1000
 """Digits beyond which a number has no byte form: `1E+999999` would fill the memory."""
 
@@ -211,6 +212,13 @@ def _digits(value: Decimal) -> tuple[int, int]:
     return max(value.adjusted() + 1, 0), max(-(exponent + trailing), 0)
 
 
+def mask(text: str, count: int) -> str:
+    """`text` with its middle `count` characters as `*`; the odd one more stands behind them."""
+    count = min(count, len(text))
+    before = (len(text) - count) // 2
+    return text[:before] + "*" * count + text[before + count :]
+
+
 def _shown(value: Value) -> str:
     shown = str(value)
     return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
@@ -247,6 +255,8 @@ class Field:
     less_than: Decimal | None = None
     example: str = ""
     """A value as the byte form has it, for templates; empty where any value of the type will do."""
+    masked: int = 0
+    """So many characters in the middle of a value are shown to people as `*`; document and log keep it whole."""
     fits: Callable[[Value], bool] = field(init=False, repr=False, compare=False)
     """Whether a quick look tells that a value is right, as nearly always; False says nothing, `fault` then does."""
 
@@ -257,8 +267,25 @@ class Field:
     def mandatory(self) -> bool:
         return self.need == "M"
 
+    def masked_in(self, text: str, value: str = "") -> str:
+        """`text` as people may see it, if it holds `value`, or in its place something that is no value.
+
+        What may be a number in a longer text, letters and digits in a row, is masked as a value is.
+        """
+        if not self.masked:
+            return text
+        if value and value in text:
+            return text.replace(value, mask(value, self.masked))
+        return _IN_A_ROW.sub(lambda row: mask(row[0], self.masked), text)
+
     def fault(self, value: Value) -> Fault | None:
         """Why this field may not have `value`; None if it may."""
+        fault = self._fault(value)
+        if fault is None or not self.masked or "value" not in fault[1]:
+            return fault
+        return fault[0], {**fault[1], "value": mask(fault[1]["value"], self.masked)}
+
+    def _fault(self, value: Value) -> Fault | None:
         fault = self.type.fault(value)
         if fault is not None:
             return fault

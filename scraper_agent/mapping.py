@@ -46,6 +46,21 @@ class Origin:
     """x, y, width, height on the page's image."""
 
 
+def shown(origin: Origin, format: Format) -> Origin:
+    """The origin as people may see it: of a field that is masked, without the value."""
+    _, _, path = origin.field.rpartition(" ")  # a twin's origins are named `twin i491`
+    line, _, id = path.rpartition(".")
+    of = (format.line_fields if line else format.header_fields).get(id)
+    if of is None or not of.masked:
+        return origin
+    return replace(
+        origin,
+        raw=of.masked_in(origin.raw, origin.value),
+        value=of.masked_in(origin.value, origin.value),
+        steps=tuple(of.masked_in(step, origin.value) for step in origin.steps),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What one page says. `header` and `lines` hold the fields of the format that have a value."""
@@ -236,7 +251,7 @@ class Reader:
         here = twin.Side(header=header, lines=lines, places=notes.places())
         fields = [*rule.lines.values] if rule.lines is not None else []
         found = twin.differences(here, there, header=[*rule.header], lines=fields, match=rule.match)
-        notes.findings += [*other.findings, *found]
+        notes.findings += [*other.findings, *(_veiled(each, self._field(each.field)) for each in found)]
         notes.origins += [replace(origin, field=f"twin {origin.field}") for origin in other.origins]
 
     @property
@@ -294,7 +309,7 @@ class Reader:
                     continue
                 value, taken = self._converted(read, fields[id].type, taken)
             except Unreadable as error:
-                notes.refuse(prefix + id, error)
+                notes.refuse(prefix + id, error, fields[id])
                 continue
             if isinstance(value, Amount | Moment):
                 notes.open.append(
@@ -326,10 +341,14 @@ class Reader:
                 made, taken = _made(each.read, each.type, value, each.taken)
             except Unreadable as error:
                 del each.of[each.id]
-                notes.refuse(each.field, error)
+                notes.refuse(each.field, error, self._field(each.field))
                 continue
             each.of[each.id] = made
             notes.origins.append(taken.origin(each.field, made))
+
+    def _field(self, path: str) -> Field:
+        line, _, id = path.rpartition(".")
+        return self.format.line_fields[id] if line else self.format.header_fields[id]
 
     # --- one value --------------------------------------------------------------------------------------------------
 
@@ -522,13 +541,19 @@ class _Notes:
     open: list[_Open] = field(default_factory=list)
     """Numbers and dates that wait for the rest of the document."""
 
-    def refuse(self, field: str, error: Unreadable) -> None:
-        self.findings.append(
-            Finding(code=error.code, severity=Severity.ERROR, field=field, text=error.text, values=error.values_seen)
+    def refuse(self, field: str, error: Unreadable, of: Field) -> None:
+        finding = Finding(
+            code=error.code, severity=Severity.ERROR, field=field, text=error.text, values=error.values_seen
         )
+        self.findings.append(_veiled(finding, of))
 
     def places(self) -> dict[str, str]:
         return {o.field: f"{o.target} {'' if o.frame == '/' else o.frame}".strip() for o in self.origins}
+
+
+def _veiled(finding: Finding, of: Field) -> Finding:
+    """A finding outlives the page in the log and in what people are shown: it must not quote what is masked."""
+    return replace(finding, values={name: of.masked_in(said) for name, said in finding.values.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -639,8 +664,8 @@ def document(
         "formatCode": format.name,
         "schemaVersion": format.version,
         "actionType": _CHANGE if stamp.replaces is not None else "1",
-        "reportDateTime": _local(stamp.reported_at),
-        "captureDateTime": _local(stamp.taken_at),
+        "reportDateTime": local(stamp.reported_at),
+        "captureDateTime": local(stamp.taken_at),
         "erpSystemCode": recipe.erp,
         "recipeId": recipe.recipe,
         "recipeVersion": recipe.version,
@@ -672,7 +697,7 @@ def withdrawal(document: Document, format: Format, of: JobId, id: JobId, now: da
     """
     if "actionType" not in format.header_fields:
         return None
-    told: dict[str, Value] = {"recordGuid": record_guid(id), "actionType": _DELETION, "reportDateTime": _local(now)}
+    told: dict[str, Value] = {"recordGuid": record_guid(id), "actionType": _DELETION, "reportDateTime": local(now)}
     header = {**document.header, **{id: value for id, value in told.items() if id in format.header_fields}}
     header |= _naming(header, format, f"删除 {record_guid(of)}")
     return Document(format=format.name, header=header, lines=document.lines)
@@ -726,7 +751,7 @@ def amount(document: Document, format: Format) -> tuple[str, Decimal] | None:
     return (str(currency), value) if isinstance(value, Decimal) and currency is not None else None
 
 
-def _local(moment: datetime) -> datetime:
+def local(moment: datetime) -> datetime:
     """Local time of China, to the second, as the standard writes it."""
     return moment.astimezone(CHINA_TIME).replace(microsecond=0, tzinfo=None)
 

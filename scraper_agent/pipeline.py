@@ -6,7 +6,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Literal, assert_never
 
@@ -25,6 +25,7 @@ from scraper_agent import (
 from scraper_agent.analysis import Analysis
 from scraper_agent.analysis.book import Book
 from scraper_agent.analysis.settings import DEFAULT, Settings
+from scraper_agent.analysis.waybills import Times
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendRefused, SendUnknown
 from scraper_agent.format import Document, Format, decode, encode, json_schema
@@ -84,7 +85,7 @@ from scraper_agent.values import (
     Verdict,
     state,
 )
-from scraper_agent.waybill import status
+from scraper_agent.waybill import answer, status
 from scraper_agent.waybill.profile import DEFAULT as WAYBILLS
 
 
@@ -202,6 +203,10 @@ def _when_landing(send: Callable[[], bytes | None]) -> Callable[[], bytes | None
 
 def _landed(job: Job) -> Job:
     return job
+
+
+def _taken(_public_key: str, _message: bytes, _signature: bytes) -> bool:
+    return True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -1007,9 +1012,16 @@ class Pipeline:
                 self._states[id] = state(job)
             self._unfiled = []
             settings = self.analyses.raised(self.policy.severities)
-            self._known = Analysis(Book(self._papers.values(), self._states, settings))
+            times = Times(now=lambda: mapping.local(self.now()), accepted=self.accepted_at)
+            self._known = Analysis(Book(self._papers.values(), self._states, settings), times)
             self._settled.clear()
         return self._known
+
+    def accepted_at(self, id: JobId) -> datetime | None:
+        """When the receiver's receipt for it was logged, in local time; None if it has not accepted it."""
+        job = self.archive.job(id)
+        accepted = isinstance(job.last, Receipt) and job.last.accepted
+        return mapping.local(self.archive.times(id)[-1]) if accepted else None
 
     def companions(self, ids: Iterable[JobId]) -> list[JobId]:
         """Documents that wait, or are blocked, in the cases of these: what was read may have changed that."""
@@ -1267,6 +1279,31 @@ class Pipeline:
             cause="refused",
             answer=self.archive.put(answer),
         )
+
+    def code(self, job: Job, *, anew: bool = True) -> answer.Code | None:
+        """The QR code that came with the receipt for a waybill; None if none did.
+
+        `anew` False: signatures are taken as checked, as that of the receipt was when it came.
+
+        Raises:
+            AgentError: it is not of this waybill or not signed by the province, or the receipt does not verify.
+        """
+        if not isinstance(job.last, Receipt) or not job.last.accepted:
+            return None
+        receiver = self.destination(job.id).receiver
+        raw, digest = self.archive.get(job.last.receipt), _draft_of(job).document
+        if anew:
+            said = envelope.open_receipt(
+                raw,
+                receiver.verify,
+                receiver.public_keys,
+                key=self.key(job),
+                digest=digest,
+                profile=receiver.profile,
+            )
+        else:
+            said = envelope.read_receipt(raw, receiver.profile)
+        return answer.code(said.data, self.document(job), receiver.public_keys, receiver.verify if anew else _taken)
 
     # --- appending --------------------------------------------------------------------------------------------------
 

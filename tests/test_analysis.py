@@ -698,7 +698,7 @@ def test_every_check_that_is_made_is_described_and_the_other_way_round() -> None
         for path in Path(analyses.__file__).parent.parent.rglob("*.py")
         if "rules" not in path.parts
     )
-    made = set(re.findall(r'"((?:CHK-(?:02|1[4-9]|20))|ANL-\d)"', source))
+    made = set(re.findall(r'"((?:CHK-(?:02|1[4-9]|20))|WB-0[45]|ANL-\d)"', source))
     assert made == set(DEFAULT.checks)
 
 

@@ -16,18 +16,16 @@ def test_over_a_bad_network_each_document_arrives_once(toxic: Toxic) -> None:
 
 
 @pytest.mark.parametrize("toxic", [Toxic.TIMEOUT, Toxic.LIMIT_DATA, Toxic.RESET_PEER, Toxic.DOWN, Toxic.ANSWER_LOST])
-def test_a_network_that_breaks_connections_does(toxic: Toxic, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.faults.network.TOXICITY", 0.5)
-    outcome = delivery.deliver(sites.KINDS["https"], toxic, 4)
+def test_a_network_that_breaks_connections_does(toxic: Toxic) -> None:
+    outcome = delivery.deliver(sites.KINDS["https"], toxic, 4, toxicity=0.5)
     assert outcome.broken > 0
     assert outcome.rounds > outcome.documents == 4
     assert outcome.wrong == []
 
 
 @pytest.mark.parametrize("kind", ["sftp", "mq"])
-def test_so_it_does_on_the_way_to_a_server_of_files_or_a_broker(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.faults.network.TOXICITY", 0.5)
-    outcome = delivery.deliver(sites.KINDS[kind], Toxic.DOWN, 4)
+def test_so_it_does_on_the_way_to_a_server_of_files_or_a_broker(kind: str) -> None:
+    outcome = delivery.deliver(sites.KINDS[kind], Toxic.DOWN, 4, toxicity=0.5)
     assert outcome.broken > 0
     assert outcome.wrong == []
 

@@ -19,6 +19,7 @@ from scraper_agent import envelope, messages
 from scraper_agent.app import App
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cli import main
+from scraper_agent.cli.sandbox import configured_platform
 from scraper_agent.format import encode
 from scraper_agent.formats import FORMATS
 from scraper_agent.sandbox.platform import Platform
@@ -173,19 +174,14 @@ def test_what_has_not_left_is_stopped_by_a_withdrawal(at: Agent, site: Site) -> 
     assert (said.code, said.out, said.err) == (0, f"{number(held)}  stopped\n", "")
 
 
-def test_a_waybill_goes_to_the_province_in_steps_and_its_status_after_it(
-    at: Agent, site: Site, keys: Path, tmp_path: Path
-) -> None:
-    (entry,) = keyfolder.entries(keys)
+def test_a_waybill_goes_to_the_province_in_steps_and_its_status_after_it(at: Agent, site: Site, tmp_path: Path) -> None:
     running, made = next(samples("waybill_status")).document, waybill()
     number, status = str(running.header["i1"]), f"{running.header['i1']} running"
     assert (made.header["i1"], running.header["status"]) == (number, "running")
-    with Platform(lambda: datetime.now(UTC), {(PROVINCE, "01"): entry.public_key}, FORMATS) as province:
-        there = {
-            "ak": PROVINCE,
-            "transport": {"kind": "https", "url": province.url},
-            "public_keys": province.public_keys,
-        }
+    there = {"ak": PROVINCE, "transport": {"kind": "https", "url": "http://127.0.0.1:9/receive"}, "public_keys": {}}
+    site.change(receivers={"dangerousGoodsWaybill": there})
+    with configured_platform(App.load(site.folder / "config.yaml"), 0, "dangerousGoodsWaybill") as province:
+        there |= {"transport": {"kind": "https", "url": province.url}, "public_keys": province.public_keys}
         site.change(receivers={"dangerousGoodsWaybill": there})
         app = App.load(site.folder / "config.yaml")
         with app.archive() as archive:

@@ -486,6 +486,19 @@ def test_stale_request_is_refused_with_a_signature_and_taken_when_signed_anew(pl
     assert attempt(platform, transport).accepted
 
 
+@pytest.mark.parametrize("name", ["ak-ts-sk-ps/1", "ceb-xmldsig/1"])
+def test_the_code_of_a_stale_request_is_one_that_the_profile_signs_anew_for(name):
+    profile = Profile(name=name)
+    with platform_of(profile=profile) as platform:
+        _, receipt = platform.receive(request(now=NOW - timedelta(hours=1), profile=profile), KEY)
+        digest = canonical.digest(DOCUMENT)
+        content = envelope.open_receipt(
+            receipt, sm2.verify, platform.public_keys, key=KEY, digest=digest, profile=profile
+        )
+    assert not content.accepted
+    assert content.code in profile.sign_anew
+
+
 def test_time_stamp_of_no_date_is_refused(platform):
     raw = envelope.build(DOCUMENT, "contract", KEY, "A10001", _Eternal(), NOW)
     digits = str(int(NOW.timestamp())).encode()
@@ -531,7 +544,7 @@ def test_every_standard_format_is_taken():
             document = canonical.dumps({"format": format})
             assert platform.receive(request(document, format), key_of(document))[0] == 200
         assert {stored.format for stored in platform.stored()} == set(FORMATS)
-        assert len(FORMATS) == 13
+        assert len(FORMATS) == 14
 
 
 # --- TLS and the server ---------------------------------------------------------------------------------------------

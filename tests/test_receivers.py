@@ -30,7 +30,7 @@ from scraper_agent.pipeline import Destination, Pipeline, Receiver
 from scraper_agent.ports import Standing
 from scraper_agent.sandbox.platform import Platform
 from scraper_agent.signing import sm2
-from scraper_agent.values import Attempt, Delivered, Digest, Entry, Job, JobId, Receipt, Retry, State, state
+from scraper_agent.values import Attempt, Delivered, Digest, Draft, Entry, Job, JobId, Receipt, Retry, State, state
 from tests.faults import offline
 from tests.faults.offline import Clock, Ledger, Seal, holds
 from tests.test_outbox import FAST, Mode, Net
@@ -270,6 +270,21 @@ def test_nothing_follows_a_waybill_that_is_void(site: Site) -> None:
     running = site.status(1, "running")
     assert site.send()[running] is State.SIGNED
     assert site.why(running) == f"nothing follows {STATUS} WB{1:022} void"
+
+
+def test_nothing_is_told_of_a_waybill_that_is_withdrawn(site: Site) -> None:
+    waybill = site.waybill(1)
+    site.send()
+    with site.open() as (archive, _):
+        draft = archive.job(waybill).facts[0]
+        assert isinstance(draft, Draft)
+        taken_back = replace(draft, replaces=waybill, withdrawn_by="person:li", reason="entered twice")
+        archive.append(JobId(f"doc/{WAYBILL}/{'0' * 64}"), 0, taken_back)
+    running = site.status(1, "running")
+    with site.open() as (archive, pipeline):
+        pipeline.advance(running)
+        assert state(archive.job(running)) is State.SIGNED
+    assert site.why(running) == f"{WAYBILL} WB{1:022} is withdrawn"
 
 
 def test_a_status_made_anew_takes_the_place_of_the_one_that_was_refused(site: Site) -> None:

@@ -53,7 +53,12 @@ def test_a_sample_is_small_and_holds_no_secret(case: Path) -> None:
 
 # --- the demo recipes, against the books of the demo ERP -----------------------------------------------------------
 
-NORMAL = {"order": "orders/1001", "invoice": "invoices/2001", "receipt": "receipts/3001"}
+NORMAL = {
+    "order": "orders/1001",
+    "invoice": "invoices/2001",
+    "receipt": "receipts/3001",
+    "despatch": "despatches/4006",
+}
 
 
 @pytest.mark.parametrize(("recipe", "record"), NORMAL.items())
@@ -98,6 +103,7 @@ def coded(values: Mapping[str, object], loaded: load.Loaded) -> dict[str, object
         ("order.samples/total_differs", "total"),
         ("invoice.samples/freight_in_words", "words"),
         ("receipt.samples/no_column", "no-column"),
+        ("despatch.samples/un_number", "un-number"),
     ],
 )
 def test_a_faulty_page_of_the_demo_is_stopped_for_its_fault(case: str, kind: str) -> None:

@@ -3,17 +3,23 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from lxml import html
 
 from scraper_agent import yamlfile
+from scraper_agent.format import Context, Document
+from scraper_agent.formats import FORMATS
 from scraper_agent.recipe import Recipe
-from scraper_agent.sandbox.erp import BOOKS, FAULTS, LIMIT, RECORDS, USER, Erp, Record
+from scraper_agent.sandbox import despatch, licences
+from scraper_agent.sandbox.erp import BOOKS, DAY, FAULTS, LIMIT, RECORDS, USER, Erp, Record
 
+WAYBILL = FORMATS["dangerousGoodsWaybill"]
 PASSWORD = "query-only-7"  # noqa: S105 - of the ERP this file starts
 RECIPES = Path(__file__).parents[1] / "recipes" / "demo"
 FAULTY = {f.record: f for f in FAULTS}
@@ -107,15 +113,15 @@ def test_what_does_not_exist_is_not_found(operator: httpx.Client, path: str) -> 
 
 @pytest.mark.parametrize("book", BOOKS)
 def test_the_pages_of_a_list_hold_as_many_rows_as_it_says(erp: Erp, operator: httpx.Client, book: str) -> None:
-    address, links = f"/{book}", []
+    address, links, count = f"/{book}", [], despatch.COUNT if book == "despatches" else RECORDS
     while address:
         page = read(operator, address)
-        assert texts(page, ".pager .total") == ["共 62 条"]
+        assert texts(page, ".pager .total") == [f"共 {count} 条"]
         links += [a.get("href") for a in page.cssselect("table.grid tbody tr td a")]
         (forward,) = [a for a in page.cssselect(".pager a") if a.text == "下一页"]
         assert (forward.get("href") is None) == (forward.get("aria-disabled") == "true")
         address = forward.get("href", "")
-    assert len(links) == len(set(links)) == 62
+    assert len(links) == len(set(links)) == count
     assert set(links) == {f"/{key}" for key in erp.expected() if key.startswith(f"{book}/")}
 
 
@@ -190,6 +196,9 @@ def test_records_without_a_fault_are_sound(erp: Erp) -> None:
             continue
         assert r.declared == len(r.lines)
         assert not r.lacks
+        if key.startswith("despatches/"):
+            assert waybill_findings(r) == []
+            continue
         if key.startswith("receipts/"):
             assert products_hold(r, "receivedQuantity", "unitCost")
             continue
@@ -214,7 +223,7 @@ def fault(erp: Erp, kind: str, book: str) -> Record:
 
 
 def test_each_record_has_one_fault_at_most() -> None:
-    assert len(FAULTY) == len(FAULTS) == 12
+    assert len(FAULTY) == len(FAULTS) == 18
 
 
 def test_an_order_states_a_total_that_is_not_the_sum_of_its_lines(erp: Erp) -> None:
@@ -280,6 +289,62 @@ def test_a_receipt_states_one_line_more_than_it_shows(erp: Erp, operator: httpx.
     assert texts(page, ".lines .count") == [f"共 {rows + 1} 行"]
 
 
+# --- waybills -------------------------------------------------------------------------------------------------------
+
+
+def as_document(record: Record) -> Document:
+    header: Any = {
+        id: {"是": "1", "否": "0"}.get(str(v), v) if id == "i44" else v for id, v in record.header.items() if v
+    }
+    lines = [{id: Decimal(v) if isinstance(v, int) else v for id, v in line.items() if v} for line in record.lines]
+    return Document(format=WAYBILL.name, header=header, lines=tuple(lines))
+
+
+def waybill_findings(record: Record) -> list[str]:
+    """What the format's own checks say of what the books have."""
+    return [f"{f.code} {f.field}" for f in WAYBILL.check(as_document(record), Context())]
+
+
+def test_waybills_are_of_every_kind(erp: Erp) -> None:
+    waybills = [r for key, r in erp.expected().items() if key.startswith("despatches/")]
+    assert len(waybills) == despatch.COUNT >= 20
+    assert {len(r.lines) for r in waybills} == {1, 2, 3, 4}
+    assert len({r.header["i1"] for r in waybills}) == despatch.COUNT
+    tanks = [r for r in waybills if r.header["i48"]]
+    assert len(tanks) == 8
+    assert all(r.header["i47"] and r.header["i481"] for r in tanks)
+    assert {r.header["i44"] for r in waybills} == {"是", "否"}
+    assert {line["g5"] for r in waybills for line in r.lines} == {"II", "III", None}
+
+
+def test_waybills_depart_around_the_day_that_is_given_and_one_has_departed() -> None:
+    today = date(2027, 3, 1)
+    books = Erp("unused", today=today).expected()
+    days = {key: r.header["i41"] for key, r in books.items() if key.startswith("despatches/")}
+    assert {key for key, day in days.items() if not (isinstance(day, date) and day >= today)} == {"despatches/4017"}
+
+
+def test_the_simulated_provinces_license_what_the_waybills_name(erp: Erp) -> None:
+    known = licences.load()
+    for key, record in erp.expected().items():
+        if key.startswith("despatches/") and key not in FAULTY:
+            assert list(known.lacks(as_document(record), DAY)) == [], key
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("un-number", ["CHK-01 lines[1].g2"]),
+        ("no-escort", ["CHK-01 i50", "CHK-01 i501"]),
+        ("trailer", ["CHK-01 i471"]),
+        ("city", ["WB-02 i431"]),
+        ("late", []),
+    ],
+)
+def test_a_faulty_waybill_has_its_fault_alone(erp: Erp, kind: str, found: list[str]) -> None:
+    assert waybill_findings(fault(erp, kind, "despatches")) == found
+
+
 # --- the server -----------------------------------------------------------------------------------------------------
 
 
@@ -329,11 +394,12 @@ def test_a_stopped_erp_has_no_address() -> None:
 # --- the recipes ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["order", "invoice", "receipt"])
+@pytest.mark.parametrize("name", ["order", "invoice", "receipt", "despatch"])
 def test_a_demo_recipe_is_one_screenful_and_reads_every_field_the_erp_has(erp: Erp, name: str) -> None:
     recipe = yamlfile.load(RECIPES / f"{name}.yaml", Recipe)
     assert len((RECIPES / f"{name}.yaml").read_text("utf-8").splitlines()) <= 80
-    record = next(r for k, r in erp.expected().items() if k.startswith(f"{name}s/"))
+    book = next(b for b in BOOKS if b.startswith(name))
+    record = next(r for k, r in erp.expected().items() if k.startswith(f"{book}/"))
     profile = {id for id, read in recipe.document.header.items() if read.profile}
     assert recipe.document.header.keys() - profile == record.header.keys()
     assert recipe.document.lines.values.keys() == record.lines[0].keys()

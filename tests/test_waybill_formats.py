@@ -124,6 +124,28 @@ def test_a_change_of_status_knows_the_names_of_the_profile():
     assert STATUS.header_fields["status"].choices == named
 
 
+def test_certificate_numbers_are_masked_as_the_profile_says():
+    code = profile.DEFAULT.qr
+    assert {f.id: f.masked for f in (*DANGEROUS.header, *DANGEROUS.lines) if f.masked} == {
+        id: code.masked for _, id in (code.driver, code.escort)
+    }
+
+
+@pytest.mark.parametrize("certificate", ["310101198001010010-A2-2026", "31010119800101\x010010"])
+def test_a_finding_on_a_certificate_number_does_not_quote_it(certificate):
+    document = Document(format=DANGEROUS.name, header={"i491": certificate})
+    (said,) = [line for line in told(document, DANGEROUS) if " i491 " in line]
+    assert certificate not in said
+    assert "198001" not in said
+
+
+def test_a_longer_text_is_masked_where_the_number_may_be():
+    field = DANGEROUS.header_fields["i491"]
+    assert field.masked_in("证号 310101198001010010 (A2)") == "证号 310101******010010 (A2)"
+    assert field.masked_in("证号 ID-7", "ID-7") == "证号 ****"
+    assert DANGEROUS.header_fields["i49"].masked_in("310101198001010010") == "310101198001010010"
+
+
 def test_these_and_no_others_may_be_left_out():
     def needs(format):
         return {f.id: f.need for f in (*format.header, *format.lines) if f.need != "M"}

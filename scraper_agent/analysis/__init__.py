@@ -14,6 +14,7 @@ from scraper_agent.analysis.bonded import Ledgers, References
 from scraper_agent.analysis.book import Book
 from scraper_agent.analysis.numbering import Numbering
 from scraper_agent.analysis.outliers import Prices
+from scraper_agent.analysis.waybills import Times, Waybills
 from scraper_agent.values import Finding, JobId
 
 STATISTICAL = "ANL-"
@@ -23,12 +24,14 @@ STATISTICAL = "ANL-"
 class Analysis:
     """All checks of one document against all others. Indexes are made once for a book."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, times: Times | None = None) -> None:
+        """`times`: without, nothing is told that depends on the clock."""
         self.book = book
         self._references = References(book)
         self._ledgers = Ledgers(book, self._references)
         self._numbering = Numbering(book)
         self._prices = Prices(book)
+        self.waybills = Waybills(book, times)
 
     def findings(self, id: JobId) -> Iterator[Finding]:
         """Of a document that is not the newest version of its record: none."""
@@ -42,3 +45,4 @@ class Analysis:
         yield from self._references.findings(paper)
         yield from self._numbering.findings(paper)
         yield from self._prices.findings(paper)
+        yield from self.waybills.findings(paper)

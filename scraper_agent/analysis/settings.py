@@ -159,6 +159,22 @@ class Reference(BaseModel):
     """Code in `by` -> format -> its field."""
 
 
+class Waybills(BaseModel):
+    """Waybills that are uploaded before the transport starts, and the format of what becomes of them."""
+
+    model_config = SETTINGS
+
+    format: str
+    number: str
+    """Of a waybill and of a change of its status."""
+    departure: str
+    status_format: str
+    status: str
+    at: str
+    began: str
+    """The status that says that the transport has started."""
+
+
 class Settings(BaseModel):
     model_config = SETTINGS
 
@@ -176,6 +192,7 @@ class Settings(BaseModel):
     periods: Periods
     ledger: Ledger
     references: tuple[Reference, ...]
+    waybills: Waybills
 
     def severity(self, code: str) -> Severity:
         return self.checks[code].severity

@@ -67,6 +67,7 @@ def build() -> typer.Typer:
         report,
         sandbox,
         session,
+        waybill,
     )
 
     commands.cli.add_typer(key.commands, name="key")
@@ -85,6 +86,7 @@ def build() -> typer.Typer:
     commands.cli.add_typer(session.commands, name="session")
     commands.cli.add_typer(session.secret, name="secret")
     commands.cli.add_typer(case.commands, name="case")
+    commands.cli.add_typer(waybill.commands, name="waybill")
     commands.cli.add_typer(crossborder.commands, name="crossborder")
     commands.cli.add_typer(sandbox.commands, name="sandbox")
     commands.cli.add_typer(report.commands)

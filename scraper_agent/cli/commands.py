@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import signal
 import sys
@@ -410,7 +409,7 @@ class Session:
             return self.app.advance(pipeline, each(), dry_run=dry_run)
         finally:
             for id in self.documents:
-                self.tallies.setdefault(id.split("/")[1], show.Tally()).states[_state(self.archive, id)] += 1
+                self.tallies.setdefault(id.split("/")[1], show.Tally()).states[state_of(self.archive, id)] += 1
 
     def _tell_months(self, pipeline: Pipeline) -> None:
         """What is strange about the last whole month of what is about to be sent: told before it leaves."""
@@ -469,7 +468,7 @@ _LAST = {
 """The kind of the last fact in each state, which the archive's index knows: the other jobs are not even opened."""
 
 
-def _state(archive: SqliteArchive, id: JobId) -> State:
+def state_of(archive: SqliteArchive, id: JobId) -> State:
     last = archive.last(id)
     return state(Job(id=id, facts=(last,) if last is not None else ()))
 
@@ -503,6 +502,11 @@ def find_job(archive: SqliteArchive, name: str) -> Job:
     found = [s.id for s in states if name in (s.id, s.key)]
     if not found and len(name) >= FEWEST_DIGITS:
         found = [s.id for s in states if s.id.rpartition("/")[2].startswith(name)]
+    return archive.job(the_one(found, name))
+
+
+def the_one(found: list[JobId], name: str) -> JobId:
+    """Raises UsageError: none or several are called `name`."""
     if len(found) != 1:
         raise UsageError(
             "SA7103",
@@ -511,7 +515,7 @@ def find_job(archive: SqliteArchive, name: str) -> Job:
             count=len(found),
             name=name,
         )
-    return archive.job(found[0])
+    return found[0]
 
 
 def job_show(
@@ -547,7 +551,7 @@ def job_show(
         for fact in found.facts:
             show.console.print(show.fact(fact), markup=False, soft_wrap=True)
         if origins:
-            show.as_json(json.loads(archive.get(draft.provenance)))
+            show.origins(archive.get(draft.provenance), app.tables.formats[draft.format])
 
 
 def _show_run(job: Job) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,16 +14,14 @@ from typer.core import TyperGroup
 
 from scraper_agent import app as wiring
 from scraper_agent import approval
-from scraper_agent.app import App
+from scraper_agent.app import OPEN, App
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cli import show
-from scraper_agent.cli.commands import Session, example, find_job, job_show, progress, report
-from scraper_agent.errors import SendFailed, SendUnknown, UsageError
+from scraper_agent.cli.commands import Session, example, find_job, job_show, progress, report, state_of
+from scraper_agent.errors import AgentError, SendFailed, SendUnknown, UsageError
 from scraper_agent.messages import N_, render
 from scraper_agent.pipeline import Pipeline
 from scraper_agent.values import Delivered, Digest, Draft, Envelope, Fact, Job, JobId, Receipt, State, state
-
-OPEN = (State.SIGNED, State.UNKNOWN, State.DELIVERED, State.WAITING)
 
 
 class _ByName(TyperGroup):
@@ -166,35 +164,55 @@ def _tell_withdrawn(done: Job, *, new: bool) -> None:
         show.talk.print(show.visible(told), markup=False, soft_wrap=True)
 
 
-def send(
-    context: typer.Context,
-    wait: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="MINUTES", help=render(N_("Go on with what comes due, for so long or until nothing waits."))
-        ),
-    ] = None,
+Wait = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="MINUTES", help=render(N_("Go on with what comes due, for so long or until nothing waits."))
+    ),
+]
+
+
+def send(context: typer.Context, wait: Wait = None) -> None:
+    advance(context.obj.app(), wait)
+
+
+Look = Callable[[Pipeline, list[Job]], list[AgentError]]
+"""What is wrong with the answers to documents that were accepted just now."""
+
+
+def advance(
+    app: App, wait: int | None, formats: Collection[str] | None = None, look: Look = lambda _pipeline, _taken: []
 ) -> None:
-    app: App = context.obj.app()
+    """Take what is open as far as it goes; `formats`: of these alone. Ends with what stopped any document."""
     ended = Counter[State]()
+    answered: dict[JobId, None] = {}
+
+    def wanted(id: JobId) -> bool:
+        return formats is None or id.split("/")[1] in formats
 
     def watch(id: JobId, fact: Fact) -> None:
         stands = state(Job(id=id, facts=(fact,)))
         if stands not in OPEN:
             ended[stands] += 1
+        if isinstance(fact, Receipt):
+            answered[id] = None
 
     with app.archive() as archive, progress() as bar:
         until = wiring.now() + timedelta(minutes=wait or 0)
         pipeline = app.pipeline(archive, watch)
-        stopped = app.deliver(pipeline, archive, until=wiring.now(), sleep=time.sleep)
+        stopped = app.deliver(pipeline, archive, until=wiring.now(), sleep=time.sleep, wanted=wanted)
         session = Session(app=app, archive=archive, bar=bar)
-        session.documents = dict.fromkeys(_unsigned(app, archive))
+        session.documents = dict.fromkeys(filter(wanted, _unsigned(app, archive)))
         unsigned = session.advance() if session.documents else []
         if wait is not None:
-            stopped = app.deliver(pipeline, archive, until=until, sleep=time.sleep)
+            stopped = app.deliver(pipeline, archive, until=until, sleep=time.sleep, wanted=wanted)
             unsigned = [error for error in unsigned if not isinstance(error, SendFailed | SendUnknown)]
-        stopped += [*unsigned, *app.overdue(pipeline, archive)]
+        answered |= session.documents
+        taken = [archive.job(id) for id in answered if state_of(archive, id) is State.RECEIPTED]
+        stopped += [*unsigned, *app.overdue(pipeline, archive), *look(pipeline, taken)]
         counts = archive.counts()
+        if formats is not None:
+            counts = Counter({each: sum(map(wanted, archive.in_state(each))) for each in counts})
         tell_open(archive, counts, _away_until(pipeline))
     for tally in session.tallies.values():
         ended.update({each: n for each, n in tally.states.items() if each not in OPEN})

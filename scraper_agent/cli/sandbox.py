@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,7 @@ from scraper_agent.cli import show
 from scraper_agent.cli.commands import example
 from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.formats import FORMATS
+from scraper_agent.mapping import CHINA_TIME
 from scraper_agent.messages import N_, render
 from scraper_agent.sandbox import country, import_client
 from scraper_agent.sandbox import crossborder as exchange
@@ -54,7 +56,7 @@ def erp(
     password_file: Annotated[Path | None, typer.Option(help=render(N_("A file that holds the password.")))] = None,
 ) -> None:
     password = _password(password_file) if password_file is not None else "sandbox"
-    with _taking(port), Erp(password, port=port) as server:
+    with _taking(port), Erp(password, port=port, today=_today()) as server:
         show.console.print(server.url, markup=False)
         _until_interrupted()
 
@@ -83,6 +85,10 @@ def portals(
         for name, portal in (("base", server.url("shanghai")), ("national", server.url("national"))):
             show.console.print(f"{name}: {portal}", markup=False)
         _until_interrupted()
+
+
+def _today() -> date:
+    return wiring.now().astimezone(CHINA_TIME).date()
 
 
 def _password(path: Path) -> str:

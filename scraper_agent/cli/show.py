@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pydantic import TypeAdapter
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scraper_agent import canonical, completeness
-from scraper_agent.format import Document, Field, Format
+from scraper_agent import canonical, completeness, mapping
+from scraper_agent.format import Document, Field, Format, Value
 from scraper_agent.messages import N_, render
 from scraper_agent.values import (
     Completeness,
@@ -45,6 +46,7 @@ _COLOURS = {
     State.WAITING: "yellow",
     State.RECEIPTED: "green",
 }
+_ORIGINS = TypeAdapter(tuple[mapping.Origin, ...])
 _SHORT = 12
 """Digits of a job's number that are shown and that are enough to name it."""
 
@@ -164,12 +166,16 @@ def document(of: Document, format: Format) -> Table:
     table.add_column(render(N_("name")))
     table.add_column(render(N_("value")), overflow="fold")
     for id, value in of.header.items():
-        table.add_row(id, named(format.header_fields[id]), plain(str(value)))
+        table.add_row(id, named(format.header_fields[id]), _value(format.header_fields[id], value))
     for number, line in enumerate(of.lines, 1):
         table.add_section()
         for id, value in line.items():
-            table.add_row(f"lines[{number}].{id}", named(format.line_fields[id]), plain(str(value)))
+            table.add_row(f"lines[{number}].{id}", named(format.line_fields[id]), _value(format.line_fields[id], value))
     return table
+
+
+def _value(of: Field, value: Value) -> str:
+    return plain(of.masked_in(str(value), str(value)))
 
 
 def finding(of: Finding) -> str:
@@ -239,6 +245,12 @@ def refused(facts: Iterable[Fact]) -> list[str]:
 def fact(of: Fact) -> str:
     """One fact in one line of `Kind {json}`."""
     return visible(f"{type(of).__name__} {canonical.dumps(of).decode()}")
+
+
+def origins(provenance: bytes, format: Format) -> None:
+    """Where on which page each value was read, as JSON."""
+    read = _ORIGINS.validate_json(provenance)
+    as_json(json.loads(canonical.dumps([mapping.shown(origin, format) for origin in read])))
 
 
 def as_json(value: object) -> None:

@@ -43,6 +43,7 @@ __all__ = [
     "idempotency_key",
     "open_receipt",
     "open_request",
+    "read_receipt",
     "read_request",
 ]
 
@@ -179,6 +180,15 @@ def open_receipt(
                 expected=expected,
             )
     return receipt.content
+
+
+def read_receipt(raw: bytes, profile: Profile = DEFAULT) -> ReceiptContent:
+    """What a receipt says that was opened before: its signature is not looked at.
+
+    Raises:
+        ReceiptInvalid: too long, or not of the profile.
+    """
+    return _read_receipt(raw, profile).content
 
 
 def _read_receipt(raw: bytes, profile: Profile) -> content.Receipt:

@@ -90,6 +90,7 @@ class _Field(BaseModel):
     less_than: Decimal | None = None
     printed: str = ""
     example: str = ""
+    masked: Annotated[int, Setting(ge=0)] = 0
     confidence: Literal["high", "medium", "low"] = "high"
 
 
@@ -272,6 +273,7 @@ def _field(id: str, of: _Field) -> Field:
         printed=of.printed,
         confidence=of.confidence,
         example=of.example,
+        masked=of.masked,
     )
 
 

@@ -204,6 +204,8 @@ class _Reader:
 
     def _misfit(self, place: str, target: Target | None, code: str, text: str, hint: str = "", **values: str) -> None:
         name = f"{target.field.zh} {target.path}" if target is not None else ""
+        if target is not None:
+            values = {each: target.field.masked_in(said) for each, said in values.items()}
         self.misfits.append(Misfit(place=place, field=name, code=code, text=text, values=values, hint=hint))
         if len(self.misfits) >= MOST:
             raise _Stopped

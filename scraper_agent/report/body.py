@@ -94,7 +94,7 @@ class _Cells:
         if value == "" and fault is None:
             return None
         return Cell(
-            text=pages.written(value),
+            text=of.masked_in(pages.written(value), pages.written(value)),
             meaning=of.choices.get(str(value), ""),
             origin=self.spots.get(path),
             fault=str(fault or ""),

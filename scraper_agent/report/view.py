@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
 
-from scraper_agent import completeness, messages, values
+from scraper_agent import completeness, mapping, messages, values
 from scraper_agent.errors import AgentError
 from scraper_agent.format import Format
 from scraper_agent.mapping import Origin
@@ -302,9 +302,9 @@ class _Builder:
 
     def _said(self, draft: Draft, format: Format | None, found: tuple[Finding, ...]) -> Body:
         data = self._body(draft.document)
-        return Body() if data is None else body.read(data, format, found, self._spots(draft.provenance))
+        return Body() if data is None else body.read(data, format, found, self._spots(draft.provenance, format))
 
-    def _spots(self, provenance: Digest) -> dict[str, int]:
+    def _spots(self, provenance: Digest, format: Format | None) -> dict[str, int]:
         """Field -> the number of its origin."""
         data = self._body(provenance)
         if data is None:
@@ -315,7 +315,7 @@ class _Builder:
             self.problems.append(f"{provenance}: {error.error_count()} × {error.title}")
             return {}
         numbers = {}
-        for origin in origins:
+        for origin in origins if format is None else (mapping.shown(each, format) for each in origins):
             numbers[origin.field] = len(self.origins)
             self.origins.append(
                 Spot(

@@ -1,7 +1,8 @@
-"""A small purchasing ERP, as a browser sees it: a login, lists, record pages, and buttons the robot must not press.
+"""A small ERP, as a browser sees it: a login, lists, record pages, and buttons the robot must not press.
 
-The books are the same at every start. Between good records stand the `FAULTS`: one of each kind of thing that goes
-wrong with an ERP's pages, so that a demonstration and the tests can see each of them stopped.
+The books are the same at every start, but for the days of the waybills. Between good records stand the `FAULTS`: one of
+each kind of thing that goes wrong with an ERP's pages, so that a demonstration and the tests can see each of them
+stopped.
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ from urllib.parse import parse_qs, urlsplit
 import jinja2
 from markupsafe import Markup
 
+from scraper_agent.sandbox import despatch
+
 Value: TypeAlias = str | int | Decimal | date | None
 T = TypeVar("T")
 
 USER = "operator"
 PER_PAGE = 20
 RECORDS = 62
+"""Orders, and so invoices and receipts. Of waybills there are `despatch.COUNT`."""
+DAY = date(2026, 6, 30)
+"""Today, for the waybills of books that are to be the same on every day."""
 LIMIT = Decimal(1_000_000)
 """Only the two `huge` records are above it, in whatever currency."""
 CENT = Decimal("0.01")
@@ -82,6 +88,18 @@ FAULTS = (
     Fault(kind="no-column", record="receipts/3024", outcome="page refused", code="SA2005"),
     # The page states one line more than it shows.
     Fault(kind="count", record="receipts/3047", outcome="page refused", code="SA2301"),
+    # The first UN number is written with its letters.
+    Fault(kind="un-number", record="despatches/4005", outcome="blocked", code="CHK-01"),
+    # 押运员 is empty.
+    Fault(kind="no-escort", record="despatches/4008", outcome="blocked", code="CHK-01"),
+    # A trailer without its certificate.
+    Fault(kind="trailer", record="despatches/4012", outcome="blocked", code="CHK-01"),
+    # City distribution that ends in another city.
+    Fault(kind="city", record="despatches/4015", outcome="held", code="WB-02"),
+    # It departed the day before yesterday.
+    Fault(kind="late", record="despatches/4017", outcome="held", code="WB-04"),
+    # The page states one more of the goods than it shows.
+    Fault(kind="goods-count", record="despatches/4020", outcome="page refused", code="SA2301"),
 )
 
 
@@ -314,6 +332,11 @@ def _receipt(number: int, order: Record, invoice: Record) -> Record:
     return Record(key=f"receipts/{3000 + number}", header=header, lines=lines, declared=len(lines))
 
 
+def _despatch(number: int, today: date) -> Record:
+    header, lines = despatch.waybill(number, today)
+    return Record(key=f"despatches/{4000 + number}", header=header, lines=lines, declared=len(lines))
+
+
 def _with(record: Record, **header: Value) -> Record:
     return replace(record, header={**record.header, **header})
 
@@ -342,15 +365,33 @@ def _faulty(record: Record, kind: str, others: Mapping[str, Record]) -> Record:
         case "count":
             return replace(record, declared=len(record.lines) + 1)
         case _:  # huge: made so from the order's quantities on, for the case to agree; twin: nothing wrong of itself
-            return record
+            return _faulty_despatch(record, kind) if record.key.startswith("despatches/") else record
 
 
-def _records() -> dict[str, Record]:
+def _faulty_despatch(record: Record, kind: str) -> Record:
+    match kind:
+        case "un-number":
+            return replace(record, lines=({**record.lines[0], "g2": f"UN{record.lines[0]['g2']}"}, *record.lines[1:]))
+        case "no-escort":
+            return _with(record, i50=None, i501=None)
+        case "trailer":
+            return _with(record, i471=None)
+        case "city":
+            return _with(record, i44="是")
+        case "late":
+            days = {id: day - timedelta(days=4) for id in ("i41", "i54") if isinstance(day := record.header[id], date)}
+            return _with(record, **days)
+        case _:
+            return replace(record, declared=len(record.lines) + 1)
+
+
+def _records(today: date) -> dict[str, Record]:
     made: dict[str, Record] = {}
     for number in range(1, RECORDS + 1):
         order = _order(number)
         invoice = _invoice(number, order)
         made |= {r.key: r for r in (order, invoice, _receipt(number, order, invoice))}
+    made |= {r.key: r for r in (_despatch(number, today) for number in range(1, despatch.COUNT + 1))}
     return made | {f.record: _faulty(made[f.record], f.kind, made) for f in FAULTS}
 
 
@@ -376,6 +417,10 @@ BOOKS = {
     "receipts": Book("收货单", "Goods Receipts", {
         "收货单号": "receiptNumber", "收货日期": "receiptDate", "采购订单号": "orderNumber", "供货方": "supplierName",
         "仓库号": "warehouseCode", "收货状态": "receivingStatus",
+    }),
+    "despatches": Book("危货派车单", "Dangerous Goods Despatch", {
+        "运单编号": "i1", "起运日期": "i41", "承运人": "i45", "车牌号码": "i46", "挂车": "i47", "收货人": "i31",
+        "货物总重量": "i510",
     }),
 }  # fmt: skip
 
@@ -434,11 +479,13 @@ class Erp:
     host: str = "127.0.0.1"
     port: int = 0
     company: str = "上海启明精工有限公司"
+    today: date = DAY
+    """The day around which waybills depart."""
     writes: list[str] = field(default_factory=list)
     _server: _Server | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._records = _records()
+        self._records = _records(self.today)
         self._templates = templates()
         self._sessions: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""The QR symbol (GB/T 18284-2000) of a waybill's content, as an image."""
+"""The QR symbol (GB/T 18284-2000) of a waybill's content, as an image and for a terminal."""
 
 from __future__ import annotations
 
@@ -21,9 +21,34 @@ def png(content: bytes, qr: Qr = DEFAULT.qr) -> bytes:
     Raises:
         BusinessError: no symbol of this level of correction holds so many bytes.
     """
+    image = io.BytesIO()
+    _symbol(content, qr).save(image, kind="png", scale=qr.symbol.scale, border=_QUIET_ZONE)
+    return image.getvalue()
+
+
+def rows(content: bytes, qr: Qr = DEFAULT.qr) -> list[str]:
+    """The symbol and its quiet zone in half blocks, two modules to a character, one above the other.
+
+    The light modules are what is drawn: white on black, as terminals are, or with these colours set.
+
+    Raises:
+        BusinessError: as `png`.
+    """
+    light = [[not dark for dark in row] for row in _symbol(content, qr).matrix_iter(border=_QUIET_ZONE)]
+    light += [[True] * len(light[0])] * (len(light) % 2)
+    return [
+        "".join(_HALVES[pair] for pair in zip(above, below, strict=True))
+        for above, below in zip(light[::2], light[1::2], strict=True)
+    ]
+
+
+_HALVES = {(True, True): "█", (True, False): "▀", (False, True): "▄", (False, False): " "}
+
+
+def _symbol(content: bytes, qr: Qr) -> segno.QRCode:
     style = qr.symbol
     try:
-        symbol = segno.make_qr(
+        return segno.make_qr(
             content,
             mode="byte",
             error=style.correction,
@@ -39,6 +64,3 @@ def png(content: bytes, qr: Qr = DEFAULT.qr) -> bytes:
             size=len(content),
             correction=style.correction,
         ) from None
-    image = io.BytesIO()
-    symbol.save(image, kind="png", scale=style.scale, border=_QUIET_ZONE)
-    return image.getvalue()

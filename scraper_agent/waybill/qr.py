@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
+from scraper_agent import format
 from scraper_agent.errors import BusinessError
 from scraper_agent.format import Document, Field
 from scraper_agent.messages import N_
@@ -39,7 +40,7 @@ _INDEX = re.compile(r"0[1-9]|[1-9][0-9]")
 _WEIGHT = re.compile(r"(?:0|[1-9][0-9]*)\.[0-9]{3}")
 _AMOUNT = re.compile(r"([0-9.]+)(.+)")
 
-_NAMES = (
+NAMES = (
     "二维码数据格式版本",
     "数据校验密钥属性",
     "运单编号",
@@ -197,6 +198,21 @@ def standing(content: Content, public_keys: Mapping[str, str], verify: Verify) -
     return Standing.GENUINE if verify(public_key, content.message, content.signature) else Standing.FORGED
 
 
+def difference(found: Summary, expected: Summary) -> tuple[int, str] | None:
+    """Number and name of the first item that says something else; None if all say the same."""
+    pairs = (
+        (found.waybill, expected.waybill),
+        (found.vehicle, expected.vehicle),
+        ((found.driver, found.escort), (expected.driver, expected.escort)),
+        (found.weight, expected.weight),
+        (found.goods, expected.goods),
+    )
+    for item, (one, other) in enumerate(pairs, 3):
+        if one != other:
+            return item, NAMES[item - 1]
+    return None
+
+
 def masked(summary: Summary, qr: Qr = DEFAULT.qr) -> Summary:
     """As it is shown to people: the middle of each certificate number is `*`."""
     return replace(
@@ -208,9 +224,7 @@ def masked(summary: Summary, qr: Qr = DEFAULT.qr) -> Summary:
 
 def mask(certificate: str, count: int = DEFAULT.qr.masked) -> str:
     """`certificate` with its middle `count` characters as `*`; the odd one more stands behind them."""
-    count = min(count, len(certificate))
-    before = (len(certificate) - count) // 2
-    return certificate[:before] + "*" * count + certificate[before + count :]
+    return format.mask(certificate, count)
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -408,7 +422,7 @@ class _Parser:
             N_("item {item} ({name}) of the QR content, at character {at}, is `{value}`; expected {form}"),
             hint=N_("it was changed, or its province writes it otherwise: compare with the profile"),
             item=item,
-            name=_NAMES[item - 1],
+            name=NAMES[item - 1],
             at=sum(len(each) + 1 for each in self._items[: item - 1]) + 1,
             value=self._items[item - 1][:_SHOWN],
             form=form,

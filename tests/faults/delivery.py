@@ -28,8 +28,8 @@ from scraper_agent.pipeline import Pipeline, Receiver
 from scraper_agent.sandbox.platform import Platform
 from scraper_agent.signing import sm2
 from scraper_agent.values import Attempt, Draft, Job, JobId, State, state
-from tests.faults.network import Proxy, Toxic
-from tests.faults.sites import BEGAN, KINDS, Site
+from tests.faults.network import TOXICITY, Proxy, Toxic
+from tests.faults.sites import BEGAN, KINDS, TURNS, Site
 from tests.transports.contract import AK, KEY
 from tests.world import PLAN, POLICY, PROFILE, RUN, frozen, seeing
 
@@ -52,13 +52,18 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
 
 
-def deliver(open_site: Callable[[], AbstractContextManager[Site]], toxic: Toxic | None, count: int) -> Outcome:
+def deliver(
+    open_site: Callable[[], AbstractContextManager[Site]],
+    toxic: Toxic | None,
+    count: int,
+    toxicity: float = TOXICITY,
+) -> Outcome:
     ticks = itertools.count()
     outcome = Outcome(documents=count)
     with (
         tempfile.TemporaryDirectory() as name,
         open_site() as site,
-        Proxy(site.address, toxic) as proxy,
+        Proxy(site.address, toxic, toxicity=toxicity) as proxy,
         closing(site.transport_by(proxy.port)) as transport,
         SqliteArchive(Path(name) / "archive.db", lambda: BEGAN) as archive,
     ):
@@ -127,7 +132,9 @@ def main() -> int:
     table = Table("transport", "toxic", "documents", "attempts", "rounds", "broken", "repeats", "s", "wrong")
     failed = 0
     for kind, toxic in itertools.product(asked.kinds, asked.toxics):
-        seen = deliver(KINDS[kind], toxic, asked.count)
+        # A network that is down is so for a whole delivery; the other toxics act in each turn of it.
+        toxicity = TOXICITY if toxic is Toxic.DOWN else 1 - (1 - TOXICITY) ** (1 / TURNS[kind])
+        seen = deliver(KINDS[kind], toxic, asked.count, toxicity)
         numbers = (seen.documents, seen.attempts, seen.rounds, seen.broken, seen.repeats, round(seen.seconds))
         table.add_row(kind, toxic, *map(str, numbers), str(len(seen.wrong)))
         print(kind, toxic.value, *numbers, *seen.wrong[:5], file=sys.stderr, flush=True)

@@ -31,7 +31,7 @@ class Toxic(StrEnum):
 
 BREAKING = {Toxic.TIMEOUT, Toxic.LIMIT_DATA, Toxic.RESET_PEER, Toxic.ANSWER_LOST}
 TOXICITY = 0.3
-"""How probable it is that a toxic that breaks connections does so now."""
+"""How probable it is that a toxic that breaks connections does so in a turn: a word of the client, and the answer."""
 LETTER_BYTES = 1200
 """A client that has said as much since it last heard from the server has sent a letter, and greets no more."""
 BYTES_A_SECOND = 50_000
@@ -41,11 +41,19 @@ PIECE = 1024
 class Proxy:
     """Stands before `target` while inside a `with`. What it does is the same for the same seed and connections."""
 
-    def __init__(self, target: tuple[str, int], toxic: Toxic | None, seed: int = 6, most_bytes: int = 2500) -> None:
+    def __init__(
+        self,
+        target: tuple[str, int],
+        toxic: Toxic | None,
+        seed: int = 6,
+        most_bytes: int = 2500,
+        toxicity: float = TOXICITY,
+    ) -> None:
         """`most_bytes`: of one direction, before a toxic that counts them acts at the latest."""
         self._target = target
         self._toxic = toxic
         self._most_bytes = most_bytes
+        self._toxicity = toxicity
         self._rng = random.Random(seed)
         self.port = 0
         self.hit = 0
@@ -69,7 +77,7 @@ class Proxy:
     def before_each(self) -> None:
         """A delivery's next step is about to begin: the network may be down for it."""
         if self._toxic is Toxic.DOWN:
-            down = self._rng.random() < TOXICITY
+            down = self._rng.random() < self._toxicity
             self.hit += down
             self._do(self._close() if down else self._listen())
 
@@ -105,7 +113,7 @@ class Proxy:
 
     async def _joined(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection(*self._target)
-        line = _Line(self._toxic, self._rng, self._most_bytes)
+        line = _Line(self._toxic, self._rng, self._most_bytes, self._toxicity)
         pumps = [
             asyncio.create_task(line.pump(reader, there_writer, answer=False)),
             asyncio.create_task(line.pump(there_reader, writer, answer=True)),
@@ -129,10 +137,11 @@ class Proxy:
 class _Line:
     """A turn begins with what the client says after the server has spoken; whether it is broken is drawn for each."""
 
-    def __init__(self, toxic: Toxic | None, rng: random.Random, most_bytes: int) -> None:
+    def __init__(self, toxic: Toxic | None, rng: random.Random, most_bytes: int, toxicity: float) -> None:
         self._toxic = toxic
         self._rng = rng
         self._most_bytes = most_bytes
+        self._toxicity = toxicity
         self._server_spoke = True
         self._armed = False
         self._left = {False: 0, True: 0}
@@ -154,7 +163,7 @@ class _Line:
             self._server_spoke = True
             return
         if self._server_spoke:
-            self._armed = self._rng.random() < TOXICITY
+            self._armed = self._rng.random() < self._toxicity
             self._left = dict.fromkeys((False, True), self._rng.randrange(self._most_bytes))
             self._asked = 0
         self._asked += size

@@ -123,4 +123,7 @@ def mq_site() -> Iterator[Site]:
             yield MqSite(platform, desk)
 
 
+TURNS = {"https": 1, "sftp": 10, "mq": 4}
+"""About how many turns of a connection one delivery takes."""
+
 KINDS: dict[str, Callable[[], AbstractContextManager[Site]]] = {"https": https_site, "sftp": sftp_site, "mq": mq_site}

@@ -326,7 +326,7 @@ TIME: dict[str, Case] = {
         script("onload = () => setTimeout(() => /^(a+)+$/.test('a'.repeat(60) + 'b'), 50)"), "SA2247 or SA2254"
     ),
     "sync-xhr": Case(script("const x = new XMLHttpRequest(); x.open('GET', '/hang', false); x.send()"), "SA2254"),
-    "redirects": Case(around, "SA2253"),
+    "redirects": Case(around, "SA2253 or SA2247"),
     "refresh": Case(shown("H-1", "<meta http-equiv=refresh content='0;url=?again'>"), "SA2211 or SA2249 or SA2254"),
     "ping-pong": Case(
         script("setTimeout(() => { location.href = '?' + Math.random(); }, 30)"), "SA2211 or SA2249 or SA2254"
