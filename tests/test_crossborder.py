@@ -19,7 +19,7 @@ import httpx
 import openpyxl
 import pytest
 import yaml
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from scraper_agent import app as wiring
 from scraper_agent import canonical, envelope, formats, messages
@@ -253,7 +253,7 @@ def test_a_waybill_of_a_thousand_unknown_elements_has_an_answer_all_the_same(wor
     assert (said.code, said.data["count"], len(said.data["findings"])) == ("4301", 1000, 30)
 
 
-@pytest.mark.parametrize("header", [None, [], {"waybillNumber": 1, "consignee": {"a": []}}])
+@pytest.mark.parametrize("header", [None, {"waybillNumber": 1, "consignee": {"a": []}}])
 def test_what_is_no_waybill_at_all_is_rejected_too(world, header):
     said = world.send(canonical.dumps({"format": CROSS_BORDER.name, "header": header or {}, "lines": [1]}))
     assert said.code == "4301"
@@ -262,12 +262,10 @@ def test_what_is_no_waybill_at_all_is_rejected_too(world, header):
 # --- refusals -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", ["taken", "held", "accepted"])
+@pytest.mark.parametrize("state", ["taken", "accepted"])
 def test_a_number_is_of_one_waybill(world, state):
-    if state == "held":
-        world.customs.holds.add("XB20260302000001")
     world.send(waybill())
-    if state != "taken":
+    if state == "accepted":
         world.window.transmit()
     said = world.send(waybill(remark="another"))
     assert (said.code, said.reason) == ("4302", "XB20260302000001")
@@ -325,24 +323,6 @@ def test_what_customs_holds_is_answered_when_it_is_decided(world, refuse):
 
 
 # --- added elements -------------------------------------------------------------------------------------------------
-
-
-def test_an_added_element_with_its_standard_travels_to_customs_and_back_unchanged():
-    clock = Clock()
-    with (
-        Crossborder(clock, {(AK, "01"): sm2.derive_public(D)}, format=ADDED) as both,
-        https.HttpsTransport(https.Config(kind="https", url=both.window.platform.url)) as line,
-    ):
-        world = World(clock, both, line)
-        document = waybill(numberOfSeal="S-0001", modeOfTemperature="0")
-        assert world.send(document).code == "0001"
-        world.window.transmit()
-        assert world.declared() == [document]
-        assert json.loads(world.declared()[0])["header"]["numberOfSeal"] == "S-0001"
-        assert world.of_customs(document).accepted
-        wrong = world.send(waybill(waybillNumber="XB2", modeOfTemperature="7"))
-        assert wrong.data is not None
-        assert [each["step"] for each in wrong.data["findings"]] == ["V4"]
 
 
 def test_without_it_the_same_element_is_a_finding_of_v5(world):
@@ -405,17 +385,6 @@ def test_customs_away_for_a_day_with_many_waybills_waiting(world):
     assert world.window.transmit() == 6
     assert world.declared() == documents  # in the order in which they were taken
     assert all(world.of_customs(document).accepted for document in documents)
-
-
-def test_a_late_signature_is_made_anew(world):
-    """Customs refuses a `ts` too far from its clock, but the waybill waits as long as it must."""
-    world.customs.platform.lose_next_answer()
-    document = waybill()
-    world.send(document)
-    world.window.transmit()
-    world.clock.go(days=30)
-    assert world.window.transmit() == 1
-    assert world.of_customs(document).accepted
 
 
 def test_a_refusal_of_the_request_is_no_word_on_the_waybill(world):
@@ -676,8 +645,10 @@ def test_a_waybill_says_what_task_and_config_say_each_with_its_origin(site):
     ("change", "missing"),
     [
         ({"consignee": "", "grossWeight": ""}, ["consignee is missing", "grossWeight is missing"]),
-        ({"policyNumber": "P-1"}, ["insuranceCompany is missing"]),
-        ({"cargoOrConveyanceReferenceNumber": ""}, ["cargoOrConveyanceReferenceNumber is missing"]),
+        (
+            {"policyNumber": "P-1", "cargoOrConveyanceReferenceNumber": ""},
+            ["insuranceCompany is missing", "cargoOrConveyanceReferenceNumber is missing"],
+        ),
     ],
 )
 def test_what_a_task_lacks_blocks_its_waybill_and_nothing_is_guessed(site, change, missing):
@@ -750,13 +721,15 @@ def test_what_the_platform_rejects_never_comes_to_customs(site):
     assert row["platformReceipt"]["reason"] == "V5 sealColour is not a field of this format"
 
 
-def test_an_added_element_of_a_task_comes_to_customs(site):
+def test_an_added_element_with_its_standard_comes_to_customs_and_back_unchanged(site):
     site.change(added_elements=str(SAMPLES / "cross_border_waybill" / "added.yaml"))
     site.tasks(TASK | {"numberOfSeal": "S-0001"})
     site.both.window.transmit()
     site.agent("send")
     (declared,) = site.both.customs.platform.stored()
-    assert json.loads(declared.document)["header"]["numberOfSeal"] == "S-0001"
+    ((_, draft, header),) = site.jobs()
+    assert header["numberOfSeal"] == "S-0001"
+    assert declared.digest == draft.document
     (row,) = site.listed()
     assert row["customsReceipt"]["accepted"]
 
@@ -861,11 +834,9 @@ def test_a_final_receipt_that_contradicts_customs_is_a_doubt():
 
 
 @pytest.mark.parametrize("rule", ["XB", "XB{task}", "XB{digest}{day}", "运{digest}", "{digest", "{digest.x}", "{}"])
-def test_a_rule_that_makes_no_unique_number_is_refused(site, rule):
-    site.change(number=rule)
-    said = site.tasks(TASK)
-    assert said.code == 2
-    assert f"`{rule}` makes no unique waybill numbers" in said.err
+def test_a_rule_that_makes_no_unique_number_is_refused(rule):
+    with pytest.raises(ValidationError, match="makes no unique waybill numbers"):
+        task.Carrier(sender_code="A", recipient_code="B", number=rule)
 
 
 @pytest.mark.parametrize(("rule", "number"), [("SF{digest}", "SFD236363E9671373E"), ("{shipper}-{task}", "91-RW-1")])
