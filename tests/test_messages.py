@@ -17,7 +17,7 @@ A code is `SA` and four digits; the first two say whose it is:
     SA70  the wired program         app.py, accounts.py, vault.py
     SA71  the command line          cli/
     SA72  `recipe …`                cli/recipe.py
-    SA73  `demo`                    cli/demo.py
+    SA73  `demo`                    cli/demo.py, cli/exchange.py
 
 A code has one text. Another area may raise it too, but only with that same text.
 """
@@ -75,6 +75,7 @@ AREAS = {
     "vault.py": "SA70",
     "cli/recipe.py": "SA72",
     "cli/demo.py": "SA73",
+    "cli/exchange.py": "SA73",
     "cli/crossborder.py": "SA75",
     "cli/": "SA71",
 }
