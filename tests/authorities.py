@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from scraper_agent import canonical, envelope
+from scraper_agent import canonical, envelope, ports
 from scraper_agent.envelope import ReceiptContent
 from scraper_agent.format import Document, Value, encode
 from scraper_agent.formats import FORMATS
@@ -62,7 +62,7 @@ class Enterprise:
 
     clock: Clock
     ak: str = "A10001"
-    signer: Signer = SIGNER
+    signer: ports.Signer = SIGNER
 
     def request(self, format: str, document: bytes, *, key: str | None = None) -> tuple[str, bytes]:
         """The idempotency key and the bytes."""
