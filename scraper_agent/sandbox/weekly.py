@@ -71,8 +71,9 @@ def history(province: Province, ministry: Peer, folder: Path, first: Week) -> Hi
 
 def desk(ministry: Ministry, folder: Path, clock: Clock) -> HistoryDesk:
     """The ministry's side, with the keys that all have now. In `folder` is `sftp`, with an account for each `ak`."""
+    (folder / "history").mkdir(exist_ok=True)
     return HistoryDesk(
-        folder / "history.db",
+        folder / "history" / "taken.db",
         folder / "sftp",
         clock,
         provinces={peer.ak: _writer(ministry, peer) for peer in ministry.provinces.values()},
