@@ -78,20 +78,23 @@ def running(
     aks = (MINISTRY, *PROVINCES)
     if port:
         _check_free(range(port, port + len(aks)))
-    with ExitStack() as stack:
-        pipes = {}
-        for number, ak in enumerate(aks):
-            own = folder / ak
-            own.mkdir(parents=True, exist_ok=True)
-            place = Place(
+    places = []
+    for number, ak in enumerate(aks):
+        own = folder / ak
+        own.mkdir(parents=True, exist_ok=True)
+        known = None if ak == MINISTRY else _licences(own)
+        places.append(
+            Place(
                 ak=ak,
                 folder=own,
                 port=port and port + number,
                 enterprises=enterprises,
                 clock=clock,
-                licences=None if ak == MINISTRY else _licences(own),
+                licences=known,
             )
-            pipes[ak] = stack.enter_context(_process(place))
+        )
+    with ExitStack() as stack:
+        pipes = {place.ak: stack.enter_context(_process(place)) for place in places}
         peers: dict[str, Peer] = {ak: pipe.recv() for ak, pipe in pipes.items()}
         ministry, provinces = peers[MINISTRY], {ak: peers[ak] for ak in PROVINCES}
         for ak, pipe in pipes.items():
@@ -125,13 +128,12 @@ def _process(place: Place) -> Iterator[Connection]:
 def _serve(place: Place, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this
     side: Ministry | Province = _ministry(place) if place.licences is None else _province(place, place.licences)
-    with side:
+    with side, suppress(EOFError, ConnectionError):
         pipe.send(Peer(ak=side.ak, url=side.url, public_keys=side.platform.public_keys))
-        with suppress(EOFError, ConnectionError):
-            for peer in pipe.recv():
-                side.meet(peer)
-            pipe.send(None)
-            pipe.recv()
+        for peer in pipe.recv():
+            side.meet(peer)
+        pipe.send(None)
+        pipe.recv()
 
 
 def _ministry(place: Place) -> Ministry:
