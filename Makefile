@@ -40,6 +40,7 @@ faults: $(READY) system
 	$(BIN)/python -m tests.faults.delivery
 	$(BIN)/python -m tests.faults.killed
 	$(BIN)/python -m tests.faults.sftp_killed
+	$(BIN)/python -m tests.faults.history
 	$(BIN)/python -m tests.faults.offline
 
 # --- set-up -----------------------------------------------------------------------------------------------------------

@@ -25,9 +25,10 @@ from pydantic import SecretStr
 
 from scraper_agent import canonical, envelope
 from scraper_agent.config import ReceiverSettings
+from scraper_agent.errors import SourceErrors
 from scraper_agent.mapping import CHINA_TIME
 from scraper_agent.sandbox import country as processes
-from scraper_agent.sandbox import sealed
+from scraper_agent.sandbox import licences, sealed
 from scraper_agent.sandbox.platform import Sender
 from scraper_agent.sandbox.sealed import Asker, NoAnswer, Peer
 from scraper_agent.sending import https
@@ -634,3 +635,15 @@ def test_port_that_another_has_ends_all_of_them(tmp_path):
             pass
     assert caught.value.port == port
     assert list(tmp_path.iterdir()) == []
+
+
+def test_table_of_licences_that_does_not_fit_is_told_before_anything_starts(tmp_path):
+    (tmp_path / "320000").mkdir()
+    (tmp_path / "320000" / "licences.yaml").write_text("enterprises: []\n", encoding="utf-8")
+    with (
+        pytest.raises(SourceErrors, match=r"320000.licences.yaml:1:1: "),
+        processes.running(tmp_path, 0, {}, real_now),
+    ):
+        pass
+    assert (tmp_path / "310000" / "licences.yaml").read_bytes() == licences.DEFAULT.read_bytes()
+    assert not list(tmp_path.glob("*/*.db"))

@@ -78,20 +78,23 @@ def running(
     aks = (MINISTRY, *PROVINCES)
     if port:
         _check_free(range(port, port + len(aks)))
-    with ExitStack() as stack:
-        pipes = {}
-        for number, ak in enumerate(aks):
-            own = folder / ak
-            own.mkdir(parents=True, exist_ok=True)
-            place = Place(
+    places = []
+    for number, ak in enumerate(aks):
+        own = folder / ak
+        own.mkdir(parents=True, exist_ok=True)
+        known = None if ak == MINISTRY else _licences(own)
+        places.append(
+            Place(
                 ak=ak,
                 folder=own,
                 port=port and port + number,
                 enterprises=enterprises,
                 clock=clock,
-                licences=None if ak == MINISTRY else _licences(own),
+                licences=known,
             )
-            pipes[ak] = stack.enter_context(_process(place))
+        )
+    with ExitStack() as stack:
+        pipes = {place.ak: stack.enter_context(_process(place)) for place in places}
         told: dict[str, tuple[Peer, str]] = {ak: pipe.recv() for ak, pipe in pipes.items()}
         ministry, provinces = told[MINISTRY][0], {ak: told[ak][0] for ak in PROVINCES}
         pipes[MINISTRY].send((list(provinces.values()), {ak: told[ak][1] for ak in PROVINCES}))
