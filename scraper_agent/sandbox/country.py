@@ -1,6 +1,6 @@
 """The ministry and three provinces, each in a process of its own with its own keys and its own folder.
 
-    <folder>/000000/ministry.db          also the place of what the weekly history brings
+    <folder>/000000/ministry.db          beside it what the weekly history brings, as `weekly` has it
     <folder>/310000/province.db          keys, requests and receipts, waybills
     <folder>/310000/licences.yaml        who may drive what; made from a sample, to be changed
 
@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from scraper_agent.ports import Clock
-from scraper_agent.sandbox import licences
+from scraper_agent.sandbox import licences, weekly
 from scraper_agent.sandbox.licences import Licences
 from scraper_agent.sandbox.ministry import Ministry
 from scraper_agent.sandbox.platform import Sender
@@ -95,11 +95,13 @@ def running(
         )
     with ExitStack() as stack:
         pipes = {place.ak: stack.enter_context(_process(place)) for place in places}
-        peers: dict[str, Peer] = {ak: pipe.recv() for ak, pipe in pipes.items()}
-        ministry, provinces = peers[MINISTRY], {ak: peers[ak] for ak in PROVINCES}
-        for ak, pipe in pipes.items():
-            pipe.send(list(provinces.values()) if ak == MINISTRY else [ministry])
-            pipe.recv()
+        told: dict[str, tuple[Peer, str]] = {ak: pipe.recv() for ak, pipe in pipes.items()}
+        ministry, provinces = told[MINISTRY][0], {ak: told[ak][0] for ak in PROVINCES}
+        pipes[MINISTRY].send((list(provinces.values()), {ak: told[ak][1] for ak in PROVINCES}))
+        line: weekly.Line = pipes[MINISTRY].recv()
+        for ak in PROVINCES:
+            pipes[ak].send((ministry, line))
+            pipes[ak].recv()
         yield ministry, provinces
 
 
@@ -127,13 +129,36 @@ def _process(place: Place) -> Iterator[Connection]:
 
 def _serve(place: Place, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this
-    side: Ministry | Province = _ministry(place) if place.licences is None else _province(place, place.licences)
-    with side, suppress(EOFError, ConnectionError):
-        pipe.send(Peer(ak=side.ak, url=side.url, public_keys=side.platform.public_keys))
-        for peer in pipe.recv():
-            side.meet(peer)
-        pipe.send(None)
-        pipe.recv()
+    with suppress(EOFError, ConnectionError):
+        if place.licences is None:
+            _serve_ministry(place, pipe)
+        else:
+            _serve_province(place, place.licences, pipe)
+
+
+def _serve_ministry(place: Place, pipe: Connection) -> None:
+    with _ministry(place) as ministry:
+        pipe.send((_peer(ministry), ""))
+        provinces, accounts = pipe.recv()
+        for peer in provinces:
+            ministry.meet(peer)
+        with weekly.receiving(ministry, place.folder, place.clock, accounts) as line:
+            pipe.send(line)
+            pipe.recv()
+
+
+def _serve_province(place: Place, known: Licences, pipe: Connection) -> None:
+    with _province(place, known) as province:
+        pipe.send((_peer(province), weekly.account(place.folder)))
+        ministry, line = pipe.recv()
+        province.meet(ministry)
+        with weekly.sending(province, ministry, place.folder, place.clock, line):
+            pipe.send(None)
+            pipe.recv()
+
+
+def _peer(side: Ministry | Province) -> Peer:
+    return Peer(ak=side.ak, url=side.url, public_keys=side.platform.public_keys)
 
 
 def _ministry(place: Place) -> Ministry:

@@ -9,9 +9,9 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
-from scraper_agent.sandbox.platform import REQUEST_BYTES, Platform
+from scraper_agent.sandbox.platform import REQUEST_BYTES
 from scraper_agent.sending import handover
 from scraper_agent.sending.handover import DONE, RECEIPT, Done
 
@@ -19,10 +19,18 @@ _MARK = "0" * 16
 """Of part names: this is the only one who writes receipts."""
 
 
+class Receives(Protocol):
+    """Who answers; the platform is one."""
+
+    def receive(self, raw: bytes, header_key: str) -> tuple[int, bytes] | None:
+        """(status, receipt); None to be asked again, for what belongs to the request is not there yet."""
+        ...
+
+
 class Desk:
     """Looks into the folder again and again while inside a `with`, or when told to `take`."""
 
-    def __init__(self, platform: Platform, requests: Path, receipts: Path, *, every_s: float = 0.2) -> None:
+    def __init__(self, platform: Receives, requests: Path, receipts: Path, *, every_s: float = 0.2) -> None:
         """What was answered is moved to `taken`, beside the requests."""
         self._platform = platform
         self._requests = requests
@@ -53,7 +61,10 @@ class Desk:
         count = 0
         for done, request, data in self._offered():
             key = request.name.partition(".")[0]
-            _, receipt = self._platform.receive(data, key)
+            answered = self._platform.receive(data, key)
+            if answered is None:
+                continue
+            _, receipt = answered
             # The receipt comes first: whoever finds no request any more must find its answer.
             answer = handover.done_of(receipt, answers=done.sm3)
             _write(self._receipts / f"{key}{RECEIPT}", receipt)

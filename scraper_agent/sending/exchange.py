@@ -115,8 +115,12 @@ class Exchange:
                 sweep=self._sweep(),
             )
 
+        return self._hand_over(deliver, key)
+
+    def _hand_over(self, work: Callable[[Line], T], key: str) -> T:
+        """`work` on a line, its failures told of as those of `key`."""
         try:
-            return self._on_a_line(deliver)
+            return self._on_a_line(work)
         except Unsure as error:
             raise SendUnknown(
                 "SA4097",

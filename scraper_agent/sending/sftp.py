@@ -21,8 +21,9 @@ from pydantic import Field, model_validator
 from scraper_agent.credentials import SecretPlace, Secrets
 from scraper_agent.errors import SendFailed, UsageError
 from scraper_agent.messages import N_
-from scraper_agent.sending.exchange import TRIED_AGAIN, Exchange, Settings
-from scraper_agent.sending.handover import Lost, Refused, TooLong
+from scraper_agent.sending import bulk
+from scraper_agent.sending.exchange import TRIED_AGAIN, Exchange, Line, Settings
+from scraper_agent.sending.handover import Done, Lost, Refused, TooLong
 from scraper_agent.yamlfile import Wrong
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class Config(Settings):
         return self
 
 
-def transport(config: Config, secrets: Secrets) -> Exchange:
+def transport(config: Config, secrets: Secrets) -> Files:
     """Connects to nothing yet; paths in `config` are absolute.
 
     Raises:
@@ -77,7 +78,25 @@ def transport(config: Config, secrets: Secrets) -> Exchange:
     # Never empty: asyncssh would take that for the account's own file.
     known = asyncssh.import_known_hosts("") if config.known_hosts is None else _known_hosts(config.known_hosts)
     server = f"sftp://{config.host}:{config.port}"
-    return Exchange(server, config, lambda until: _Line(server, config, {**options, "known_hosts": known}, until))
+    return Files(server, config, lambda until: _Line(server, config, {**options, "known_hosts": known}, until))
+
+
+class Files(Exchange):
+    """The transport; its server also takes files that are long."""
+
+    def put(self, file: Path, done: Done) -> None:
+        """Put `file`, which is as `done` says, beside the requests under its own name; goes on where a cut left it.
+
+        Raises:
+            SendFailed: it is not there whole; what is there of it stays for the next time.
+            OSError: the file cannot be read.
+        """
+
+        def put(line: Line) -> None:
+            assert isinstance(line, _Line)  # noqa: S101 - `transport` makes no other
+            bulk.put(line, self._folders.requests, file, done)
+
+        self._hand_over(put, file.name)
 
 
 class _Line:
@@ -176,6 +195,15 @@ class _Line:
                     await file.fsync()
 
         self._done(write())
+
+    def grow(self, path: str, at: int, data: bytes) -> None:
+        async def grow() -> None:
+            async with self._sftp.open(path, asyncssh.FXF_WRITE | asyncssh.FXF_CREAT, encoding=None) as file:
+                await file.write(data, at)
+                with suppress(asyncssh.SFTPOpUnsupported):
+                    await file.fsync()
+
+        self._done(grow())
 
     def read(self, path: str, most: int) -> bytes | None:
         async def read() -> bytes:

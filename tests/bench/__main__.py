@@ -15,6 +15,7 @@ from rich.table import Table
 from tests.bench import (
     bench_checks,
     bench_document,
+    bench_history,
     bench_import,
     bench_lists,
     bench_outbox,
@@ -47,6 +48,7 @@ def promises(*, share: bool) -> list[Promise]:
     signing = _told("signing", bench_signing.measure())
     imported = _told("import", bench_import.measure())
     outbox = _told("outbox", bench_outbox.measure())
+    history = _told("history", bench_history.measure(bench_history.SHARE if share else bench_history.COUNT))
     quick = [
         Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
         Promise("one locator call per cell / reading it frozen", page["faster_than_cells"], 5, at_least=True),
@@ -63,6 +65,7 @@ def promises(*, share: bool) -> list[Promise]:
             2,
         ),
         Promise("documents signed and posted by a bare loop / drained from the outbox, over https", outbox["ratio"], 2),
+        Promise("a week of waybills sent and reconciled / its file written, hashed, copied", history["ratio"], 3),
     ]
     if share:
         return quick
@@ -72,6 +75,7 @@ def promises(*, share: bool) -> list[Promise]:
         Promise("MB more at the end of a list of 10,000 rows than after a tenth", lists["memory_mb"], 50),
         Promise("records of an ERP that answers in 150 ms, one tab / four", lists["faster_by_tabs"], 3, at_least=True),
     ]
+    slow.append(Promise("MB more for 100,000 waybills of a week than for a tenth", history["more_mb"], 25))
     session = _told("session", bench_session.measure())
     slow.append(
         Promise("of 50 sessions killed in mid-list, gone on at the same row", session["resumed"], 50, at_least=True)
