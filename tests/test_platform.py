@@ -170,6 +170,17 @@ def test_request_without_a_valid_signature_leaves_no_trace(platform, transport, 
     assert opened(platform, transport.send(request(), key=KEY)).accepted
 
 
+def test_signature_that_does_not_hold_is_refused_however_many_held_before(platform):
+    for i in range(20):
+        document = canonical.dumps({"contractNo": f"HT-{i:03}"})
+        assert platform.receive(request(document), key_of(document))[0] == 200
+        raw = request(document, key="1" * 64)
+        forged = raw.replace(f'"ts":{int(NOW.timestamp())}'.encode(), b'"ts":%d' % (NOW.timestamp() + 1))
+        assert forged != raw
+        assert json.loads(platform.receive(forged, "1" * 64)[1])["code"] == "4031"
+    assert len(platform.stored()) == 20
+
+
 @pytest.mark.parametrize("raw", [b"", b"{}", request()[:-1], request(profile=Profile(sn="hex"))])
 def test_malformed_request_is_refused_with_a_signature(platform, transport, raw):
     receipt = json.loads(transport.send(raw, key=KEY))
