@@ -531,7 +531,7 @@ def test_every_standard_format_is_taken():
             document = canonical.dumps({"format": format})
             assert platform.receive(request(document, format), key_of(document))[0] == 200
         assert {stored.format for stored in platform.stored()} == set(FORMATS)
-        assert len(FORMATS) == 13
+        assert len(FORMATS) == 14
 
 
 # --- TLS and the server ---------------------------------------------------------------------------------------------
