@@ -31,6 +31,8 @@ COLUMNS = 110
 MOST_BYTES = 400_000
 _SCALE = 1.5
 _SCREEN = "screen.ansi"
+_DEMOS = {"en": ("demo",), "zh": ("--lang", "zh", "demo"), "waybills": ("--lang", "zh", "demo", "--waybills")}
+"""What is run for each; the report is drawn in both languages."""
 
 _THEME = TerminalTheme(
     (24, 27, 33),
@@ -54,13 +56,14 @@ _CONTROL = re.compile(r"\x1b\[(\??[\d;]*)([A-Za-z])")
 def main(arguments: list[str]) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
-        homes = {language: Path(arguments[0] if arguments else made) / language for language in ("en", "zh")}
-        for language, home in homes.items():
+        homes = {name: Path(arguments[0] if arguments else made) / name for name in _DEMOS}
+        for name, home in homes.items():
             if not (home / _SCREEN).is_file():
                 home.mkdir(parents=True, exist_ok=True)
-                (home / _SCREEN).write_bytes(_recorded(home, language))
+                (home / _SCREEN).write_bytes(_recorded(home, _DEMOS[name]))
         browser = discovery.launch(playwright, None, headless=True, tell=print)
-        _terminal(browser, (homes["en"] / _SCREEN).read_bytes().decode())
+        for name, image in (("en", "demo"), ("waybills", "waybills")):
+            _terminal(browser, _DEMOS[name], (homes[name] / _SCREEN).read_bytes().decode(), image)
         for language, name in (("en", "report"), ("zh", "report-zh")):
             _report(browser, homes[language] / "demo" / "report.html", name)
         browser.close()
@@ -69,9 +72,9 @@ def main(arguments: list[str]) -> None:
 # --- the terminal ---------------------------------------------------------------------------------------------------
 
 
-def _recorded(home: Path, language: str) -> bytes:
-    """All that the demo writes into a terminal."""
-    command = [str(Path(sys.executable).with_name("scraper-agent")), "--lang", language, "demo"]
+def _recorded(home: Path, words: tuple[str, ...]) -> bytes:
+    """All that the command writes into a terminal."""
+    command = [sys.executable, "-m", "scraper_agent", *words]
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(home)
@@ -118,13 +121,13 @@ def last_screen(said: str) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _terminal(browser: Browser, said: str) -> None:
-    prompt = Text.from_markup("[bold green]$[/] [bold]scraper-agent demo[/]\n")
+def _terminal(browser: Browser, words: tuple[str, ...], said: str, image: str) -> None:
+    prompt = Text.from_markup(f"[bold green]$[/] [bold]scraper-agent {' '.join(words)}[/]\n")
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(prompt, Text.from_ansi(last_screen(said)), sep="", soft_wrap=True)
     page = browser.new_page(device_scale_factor=_SCALE)
     page.set_content(_in_columns(console.export_html(theme=_THEME, code_format=_PAGE)))
-    _keep(page.locator("body").screenshot(), "demo")
+    _keep(page.locator("body").screenshot(), image)
     page.close()
 
 
