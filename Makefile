@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CACHE := .cache
+# One more than cores: the tests wait for browsers and servers much of the time.
+WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 export PYTHONUTF8 := 1
 
 GAUNTLET := $(CACHE)/gauntlet/.ready
@@ -20,7 +22,7 @@ demo-tryton: $(READY) system
 	$(BIN)/python -m tests.tryton.demo
 
 test: $(READY) system $(GAUNTLET) $(UBL) lint
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=15
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
