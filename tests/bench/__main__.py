@@ -20,6 +20,7 @@ from tests.bench import (
     bench_lists,
     bench_outbox,
     bench_page,
+    bench_qr,
     bench_session,
     bench_signing,
     bench_statistics,
@@ -51,6 +52,7 @@ def promises(*, share: bool) -> list[Promise]:
     outbox = _told("outbox", bench_outbox.measure())
     history = _told("history", bench_history.measure(bench_history.SHARE if share else bench_history.COUNT))
     waybills = _told("waybills", bench_waybills.measure())
+    code = _told("qr", bench_qr.measure())
     quick = [
         Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
         Promise("one locator call per cell / reading it frozen", page["faster_than_cells"], 5, at_least=True),
@@ -69,6 +71,7 @@ def promises(*, share: bool) -> list[Promise]:
         Promise("documents signed and posted by a bare loop / drained from the outbox, over https", outbox["ratio"], 2),
         Promise("a week of waybills sent and reconciled / its file written, hashed, copied", history["ratio"], 3),
         Promise("waybills signed and posted by a bare loop / uploaded from the outbox", waybills["ratio"], 2),
+        Promise("the text of a QR code made and verified / its signature alone", code["ratio"], 1.5),
     ]
     if share:
         return quick
@@ -77,8 +80,8 @@ def promises(*, share: bool) -> list[Promise]:
         Promise("a virtual grid of 1,500 rows, gathered whole / only scrolled through", lists["ratio"], 2),
         Promise("MB more at the end of a list of 10,000 rows than after a tenth", lists["memory_mb"], 50),
         Promise("records of an ERP that answers in 150 ms, one tab / four", lists["faster_by_tabs"], 3, at_least=True),
+        Promise("MB more for 100,000 waybills of a week than for a tenth", history["more_mb"], 25),
     ]
-    slow.append(Promise("MB more for 100,000 waybills of a week than for a tenth", history["more_mb"], 25))
     session = _told("session", bench_session.measure())
     slow.append(
         Promise("of 50 sessions killed in mid-list, gone on at the same row", session["resumed"], 50, at_least=True)
