@@ -58,9 +58,8 @@ SESSION = timedelta(hours=1)
 MESSAGE = timedelta(seconds=0.1)
 PATIENT = outbox.Settings(breaker_failures=50)
 """For many: every message fails twice, so with five failures a few would pass between two waits."""
-PATIENCE = timedelta(days=1)
-"""More than any dose needs, beside the time that each waybill has."""
-EACH = timedelta(minutes=3)
+MOST_IDLE = 2
+"""Sessions with the province there and nothing receipted, after which the rest is lost."""
 
 
 def number_of(count: int) -> str:
@@ -289,8 +288,10 @@ class World:
 
     def deliver(self) -> None:
         """The agent sends, hour after hour, each time as another process, until everything is receipted."""
-        while self.clock() < NOW + PATIENCE + self.count * EACH:
+        idle = receipted = 0
+        while idle < MOST_IDLE:
             self.outcome.sessions += 1
+            there = self.there.running
             with self.open() as (archive, pipeline):
                 until = self.clock() + SESSION
                 App.deliver(None, pipeline, archive, until=until, sleep=self.sleep)  # type: ignore[arg-type] # it needs nothing of the App
@@ -299,6 +300,8 @@ class World:
                     self._only_the_province_is_away(archive)
             if not set(stand) & set(OPEN):
                 return
+            new, receipted = stand[State.RECEIPTED] - receipted, stand[State.RECEIPTED]
+            idle = idle + 1 if there is not None and there is self.there.running and not new else 0
             self.clock.at = max(self.clock(), until)
             self.there.look()
 
