@@ -44,6 +44,7 @@ faults: $(READY) system
 	$(BIN)/python -m tests.faults.sftp_killed
 	$(BIN)/python -m tests.faults.history
 	$(BIN)/python -m tests.faults.offline
+	$(BIN)/python -m tests.faults.waybills
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 

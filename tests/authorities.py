@@ -103,7 +103,7 @@ class Country:
         return self.provinces[ak]
 
 
-def a_province(clock: Clock, ak: str = "310000", **more: Any) -> Province:
+def a_province(clock: ports.Clock, ak: str = "310000", **more: Any) -> Province:
     counter = itertools.count()
     given: Mapping[str, Any] = {
         "clock": clock,

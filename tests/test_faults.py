@@ -1,10 +1,12 @@
-"""A share of what `make faults` does: deliveries over a bad network, and the whole agent killed."""
+"""A share of what `make faults` does: deliveries over a bad network, waybills over a cut line, the agent killed."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.faults import delivery, killed, sites
+from tests.faults import delivery, killed, sites, waybills
 from tests.faults.network import Proxy, Toxic
 
 
@@ -28,6 +30,14 @@ def test_so_it_does_on_the_way_to_a_server_of_files_or_a_broker(kind: str) -> No
     outcome = delivery.deliver(sites.KINDS[kind], Toxic.DOWN, 4, toxicity=0.5)
     assert outcome.broken > 0
     assert outcome.wrong == []
+
+
+def test_waybills_over_a_line_that_is_cut_at_every_message_arrive_once_and_in_order(tmp_path: Path) -> None:
+    outcome = waybills.cut(tmp_path, 12, restarts=2)
+    assert outcome.wrong == []
+    assert (outcome.before, outcome.after, outcome.questions, outcome.restarts) == (36, 36, 36, 2)
+    assert outcome.refused > 5
+    assert outcome.sessions > 3
 
 
 def test_a_killed_agent_loses_nothing_and_repeats_nothing() -> None:
