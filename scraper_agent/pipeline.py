@@ -1191,10 +1191,11 @@ class Pipeline:
         )
 
     def _silent(self, id: JobId, error: AgentError | None = None) -> None:
-        """The destination said nothing that proves anything; nothing follows from what is of one envelope alone."""
-        if isinstance(error, SendRefused):
-            return
+        """The destination said nothing that proves anything. One that refuses a single question is there."""
         breaker = self.breaker(id)
+        if isinstance(error, SendRefused):
+            breaker.answered()
+            return
         breaker.failed(self.now() + outbox.wait(breaker.failures + 1, self.schedule, self.draw()))
 
     def _ask(self, job: Job, left: Attempt | Delivered) -> Delivered | Receipt | Retry | None:

@@ -155,6 +155,8 @@ class Net:
     mode: Mode = "fine"
     repeat: Literal["safe", "ask", "never"] = "ask"
     error: SendFailed | None = None
+    asked: SendFailed | None = None
+    """What every question ends with."""
     bad: bytes = b""
     """What is in letters that are not taken."""
     answers: dict[str, bytes] = field(default_factory=dict)
@@ -173,6 +175,8 @@ class Net:
     def find(self, key: str) -> bytes | Standing:
         if self.mode == "away":
             raise SendFailed("SA4028", "nobody to ask")
+        if self.asked is not None:
+            raise self.asked
         if self.repeat != "ask":
             return Standing.UNKNOWN
         if key not in self.answers:
@@ -289,6 +293,21 @@ def test_after_five_failures_the_others_wait_for_one_that_tries(box: Box) -> Non
     assert [job.id for job in done] == ids
     assert {state(job) for job in done} == {State.RECEIPTED}
     assert set(box.net.ledger.arrived.values()) == {1}
+
+
+def test_a_question_that_is_refused_shows_that_the_receiver_is_there(box: Box) -> None:
+    first, *others = box.fill(6)
+    box.net.mode = "vanish"
+    with box.open() as (_, pipeline):
+        pipeline.advance(first)
+        box.net.mode = "away"
+        for id in others:
+            pipeline.advance(id)
+        assert all(breaker.open for breaker in pipeline.breakers())
+        box.later(minutes=10)
+        box.net.mode, box.net.asked = "fine", SendRefused("SA4024", "no such question")
+        pipeline.advance(first)
+        assert [state(pipeline.advance(id)) for id in others] == [State.RECEIPTED] * 5
 
 
 def test_one_that_the_receiver_does_not_take_blocks_no_other_and_is_given_up(box: Box) -> None:
