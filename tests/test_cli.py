@@ -1192,7 +1192,7 @@ def test_the_image_of_a_filled_password_field_shows_a_mask(
     at: Agent, site: Site, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """Also where the page shows what is typed. Around it, the page is seen: the other field keeps its stripes."""
-    monkeypatch.setattr(browser, "_ACT_S", 0.5)
+    monkeypatch.setattr(browser, "_ACT_S", 3)  # of a busy machine, until both fields are filled
     with page_of(LOGIN.format(kind=kind, script="")) as base:
         site.allow(base)
         said = at("run", "demo/few", "--set", f"base={base}")

@@ -308,6 +308,7 @@ def _serve(config: Path, pipe: Connection) -> None:
 
 
 def _until_interrupted() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
     show.talk.print(render(N_("Ctrl-C ends it.")))
     try:
         threading.Event().wait()
