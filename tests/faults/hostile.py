@@ -242,7 +242,8 @@ def framings(good: Good) -> Iterator[Case]:
         *(["\r\n".join(f"H{i}: x" for i in range(20_000))]),
     ):
         yield Case(f"header {header[:9]!r}", answered(b"{}", "200 OK", header))
-    yield Case("two answers", answered(b"{}").replace(b"Connection: close\r\n", b"") + answered(receipt))
+    # The second one may be heard by whoever asks next on that connection; a verified receipt would rightly count.
+    yield Case("two answers", answered(b"{}").replace(b"Connection: close\r\n", b"") + answered(b"[]"))
     yield Case("interim, then nothing", b"HTTP/1.1 103 Early\r\n\r\n" * 3)
     yield Case("upgraded", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n" + receipt)
     yield Case("reset", reset)

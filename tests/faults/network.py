@@ -94,6 +94,7 @@ class Proxy:
         if self._server is not None:
             self._server.close()
             self._server = None
+            await asyncio.sleep(0)  # a line that was just accepted has begun by then, and can be ended
         lines = list(self._lines)
         for line in lines:
             line.cancel()
