@@ -112,8 +112,18 @@ class Proxy:
             self._lines.discard(task)
             writer.transport.abort()
 
+    async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """To the target. Whoever is cancelled meanwhile leaves no connection behind."""
+        opening = asyncio.create_task(asyncio.open_connection(*self._target))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError):
+                (await opening)[1].transport.abort()
+            raise
+
     async def _joined(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_connection(*self._target)
+        there_reader, there_writer = await self._opened()
         line = _Line(self._toxic, self._rng, self._most_bytes, self._toxicity)
         pumps = [
             asyncio.create_task(line.pump(reader, there_writer, answer=False)),
