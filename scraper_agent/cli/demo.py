@@ -184,8 +184,7 @@ def _tell(app: App, folder: Path, entries: int, recipe: str) -> None:
         show.console.print(render(text, values), markup=False, soft_wrap=True)
     name = show.short(_first_held(app))
     config = f"scraper-agent -c {folder / 'config.yaml'}"
-    show.console.print(render(N_("Go on with:")), markup=False)
-    for line, why in (
+    go_on(
         (f"{config} jobs --state blocked", N_("what was stopped, and why")),
         (f"{config} jobs --state held", N_("what waits for a person")),
         (f"{config} job {name} --origins", N_("one document, and where each value was read")),
@@ -194,7 +193,13 @@ def _tell(app: App, folder: Path, entries: int, recipe: str) -> None:
         (f"{config} send", N_("sign and send what is approved")),
         (f"{config} log verify", N_("recompute the whole log")),
         (f"scraper-agent recipe explain {recipe}", N_("what the robot does on the ERP's pages")),
-    ):
+    )
+
+
+def go_on(*commands: tuple[str, str]) -> None:
+    """Tell what to try next: each a command, and what it is for."""
+    show.console.print(render(N_("Go on with:")), markup=False)
+    for line, why in commands:
         show.console.print(f"  {line}\n      [dim]{render(why)}[/]", soft_wrap=True)
 
 

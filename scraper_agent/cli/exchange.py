@@ -19,7 +19,7 @@ from scraper_agent.cli import show
 from scraper_agent.cli import waybill as waybills
 from scraper_agent.cli.commands import Session, log_to, progress
 from scraper_agent.cli.commands import report as tell_stopped
-from scraper_agent.cli.demo import AK, Trial
+from scraper_agent.cli.demo import AK, Trial, go_on
 from scraper_agent.errors import AgentError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
@@ -29,7 +29,6 @@ from scraper_agent.sandbox.history import History, Sent
 from scraper_agent.sandbox.ministry import Ministry
 from scraper_agent.sandbox.platform import Sender
 from scraper_agent.sandbox.province import Province
-from scraper_agent.sandbox.sealed import Peer
 from scraper_agent.sandbox.sftp_server import SftpServer
 from scraper_agent.sending import sftp
 from scraper_agent.signing import keyfolder
@@ -137,8 +136,8 @@ class _Authorities:
             self.ministry = stack.enter_context(Ministry(clock=self.clock, nonce=secrets.token_hex, database=database))
             self.provinces = {ak: stack.enter_context(self._province(ak)) for ak in country.PROVINCES}
             for province in self.provinces.values():
-                self.ministry.meet(_peer(province))
-                province.meet(_peer(self.ministry))
+                self.ministry.meet(country.peer(province))
+                province.meet(country.peer(self.ministry))
             self._stack = stack.pop_all()
         return self
 
@@ -188,7 +187,7 @@ class _Authorities:
         return self.folder / country.MINISTRY
 
     def _history(self, province: Province) -> History:
-        return weekly.history(province, _peer(self.ministry), self.folder / province.ak / "history", self.first)
+        return weekly.history(province, country.peer(self.ministry), self.folder / province.ak / "history", self.first)
 
     @contextmanager
     def _server(self) -> Iterator[SftpServer]:
@@ -213,10 +212,6 @@ class _Authorities:
             receipts="/receipts",
         )
         return sftp.transport(config, _no_secret)
-
-
-def _peer(of: Ministry | Province) -> Peer:
-    return Peer(ak=of.ak, url=of.url, public_keys=of.platform.public_keys)
 
 
 def _no_secret(*_: object) -> Any:
@@ -254,12 +249,11 @@ def _hand_over(authorities: _Authorities) -> None:
 
 def _tell(folder: Path, number: str) -> None:
     config = f"scraper-agent -c {folder / 'config.yaml'}"
-    show.console.print(f"\n{render(N_('Go on with:'))}", markup=False)
-    for line, why in (
+    show.console.print()
+    go_on(
         (f"{config} waybill list", N_("every waybill: where it stands, and how its transport does")),
         (f"{config} waybill qr {number} --image code.png", N_("one QR code, verified, as an image")),
         (f"{config} waybill verify-qr code.png", N_("what an inspector sees of it")),
         (f"{config} jobs --state blocked", N_("what was stopped, and why")),
         (f"{config} sandbox waybill", N_("ministry and provinces as servers to send to, each a process")),
-    ):
-        show.console.print(f"  {line}\n      [dim]{render(why)}[/]", soft_wrap=True)
+    )

@@ -138,10 +138,10 @@ def _serve(place: Place, pipe: Connection) -> None:
 
 def _serve_ministry(place: Place, pipe: Connection) -> None:
     with _ministry(place) as ministry:
-        pipe.send((_peer(ministry), ""))
+        pipe.send((peer(ministry), ""))
         provinces, accounts = pipe.recv()
-        for peer in provinces:
-            ministry.meet(peer)
+        for each in provinces:
+            ministry.meet(each)
         with weekly.receiving(ministry, place.folder, place.clock, accounts) as line:
             pipe.send(line)
             pipe.recv()
@@ -149,7 +149,7 @@ def _serve_ministry(place: Place, pipe: Connection) -> None:
 
 def _serve_province(place: Place, known: Licences, pipe: Connection) -> None:
     with _province(place, known) as province:
-        pipe.send((_peer(province), weekly.account(place.folder)))
+        pipe.send((peer(province), weekly.account(place.folder)))
         ministry, line = pipe.recv()
         province.meet(ministry)
         with weekly.sending(province, ministry, place.folder, place.clock, line):
@@ -157,7 +157,8 @@ def _serve_province(place: Place, known: Licences, pipe: Connection) -> None:
             pipe.recv()
 
 
-def _peer(side: Ministry | Province) -> Peer:
+def peer(side: Ministry | Province) -> Peer:
+    """As the others know it once its keys were handed over."""
     return Peer(ak=side.ak, url=side.url, public_keys=side.platform.public_keys)
 
 
