@@ -322,16 +322,7 @@ class Province:
         except ValueError as error:
             return None, [str(error)]
         found = [f for f in format.check(document, Context()) if f.severity is Severity.ERROR]
-        return document, [self._told(finding, document, format) for finding in found]
-
-    def _told(self, finding: Finding, document: Document, format: Format) -> str:
-        id = finding.field.rpartition(".")[2]
-        field = format.header_fields.get(id) or format.line_fields.get(id)
-        values = dict(finding.values)
-        if id in (self.profile.qr.driver[1], self.profile.qr.escort[1]) and "value" in values:
-            values["value"] = qr.mask(str(document.header.get(id, "")), self.profile.qr.masked)
-        name = f" {field.zh}" if field else ""
-        return f"{finding.field}{name}: {finding.code} {messages.english(finding.text, values)}"
+        return document, [_told(finding, format) for finding in found]
 
     def _answer_query(self, number: str, database: sqlite3.Connection) -> Ruling:
         codes = self.profile.codes
@@ -378,6 +369,13 @@ class Province:
 
     def _named(self, name: str) -> str:
         return f"{self.profile.statuses[name].zh} {self.profile.statuses[name].en}"
+
+
+def _told(finding: Finding, format: Format) -> str:
+    id = finding.field.rpartition(".")[2]
+    field = format.header_fields.get(id) or format.line_fields.get(id)
+    name = f" {field.zh}" if field else ""
+    return f"{finding.field}{name}: {finding.code} {messages.english(finding.text, finding.values)}"
 
 
 _SUMMARY = ("vehicle", "driver", "escort", "weight", "goods")
