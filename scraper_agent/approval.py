@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scraper_agent import analysis, completeness
 from scraper_agent.errors import BusinessError
 from scraper_agent.messages import N_
+from scraper_agent.people import Person
 from scraper_agent.recipe import Permit
 from scraper_agent.values import Approval, Completeness, Digest, Finding, ListRead, Severity, Verdict
 
@@ -63,6 +64,10 @@ class Policy(BaseModel):
     lists: Completeness = Field(
         Completeness.PLAUSIBLE,
         description="How complete the lists of a run must be for its documents to leave without a person's approval.",
+    )
+    people: dict[str, Person] = Field(
+        {},
+        description="Roles by name of an account, or of who signs in; where nobody is named, everybody has every role.",
     )
     severities: dict[str, Severity] = Field(
         {}, description="By check between documents (CHK-02, CHK-14 to CHK-20, ANL-…, OBL-…): `error` blocks."

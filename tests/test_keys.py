@@ -25,7 +25,7 @@ from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
 from scraper_agent.cli import build, commands
 from scraper_agent.errors import AgentError, NeedsPerson, UsageError
-from scraper_agent.signing import keyfile, keyfolder, rotation, sm2, sm2_file
+from scraper_agent.signing import keyfile, keyfolder, rotation, sm2, sm2_file, statement
 from scraper_agent.signing.keystate import KeyEntry
 from scraper_agent.values import KeyChanged
 
@@ -239,11 +239,11 @@ def test_rotation_to_a_key_that_the_receiving_side_knows_by_now(one: Path) -> No
 
 def test_openssl_verifies_the_statement_under_both_keys(one: Path, tmp_path: Path) -> None:
     *pair, path = keyfolder.rotate(one, PASSPHRASE, NOW, SWITCH)
-    statement = json.loads(path.read_bytes())
-    kind, payload = statement["payloadType"].encode(), base64.b64decode(statement["payload"])
+    said = json.loads(path.read_bytes())
+    kind, payload = said["payloadType"].encode(), base64.b64decode(said["payload"])
     message = tmp_path / "message"
     message.write_bytes(b" ".join([b"DSSEv1", b"%d" % len(kind), kind, b"%d" % len(payload), payload]))
-    for key, signature in zip(pair, statement["signatures"], strict=True):
+    for key, signature in zip(pair, said["signatures"], strict=True):
         assert isinstance(key, KeyEntry)
         assert signature["keyid"] == key.sk
         (tmp_path / "public.pem").write_text(keyfile.public_pem(key.public_key))
@@ -258,12 +258,12 @@ def test_openssl_verifies_the_statement_under_both_keys(one: Path, tmp_path: Pat
 def test_a_statement_is_never_taken_for_a_request(one: Path) -> None:
     """What is signed of a request is ak ‖ ts ‖ …; a statement's seventh byte is a space, which no time begins with."""
     *_, path = keyfolder.rotate(one, PASSPHRASE, NOW, SWITCH)
-    statement = json.loads(path.read_bytes())
-    payload = base64.b64decode(statement["payload"])
-    signed = rotation.signed_bytes(payload)
+    said = json.loads(path.read_bytes())
+    payload = base64.b64decode(said["payload"])
+    signed = statement.signed_bytes(payload, rotation.TYPE)
     assert signed[:7] == b"DSSEv1 "
     public_key = rotation.read(path).old.public_key
-    signature = base64.b64decode(statement["signatures"][0]["sig"])
+    signature = base64.b64decode(said["signatures"][0]["sig"])
     assert sm2.verify(public_key, signed, signature)
     assert not sm2.verify(public_key, payload, signature)
     for raw in (path.read_bytes(), payload, signed):
@@ -289,7 +289,7 @@ def test_no_changed_byte_of_a_statement_is_overlooked(one: Path) -> None:
         (lambda it: it["signatures"].pop(), "signatures"),
         (lambda it: it["signatures"].append(it["signatures"][0]), "signatures"),
         (lambda it: it["signatures"][1].update(sig=it["signatures"][0]["sig"]), "signature of 02"),
-        (lambda it: it.update(payloadType="application/json"), "payloadType"),
+        (lambda it: it.update(payloadType="application/json"), "a statement of the type application/json"),
         (lambda it: it.update(payload=base64.b64encode(b"{}").decode()), "ak"),
         (lambda it: it.update(payload=it["payload"] + "\n"), "spelled otherwise"),
         (lambda it: it.update(more=1), "more"),
@@ -300,9 +300,9 @@ def test_statement_that_does_not_hold_says_why(
     one: Path, change: Callable[[dict[str, Any]], object], reason: str
 ) -> None:
     *_, path = keyfolder.rotate(one, PASSPHRASE, NOW, SWITCH)
-    statement = json.loads(path.read_bytes())
-    change(statement)
-    path.write_text(json.dumps(statement, indent=2) + "\n")
+    said = json.loads(path.read_bytes())
+    change(said)
+    path.write_text(json.dumps(said, indent=2) + "\n")
     with pytest.raises(UsageError) as caught:
         rotation.read(path)
     assert caught.value.code == "SA3031"
@@ -930,4 +930,4 @@ def test_openssl_reads_key_files_as_the_documentation_says(desk: Path) -> None:
 
 def test_the_documentation_tells_the_length_of_the_type() -> None:
     page = (Path(__file__).parents[1] / "docs" / "keys.md").read_text(encoding="utf-8")
-    assert rotation.signed_bytes(b"PAYLOAD").replace(b" 7 ", b" LENGTH ").decode() in page
+    assert statement.signed_bytes(b"PAYLOAD", rotation.TYPE).replace(b" 7 ", b" LENGTH ").decode() in page

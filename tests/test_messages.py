@@ -68,6 +68,7 @@ AREAS = {
     "archive/": "SA50",
     "report/": "SA50",
     "approval.py": "SA60",
+    "people.py": "SA60",
     "pipeline.py": "SA60",
     "outbox.py": "SA60",
     "app.py": "SA70",

@@ -1,24 +1,19 @@
 """The statement of a rotation: one key gives way to another, signed by both.
 
-A file in the form of DSSE (secure-systems-lab/dsse): `payload` is canonical JSON in base64, and what is signed is not
-the payload but its pre-authentication encoding, which begins with `DSSEv1`, a space and the statement's type. What is
-signed of a request begins with six letters or digits and a number without a space (see `envelope`): neither is ever the
-other.
+Its payload is canonical JSON, see `statement`.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from scraper_agent import canonical
 from scraper_agent.errors import UsageError
 from scraper_agent.messages import N_
-from scraper_agent.signing import keyfile, keystate, sm2
+from scraper_agent.signing import keyfile, keystate, sm2, statement
 
 TYPE = "application/vnd.scraper-agent.key-rotation+v1"
 
@@ -48,39 +43,14 @@ class Rotation(_Strict):
     """The old key signs before this moment, the new one from it on."""
 
 
-class _Signature(_Strict):
-    keyid: str
-    """`sk`."""
-    sig: Base64Bytes
-    """R‖S, 64 bytes."""
-
-
-class _Statement(_Strict):
-    payload: Base64Bytes
-    payloadType: Literal["application/vnd.scraper-agent.key-rotation+v1"]  # noqa: N815 - DSSE's own name
-    signatures: Annotated[tuple[_Signature, ...], Field(min_length=2, max_length=2)]
-
-
-def signed_bytes(payload: bytes, type: str = TYPE) -> bytes:
-    """PAE of DSSE: lengths in decimal, so that no two pairs of type and payload share it."""
-    return b"DSSEv1 %d %s %d %s" % (len(type), type.encode(), len(payload), payload)
-
-
 def sign(said: Rotation, old: keyfile.PrivateKey, new: keyfile.PrivateKey) -> bytes:
     """The statement's file. The old key vouches for the new one; the new one proves that its owner has it."""
     payload = canonical.dumps(said.model_dump(mode="python"))
-    message = signed_bytes(payload)
+    message = statement.signed_bytes(payload, TYPE)
     pairs = ((said.old, old), (said.new, new))
-    return _file(payload, [(party.sk, sm2.sign(key.d, key.public_key, message)) for party, key in pairs])
-
-
-def _file(payload: bytes, signatures: list[tuple[str, bytes]]) -> bytes:
-    statement = {
-        "payload": base64.b64encode(payload).decode(),
-        "payloadType": TYPE,
-        "signatures": [{"keyid": sk, "sig": base64.b64encode(signature).decode()} for sk, signature in signatures],
-    }
-    return json.dumps(statement, indent=2).encode() + b"\n"
+    return statement.write(
+        payload, TYPE, [(party.sk, sm2.sign(key.d, key.public_key, message)) for party, key in pairs]
+    )
 
 
 def read(path: Path) -> Rotation:
@@ -91,7 +61,7 @@ def read(path: Path) -> Rotation:
     """
     try:
         with path.open("rb") as file:
-            return _verified(file.read(_MOST_BYTES))
+            return _verified(file.read(_MOST_BYTES + 1))
     except OSError as error:
         raise _invalid(path, error.strerror or type(error).__name__) from error
     except ValidationError as error:
@@ -102,13 +72,14 @@ def read(path: Path) -> Rotation:
 
 
 def _verified(data: bytes) -> Rotation:
-    statement = _Statement.model_validate_json(data)
-    said = Rotation.model_validate_json(statement.payload)
-    written = _file(canonical.dumps(said.model_dump(mode="python")), [(s.keyid, s.sig) for s in statement.signatures])
-    if written != data:
+    signed = statement.read(data, TYPE, most_bytes=_MOST_BYTES)
+    said = Rotation.model_validate_json(signed.payload)
+    if canonical.dumps(said.model_dump(mode="python")) != signed.payload:
         raise ValueError("spelled otherwise than it is made")
-    for party, signature in zip((said.old, said.new), statement.signatures, strict=True):
-        right = sm2.verify(party.public_key, signed_bytes(statement.payload), signature.sig)
+    if len(signed.signatures) != 2:  # noqa: PLR2004 - the old and the new
+        raise ValueError(f"signatures: {len(signed.signatures)}, not 2")
+    for party, signature in zip((said.old, said.new), signed.signatures, strict=True):
+        right = sm2.verify(party.public_key, statement.signed_bytes(signed.payload, TYPE), signature.sig)
         if not right or signature.keyid != party.sk:
             raise ValueError(f"signature of {party.sk}")
     if said.old.sk == said.new.sk or said.old.public_key == said.new.public_key:
