@@ -21,7 +21,6 @@ from pydantic import BaseModel, SecretStr
 
 import scraper_agent
 from scraper_agent import (
-    approval,
     canonical,
     files,
     formats,
@@ -33,6 +32,7 @@ from scraper_agent import (
     vault,
     yamlfile,
 )
+from scraper_agent import policy as policies
 from scraper_agent.analysis import settings as analyses
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
@@ -103,7 +103,7 @@ class App:
     config: Config
     home: Path
     """The folder of the config file."""
-    policy: approval.Policy
+    policy: policies.Policy
     policy_source: bytes
     tables: formats.Tables = formats.PACKAGED
     analyses: analyses.Settings = analyses.DEFAULT
@@ -133,7 +133,7 @@ class App:
             waybill = formats.extended(tables.formats[task.WAYBILL], home / config.crossborder.added_elements)
             tables = replace(tables, formats={**tables.formats, waybill.name: waybill})
         problems = partial(_policy_problems, tables.codes["currency"])
-        policy = yamlfile.load(home / config.policy, approval.Policy, problems)
+        policy = yamlfile.load(home / config.policy, policies.Policy, problems)
         source = (home / config.policy).read_bytes()
         compared = analyses.DEFAULT if config.analysis is None else analyses.load(home / config.analysis)
         return cls(
@@ -262,7 +262,7 @@ class App:
                 images=settings.images,
                 tabs=limits.tabs,
                 ca_file=None if known.ca_file is None else self.home / known.ca_file,
-                refuses=self.policy.requests.get(erp, approval.Requests()).refuses,
+                refuses=self.policy.requests.get(erp, policies.Requests()).refuses,
                 patience_s=settings.patience_s,
                 largest_answer=settings.answer_mb * 1024 * 1024,
             ),
@@ -438,10 +438,10 @@ class App:
         erp = erp_of(loaded)
         addresses = [parameters[name] for name, p in loaded.recipe.parameters.items() if p.type == "url"]
         needed = needs(loaded, [guard.origin(address) for address in addresses])
-        known = self.policy.requests.get(erp, approval.Requests())
+        known = self.policy.requests.get(erp, policies.Requests())
         known = known.model_copy(update={"addresses": tuple(guard.origin(a) for a in known.addresses)})
         policy = self.policy.model_copy(update={"requests": {erp: known}})
-        if lacking := approval.lacking(policy, erp, needed):
+        if lacking := policies.lacking(policy, erp, needed):
             raise UsageError(
                 "SA7020",
                 N_("the policy does not allow the recipe {recipe} to ask the ERP for: {seen}"),
@@ -449,7 +449,7 @@ class App:
                 recipe=loaded.recipe.recipe,
                 seen="; ".join(lacking),
                 path=self.home / self.config.policy,
-                yaml=Lines(section({erp: approval.together(known, needed)})),
+                yaml=Lines(section({erp: policies.together(known, needed)})),
             )
 
     # --- doing ------------------------------------------------------------------------------------------------------
@@ -729,18 +729,18 @@ def load_recipe(name: str, folder: Path, known_formats: Mapping[str, Format] = F
     )
 
 
-def needs(loaded: recipes.Loaded, addresses: Iterable[str]) -> approval.Requests:
+def needs(loaded: recipes.Loaded, addresses: Iterable[str]) -> policies.Requests:
     """What a policy has to allow for a recipe to read an ERP at these addresses."""
-    return approval.Requests(addresses=tuple(addresses), permits=loaded.recipe.permits)
+    return policies.Requests(addresses=tuple(addresses), permits=loaded.recipe.permits)
 
 
-def section(requests: Mapping[str, approval.Requests]) -> str:
+def section(requests: Mapping[str, policies.Requests]) -> str:
     """What of the policy file is about these ERPs, as YAML."""
     data = {erp: r.model_dump(mode="json", by_alias=True, exclude_defaults=True) for erp, r in requests.items()}
     return yaml.safe_dump({"requests": data}, allow_unicode=True, sort_keys=False, width=1000).rstrip()
 
 
-def _policy_problems(currencies: CodeList, policy: approval.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
+def _policy_problems(currencies: CodeList, policy: policies.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
     """Names that no document has: their limits would never be found, and nobody would know why all of it waits."""
     yield from _request_problems(policy, at)
     for code in policy.severities:
@@ -770,7 +770,7 @@ def _policy_problems(currencies: CodeList, policy: approval.Policy, at: yamlfile
                 )
 
 
-def _request_problems(policy: approval.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
+def _request_problems(policy: policies.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
     """Addresses that none is, and patterns that do not parse: nothing would ever be like them."""
     for erp, requests in policy.requests.items():
         for number, address in enumerate(requests.addresses):

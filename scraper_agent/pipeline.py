@@ -22,6 +22,7 @@ from scraper_agent import (
     messages,
     outbox,
 )
+from scraper_agent import policy as policies
 from scraper_agent.analysis import Analysis
 from scraper_agent.analysis.book import Book
 from scraper_agent.analysis.settings import DEFAULT, Settings
@@ -215,7 +216,7 @@ class Pipeline:
     now: Clock
     formats: Mapping[str, Format]
     profile: Mapping[str, str]
-    policy: approval.Policy
+    policy: policies.Policy
     signer: Callable[[], Signer]
     """Asked for at the first signature, so that reading and checking need no passphrase."""
     transport: Transport

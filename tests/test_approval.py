@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from scraper_agent import approval, messages, yamlfile
-from scraper_agent.approval import Policy
 from scraper_agent.errors import AgentError, BusinessError, SourceErrors
+from scraper_agent.policy import Policy
 from scraper_agent.values import Approval, Digest, Finding, Severity, Verdict
 
 DOCUMENT = Digest("sm3:" + "d" * 64)

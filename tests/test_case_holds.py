@@ -13,10 +13,10 @@ import pytest
 from pydantic import SecretStr
 
 from scraper_agent import approval, messages
-from scraper_agent.approval import Limit, Policy
 from scraper_agent.archive.verify import verify
 from scraper_agent.cases import Paper
 from scraper_agent.formats import FORMATS
+from scraper_agent.policy import Limit, Policy
 from scraper_agent.sandbox.platform import Platform
 from scraper_agent.sending import https
 from scraper_agent.signing import keyfolder

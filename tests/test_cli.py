@@ -35,7 +35,8 @@ from pydantic import SecretStr
 
 import scraper_agent
 from scraper_agent import app as wiring
-from scraper_agent import approval, canonical, cli, messages, report, yamlfile
+from scraper_agent import canonical, cli, messages, report, yamlfile
+from scraper_agent import policy as policies
 from scraper_agent.app import App
 from scraper_agent.archive.sqlite import SqliteArchive, unpack
 from scraper_agent.archive.verify import verify
@@ -286,7 +287,7 @@ def test_version_is_printed(agent: Agent) -> None:
 
 def test_the_examples_load() -> None:
     yamlfile.load(TOP / "config.example.yaml", Config)
-    yamlfile.load(TOP / "policy.example.yaml", approval.Policy)
+    yamlfile.load(TOP / "policy.example.yaml", policies.Policy)
 
 
 def test_init_writes_a_config_that_loads_and_never_overwrites(agent: Agent, tmp_path: Path) -> None:
@@ -586,11 +587,11 @@ def test_the_policy_for_recipes_is_printed(agent: Agent) -> None:
     printed = yaml.safe_load(said.out)["requests"]
     assert printed.keys() == {"demo", "tryton"}
     assert printed["demo"] == {"addresses": ["https://erp.example"], "permits": [LOGIN_PERMIT]}
-    example = yamlfile.load(TOP / "policy.example.yaml", approval.Policy).requests["demo"]
+    example = yamlfile.load(TOP / "policy.example.yaml", policies.Policy).requests["demo"]
     for name in ("demo/order", "demo/invoice", "demo/receipt"):
         recipe = wiring.load_recipe(name, TOP / "recipes").recipe
-        assert not approval.lacking(
-            approval.Policy(requests={"demo": example}), "demo", approval.Requests(permits=recipe.permits)
+        assert not policies.lacking(
+            policies.Policy(requests={"demo": example}), "demo", policies.Requests(permits=recipe.permits)
         )
 
 

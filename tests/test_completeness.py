@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scraper_agent import approval, canonical, completeness, messages
-from scraper_agent.approval import Policy
 from scraper_agent.completeness import Evidence, Filter, Sum, certificate
+from scraper_agent.policy import Policy
 from scraper_agent.values import Certificate, Completeness, ListRead, Reason
 
 WHOLE = Evidence(

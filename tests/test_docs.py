@@ -27,7 +27,8 @@ import yaml
 from loguru import logger
 from typer.testing import CliRunner
 
-from scraper_agent import approval, values, yamlfile
+from scraper_agent import policy as policies
+from scraper_agent import values, yamlfile
 from scraper_agent.cli import build
 from scraper_agent.config import Config
 from scraper_agent.formats import pack
@@ -375,7 +376,7 @@ def test_the_recipe_that_is_explained_is_quoted_whole() -> None:
 def test_the_example_config_and_policy_load() -> None:
     config = yamlfile.load(ROOT / "config.example.yaml", Config)
     assert config.policy == Path("policy.yaml")
-    assert yamlfile.load(ROOT / "policy.example.yaml", approval.Policy).automatic
+    assert yamlfile.load(ROOT / "policy.example.yaml", policies.Policy).automatic
 
 
 def test_exit_codes_of_the_errors_are_in_the_table() -> None:

@@ -69,6 +69,7 @@ AREAS = {
     "report/": "SA50",
     "approval.py": "SA60",
     "people.py": "SA60",
+    "policy.py": "SA60",
     "pipeline.py": "SA60",
     "outbox.py": "SA60",
     "app.py": "SA70",

@@ -22,13 +22,13 @@ from pydantic import SecretStr, ValidationError
 
 from scraper_agent import accounts, approval, canonical, completeness, envelope, values
 from scraper_agent.app import App
-from scraper_agent.approval import Limit, Policy
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.archive.verify import verify
 from scraper_agent.capture.replay import ReplayBrowser
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendUnknown
 from scraper_agent.formats import FORMATS, PACKAGED
 from scraper_agent.pipeline import Plan
+from scraper_agent.policy import Limit, Policy
 from scraper_agent.ports import Done, PersonNeeded, Sighting, Signer, Standing, Trouble
 from scraper_agent.recipe import Login, Recipe, Target
 from scraper_agent.sandbox.platform import Platform, Stored

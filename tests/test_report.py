@@ -20,7 +20,6 @@ from lxml import html
 from playwright.sync_api import Browser, Dialog, Page, Request, expect, sync_playwright
 
 from scraper_agent import canonical, envelope, messages, report
-from scraper_agent.approval import Limit, Policy
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring.load import load
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
@@ -29,6 +28,7 @@ from scraper_agent.format import decode, encode
 from scraper_agent.formats import FORMATS
 from scraper_agent.mapping import Origin
 from scraper_agent.pipeline import Pipeline, Plan, Receiver
+from scraper_agent.policy import Limit, Policy
 from scraper_agent.ports import Page as SeenPage
 from scraper_agent.report import words
 from scraper_agent.sandbox.erp import USER, Erp

@@ -17,11 +17,11 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from scraper_agent import canonical, envelope, values
-from scraper_agent.approval import Limit, Policy
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.errors import AgentError
 from scraper_agent.formats import FORMATS
 from scraper_agent.pipeline import Harvest, Pipeline, Plan, Receiver
+from scraper_agent.policy import Limit, Policy
 from scraper_agent.ports import Page, Sighting, Transport
 from scraper_agent.recipe import Recipe
 from scraper_agent.sending import https

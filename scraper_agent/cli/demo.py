@@ -16,7 +16,7 @@ import yaml
 from pydantic import SecretStr
 
 from scraper_agent import app as wiring
-from scraper_agent import approval
+from scraper_agent import policy as policies
 from scraper_agent.app import App
 from scraper_agent.cli import report as reporting
 from scraper_agent.cli import show
@@ -116,10 +116,10 @@ class Trial:
         amounts = ("purchaseOrder", "foreignInvoice")
         limits = {format: {"amounts": {currency: str(self.limit) for currency in _CURRENCIES}} for format in amounts}
         erp = self.recipes[0].split("/")[0]
-        requests = approval.Requests()
+        requests = policies.Requests()
         for name in self.recipes:  # a person looks at what `recipe permits` prints; a demo trusts its own recipes
             loaded = wiring.load_recipe(name, self.folder)
-            requests = approval.together(requests, wiring.needs(loaded, [self.parameters["base"]]))
+            requests = policies.together(requests, wiring.needs(loaded, [self.parameters["base"]]))
         policy = {
             **yaml.safe_load(wiring.section({erp: requests})),
             "automatic": {

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from scraper_agent import app as wiring
-from scraper_agent import approval
+from scraper_agent import policy as policies
 from scraper_agent.app import App
 from scraper_agent.authoring import explain as telling
 from scraper_agent.authoring import load, samples
@@ -148,12 +148,12 @@ def permits(
         list[str] | None, typer.Option(help=render(N_("Address of the ERP; may be given several times.")))
     ] = None,
 ) -> None:
-    needed: dict[str, approval.Requests] = {}
+    needed: dict[str, policies.Requests] = {}
     for name in recipes:
         loaded = _load(name)
         erp = wiring.erp_of(loaded)
         asked = wiring.needs(loaded, address or ["https://ERP.example"])
-        needed[erp] = approval.together(needed.get(erp, approval.Requests()), asked)
+        needed[erp] = policies.together(needed.get(erp, policies.Requests()), asked)
     typer.echo(wiring.section(needed))
 
 

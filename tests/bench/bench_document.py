@@ -14,7 +14,8 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from scraper_agent import approval, envelope
+from scraper_agent import envelope
+from scraper_agent import policy as policies
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.capture import discovery
 from scraper_agent.formats import FORMATS
@@ -60,13 +61,13 @@ def measure(runs: int = RUNS) -> dict[str, float]:
         signer = connect(Config(kind="file", folder=folder / "keys", key="01"), PASSPHRASE, now)
         own = keyfile.generate()
         with SqliteArchive(folder / "archive.db", now) as archive:
-            unlimited = approval.Limit(amounts={CURRENCY: Decimal(10**12)}, lines=500, warnings="allow")
+            unlimited = policies.Limit(amounts={CURRENCY: Decimal(10**12)}, lines=500, warnings="allow")
             pipeline = _NeverBlocked(
                 archive=archive,
                 now=now,
                 formats=FORMATS,
                 profile=PROFILE,
-                policy=approval.Policy(automatic={"foreignInvoice": unlimited}, lists=Completeness.UNPROVED),
+                policy=policies.Policy(automatic={"foreignInvoice": unlimited}, lists=Completeness.UNPROVED),
                 signer=lambda: signer,
                 transport=_Unplugged(),
                 receiver=Receiver(

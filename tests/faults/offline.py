@@ -21,11 +21,11 @@ from typing import Literal
 
 from scraper_agent import canonical, envelope, outbox, ports
 from scraper_agent.app import App
-from scraper_agent.approval import Policy
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.errors import SendFailed
 from scraper_agent.formats import FORMATS
 from scraper_agent.pipeline import Pipeline, Receiver
+from scraper_agent.policy import Policy
 from scraper_agent.ports import Standing, Transport
 from scraper_agent.values import Approval, Digest, Draft, Envelope, Fact, JobId, State, Verdict
 from tests.world import AK, NOW, RUN

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from scraper_agent import canonical
-from scraper_agent.approval import Policy
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring.load import Loaded, load
 from scraper_agent.capture.browser import Settings
 from scraper_agent.formats import FORMATS
 from scraper_agent.pipeline import Harvest, Pipeline, Plan
+from scraper_agent.policy import Policy
 from scraper_agent.values import Digest, Draft, Fact, JobId
 from tests.chromium import Sharing
 
