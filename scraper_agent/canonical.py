@@ -82,6 +82,15 @@ sm3: Callable[[bytes], bytes] = chosen((_openssl_sm3, _cryptography_sm3))
 """GB/T 32905-2016. Python's OpenSSL where it has SM3 (some builds leave it out), else `cryptography`'s."""
 
 
+def pae(payload: bytes, type: str) -> bytes:
+    """Pre-authentication encoding of DSSE (secure-systems-lab/dsse): what is signed of a statement or a checkpoint.
+
+    Lengths are in decimal, so that no two pairs of type and payload share it. What is signed of a request begins with
+    six letters or digits and a number without a space (see `envelope`): none of these is ever a request.
+    """
+    return b"DSSEv1 %d %s %d %s" % (len(type), type.encode(), len(payload), payload)
+
+
 def digest(data: bytes) -> Digest:
     return Digest(f"sm3:{sm3(data).hex()}")
 

@@ -6,7 +6,9 @@ left half of a tree of n leaves is the largest complete one smaller than n, so w
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -170,6 +172,63 @@ def includes(root: bytes, size: int, index: int, leaf: bytes, proof: Sequence[by
             made = pair(made + part)
         at, last = at >> 1, last >> 1
     return last == 0 and made == root
+
+
+def multiple(indexes: Sequence[int], size: int, range_root: RangeRoot) -> list[bytes]:
+    """Proof that many leaves, by ascending index, are in the tree of `size` leaves: see `root_of`.
+
+    The roots of the largest subtrees that have none of them, from the left; for neighbours far fewer than a proof each.
+
+    Raises:
+        ValueError: there is no such leaf, or they do not ascend.
+    """
+    if any(a >= b for a, b in itertools.pairwise(indexes)) or (indexes and not 0 <= indexes[0] <= indexes[-1] < size):
+        raise ValueError(f"no ascending leaves of a tree of {size}")
+    proof: list[bytes] = []
+
+    def walk(start: int, stop: int, low: int, high: int) -> None:
+        if low == high:
+            proof.append(range_root(start, stop))
+        elif stop - start > 1:
+            middle = start + _left(stop - start)
+            cut = bisect.bisect_left(indexes, middle, low, high)
+            walk(start, middle, low, cut)
+            walk(middle, stop, cut, high)
+
+    if size:
+        walk(0, size, 0, len(indexes))
+    return proof
+
+
+def root_of(leaves: Sequence[tuple[int, bytes]], size: int, proof: Sequence[bytes]) -> bytes:
+    """The root of the tree that these leaves, by ascending index, and the proof of `multiple` make.
+
+    Raises:
+        ValueError: they are no leaves of such a tree with the proof they need.
+    """
+    indexes = [index for index, _ in leaves]
+    if any(a >= b for a, b in itertools.pairwise(indexes)) or (indexes and not 0 <= indexes[0] <= indexes[-1] < size):
+        raise ValueError(f"no ascending leaves of a tree of {size}")
+    if any(len(part) != HASH_BYTES for part in (*proof, *(own for _, own in leaves))):
+        raise ValueError("a hash of another length")
+    left = iter(proof)
+
+    def made(start: int, stop: int, low: int, high: int) -> bytes:
+        if low == high:
+            given = next(left, None)
+            if given is None:
+                raise ValueError("a hash is missing")
+            return given
+        if stop - start == 1:
+            return leaves[low][1]
+        middle = start + _left(stop - start)
+        cut = bisect.bisect_left(indexes, middle, low, high)
+        return pair(made(start, middle, low, cut) + made(middle, stop, cut, high))
+
+    found = made(0, size, 0, len(leaves)) if size else EMPTY
+    if next(left, None) is not None:
+        raise ValueError("a hash too many")
+    return found
 
 
 def consistency(old: int, size: int, range_root: RangeRoot) -> list[bytes]:

@@ -20,12 +20,12 @@ from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from scraper_agent import app as wiring
-from scraper_agent import envelope, signing
+from scraper_agent import canonical, envelope, signing
 from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
 from scraper_agent.cli import build, commands
 from scraper_agent.errors import AgentError, NeedsPerson, UsageError
-from scraper_agent.signing import keyfile, keyfolder, rotation, sm2, sm2_file, statement
+from scraper_agent.signing import keyfile, keyfolder, rotation, sm2, sm2_file
 from scraper_agent.signing.keystate import KeyEntry
 from scraper_agent.values import KeyChanged
 
@@ -260,7 +260,7 @@ def test_a_statement_is_never_taken_for_a_request(one: Path) -> None:
     *_, path = keyfolder.rotate(one, PASSPHRASE, NOW, SWITCH)
     said = json.loads(path.read_bytes())
     payload = base64.b64decode(said["payload"])
-    signed = statement.signed_bytes(payload, rotation.TYPE)
+    signed = canonical.pae(payload, rotation.TYPE)
     assert signed[:7] == b"DSSEv1 "
     public_key = rotation.read(path).old.public_key
     signature = base64.b64decode(said["signatures"][0]["sig"])
@@ -930,4 +930,4 @@ def test_openssl_reads_key_files_as_the_documentation_says(desk: Path) -> None:
 
 def test_the_documentation_tells_the_length_of_the_type() -> None:
     page = (Path(__file__).parents[1] / "docs" / "keys.md").read_text(encoding="utf-8")
-    assert statement.signed_bytes(b"PAYLOAD", rotation.TYPE).replace(b" 7 ", b" LENGTH ").decode() in page
+    assert canonical.pae(b"PAYLOAD", rotation.TYPE).replace(b" 7 ", b" LENGTH ").decode() in page

@@ -189,3 +189,30 @@ def test_there_is_no_proof_for_a_leaf_that_is_not_there(index: int, size: int) -
 def test_there_is_no_consistency_proof_from_nothing_or_from_the_future(old: int, size: int) -> None:
     with pytest.raises(ValueError, match=f"no consistency proof from {old} to {size} leaves"):
         merkle.consistency(old, size, defined)
+
+
+@given(st.integers(0, 130).flatmap(lambda size: st.tuples(st.just(size), st.sets(st.integers(0, max(size - 1, 0))))))
+def test_many_leaves_have_one_proof(tree: tuple[int, set[int]]) -> None:
+    size, chosen = tree
+    leaves = [merkle.leaf(b"%d" % n) for n in range(size)]
+    indexes = sorted(chosen) if size else []
+    proof = merkle.multiple(indexes, size, lambda start, stop: merkle.root(leaves[start:stop]))
+    shown = [(index, leaves[index]) for index in indexes]
+    assert merkle.root_of(shown, size, proof) == merkle.root(leaves)
+    if size > 1 and len(indexes) not in (0, size):
+        assert len(proof) <= len(indexes) * (size - 1).bit_length()
+        with pytest.raises(ValueError, match="a hash is missing"):
+            merkle.root_of(shown, size, proof[:-1])
+        with pytest.raises(ValueError, match="a hash too many"):
+            merkle.root_of(shown, size, [*proof, proof[-1]])
+    for at, (index, own) in enumerate(shown):
+        changed = [*shown[:at], (index, merkle.leaf(own)), *shown[at + 1 :]]
+        assert merkle.root_of(changed, size, proof) != merkle.root(leaves)
+
+
+@pytest.mark.parametrize("indexes", [[3, 3], [4, 3], [7], [-1]])
+def test_leaves_that_do_not_ascend_in_the_tree_have_no_proof(indexes: list[int]) -> None:
+    with pytest.raises(ValueError, match="no ascending leaves"):
+        merkle.multiple(indexes, 7, lambda _start, _stop: merkle.EMPTY)
+    with pytest.raises(ValueError, match="no ascending leaves"):
+        merkle.root_of([(index, merkle.EMPTY) for index in indexes], 7, [])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scraper_agent import canonical
 from scraper_agent.signing import statement
 from tests.authorities import OTHER
 from tests.authorities import SIGNER as ONE
@@ -58,4 +59,4 @@ def test_a_bit_that_was_changed_takes_a_signature_away_or_makes_it_none(at: int,
 def test_what_is_signed_begins_as_no_request_does() -> None:
     signature = base64.b64decode(json.loads(FILE)["signatures"][0]["sig"])
     assert len(signature) == 64
-    assert statement.signed_bytes(b"payload", TYPE)[:7] == b"DSSEv1 "
+    assert canonical.pae(b"payload", TYPE)[:7] == b"DSSEv1 "

@@ -46,7 +46,7 @@ class Rotation(_Strict):
 def sign(said: Rotation, old: keyfile.PrivateKey, new: keyfile.PrivateKey) -> bytes:
     """The statement's file. The old key vouches for the new one; the new one proves that its owner has it."""
     payload = canonical.dumps(said.model_dump(mode="python"))
-    message = statement.signed_bytes(payload, TYPE)
+    message = canonical.pae(payload, TYPE)
     pairs = ((said.old, old), (said.new, new))
     return statement.write(
         payload, TYPE, [(party.sk, sm2.sign(key.d, key.public_key, message)) for party, key in pairs]
@@ -79,7 +79,7 @@ def _verified(data: bytes) -> Rotation:
     if len(signed.signatures) != 2:  # noqa: PLR2004 - the old and the new
         raise ValueError(f"signatures: {len(signed.signatures)}, not 2")
     for party, signature in zip((said.old, said.new), signed.signatures, strict=True):
-        right = sm2.verify(party.public_key, statement.signed_bytes(signed.payload, TYPE), signature.sig)
+        right = sm2.verify(party.public_key, canonical.pae(signed.payload, TYPE), signature.sig)
         if not right or signature.keyid != party.sk:
             raise ValueError(f"signature of {party.sk}")
     if said.old.sk == said.new.sk or said.old.public_key == said.new.public_key:

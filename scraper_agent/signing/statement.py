@@ -1,8 +1,8 @@
 """What somebody says under a signature that is no request: a file in the form of DSSE (secure-systems-lab/dsse).
 
-`payload` is in base64, and what is signed is not the payload but its pre-authentication encoding, which begins with
-`DSSEv1`, a space and the statement's type. What is signed of a request begins with six letters or digits and a number
-without a space (see `envelope`): neither is ever the other, nor is a statement one of another type.
+`payload` is in base64, and what is signed is not the payload but its pre-authentication encoding (`canonical.pae`),
+which begins with `DSSEv1`, a space and the statement's type: it is never taken for a request, nor for one of another
+type.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Annotated
 
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
+from scraper_agent import canonical
 from scraper_agent.ports import Signer
 from scraper_agent.signing import sm2
 
@@ -37,14 +38,9 @@ class Statement(_Strict):
     signatures: Annotated[tuple[Signature, ...], Field(min_length=1, max_length=99)]
 
 
-def signed_bytes(payload: bytes, type: str) -> bytes:
-    """PAE of DSSE: lengths in decimal, so that no two pairs of type and payload share it."""
-    return b"DSSEv1 %d %s %d %s" % (len(type), type.encode(), len(payload), payload)
-
-
 def sign(payload: bytes, type: str, signers: Iterable[Signer]) -> bytes:
     """The file of a statement of this type, with a signature of each."""
-    message = signed_bytes(payload, type)
+    message = canonical.pae(payload, type)
     return write(payload, type, [(each.key_index, each.sign(message)) for each in signers])
 
 
@@ -76,7 +72,7 @@ def read(data: bytes, type: str, *, most_bytes: int) -> Statement:
 
 def signed_by(said: Statement, keys: Mapping[str, str]) -> tuple[str, ...]:
     """Which of these keys, public keys by `sk`, have signed it. A signature that does not hold counts as none."""
-    message = signed_bytes(said.payload, said.payloadType)
+    message = canonical.pae(said.payload, said.payloadType)
     return tuple(
         each.keyid for each in said.signatures if each.keyid in keys and sm2.verify(keys[each.keyid], message, each.sig)
     )

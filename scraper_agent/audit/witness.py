@@ -1,0 +1,137 @@
+"""A witness: remembers the last head of each log that it was shown, and signs only what grew out of that.
+
+The rules are those of C2SP `tlog-witness`: one request, `add-checkpoint`, with the size that the log believes the
+witness to know, a consistency proof, and a checkpoint signed by the log. What was accepted is on the disk before it is
+answered, and comparing and storing are one transaction: of two requests that race, one is told that it is stale.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from scraper_agent import merkle
+from scraper_agent.audit import note
+from scraper_agent.ports import Clock, Signer, Verify
+
+MOST_PROOF = 63
+"""Hashes of a proof, as C2SP limits them."""
+MOST_BYTES = note.MOST_BYTES + 64 * 64
+
+_TABLE = """CREATE TABLE IF NOT EXISTS heads (
+    origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, note BLOB NOT NULL
+) STRICT"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`status` as HTTP has it: 200 with a line, 409 with the size that is known, 400, 403, 404, 422 with a reason."""
+
+    status: int
+    body: bytes
+
+
+def request(old: int, proof: Sequence[bytes], checkpoint: bytes) -> bytes:
+    """The body of `add-checkpoint`."""
+    lines = [f"old {old}", *(base64.b64encode(part).decode() for part in proof), ""]
+    return "".join(f"{line}\n" for line in lines).encode() + checkpoint
+
+
+class Witness:
+    """One database of heads. Thread-safe as far as one connection for each call is."""
+
+    def __init__(
+        self, path: Path, name: str, signer: Signer, logs: Mapping[str, str], verify: Verify, now: Clock
+    ) -> None:
+        """`logs`: public keys by origin; what is not among them is not known here."""
+        self.name = name
+        self.signer = signer
+        self._path, self._logs, self._verify, self._now = path, logs, verify, now
+        with closing(self._connect()) as db:
+            db.execute(_TABLE)
+
+    def known(self, origin: str) -> tuple[int, bytes] | None:
+        """Size and root of the last head of a log; None if none was ever shown."""
+        with closing(self._connect()) as db:
+            return _known(db, origin)
+
+    def add(self, body: bytes) -> Answer:
+        """Judge one request. Never raises on what it says."""
+        try:
+            asked = _Request.read(body)
+        except (ValueError, UnicodeDecodeError) as error:
+            return _no(400, str(error))
+        checkpoint = asked.note.checkpoint
+        public_key = self._logs.get(checkpoint.origin)
+        if public_key is None:
+            return _no(404, "a log that is not known here")
+        if not note.signed(asked.note, public_key, self._verify):
+            return _no(403, "not signed by the log")
+        if asked.old > checkpoint.size:
+            return _no(400, "the old size is larger than the new one")
+        with closing(self._connect()) as db:
+            return self._decide(db, asked)
+
+    def _decide(self, db: sqlite3.Connection, asked: _Request) -> Answer:
+        checkpoint = asked.note.checkpoint
+        db.execute("BEGIN IMMEDIATE")  # nobody else reads before this is stored
+        size, root = _known(db, checkpoint.origin) or (0, merkle.EMPTY)
+        if asked.old != size:
+            db.execute("ROLLBACK")
+            return Answer(409, b"%d\n" % size)
+        if not merkle.extends(root, size, checkpoint.root, checkpoint.size, asked.proof):
+            db.execute("ROLLBACK")
+            # The same size with another root is a fork as C2SP has it: 409; else the proof does not hold.
+            return Answer(409, b"%d\n" % size) if size == checkpoint.size else _no(422, "the proof does not hold")
+        db.execute(
+            "INSERT INTO heads VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (origin) DO UPDATE SET size = excluded.size, root = excluded.root, note = excluded.note",
+            (checkpoint.origin, checkpoint.size, checkpoint.root, asked.raw),
+        )
+        db.execute("COMMIT")
+        return Answer(200, note.cosign(asked.note.text, self.name, self.signer, self._now()))
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, timeout=10)
+        db.execute("PRAGMA journal_mode = DELETE")
+        db.execute("PRAGMA synchronous = EXTRA")
+        return db
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    old: int
+    proof: tuple[bytes, ...]
+    note: note.Note
+    raw: bytes
+
+    @classmethod
+    def read(cls, body: bytes) -> Self:
+        if len(body) > MOST_BYTES:
+            raise ValueError("too long")
+        head, gap, raw = body.partition(b"\n\n")
+        first, *lines = head.decode("ascii").split("\n")
+        old = re.fullmatch(r"old (0|[1-9][0-9]{0,15})", first, re.ASCII)
+        if not gap or old is None:
+            raise ValueError("expected: old SIZE, the proof, an empty line, the checkpoint")
+        if len(lines) > MOST_PROOF:
+            raise ValueError("a proof that is too long")
+        proof = tuple(base64.b64decode(line, validate=True) for line in lines)
+        if any(len(part) != merkle.HASH_BYTES for part in proof):
+            raise ValueError("a hash of another length")
+        return cls(int(old[1]), proof, note.read(raw), raw)
+
+
+def _known(db: sqlite3.Connection, origin: str) -> tuple[int, bytes] | None:
+    row: tuple[int, bytes] | None = db.execute("SELECT size, root FROM heads WHERE origin = ?", (origin,)).fetchone()
+    return row
+
+
+def _no(status: int, reason: str) -> Answer:
+    return Answer(status, f"{reason}\n".encode())
