@@ -400,6 +400,14 @@ class SqliteArchive:
         """Proof that the first `old` entries are still what they were; see `merkle.extends`."""
         return merkle.consistency(old, self._state().size, self._range_root)
 
+    def raw(self, index: int) -> bytes:
+        """The bytes of an entry, as they are hashed."""
+        return self._row(index)[0]
+
+    def subtree(self, start: int, stop: int) -> bytes:
+        """Root of entries start..stop-1 as a tree of their own."""
+        return self._range_root(start, stop)
+
     def _range_root(self, start: int, stop: int) -> bytes:
         size = stop - start
         if stop & -stop == size:

@@ -12,10 +12,19 @@ What it answers for every document: proven, not proven, or contradicted. It ends
 
 from __future__ import annotations
 
+import argparse
+import base64
+import functools
 import hashlib
+import json
 import re
 import struct
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
 FORMAT = "scraper-agent-bundle/1"
 CHECKPOINT = "application/vnd.scraper-agent.checkpoint+v1"
@@ -202,6 +211,10 @@ class PublicKey:
         return (int.from_bytes(sm3(self._z + message), "big") + x) % N == r
 
 
+public_key = functools.lru_cache(maxsize=1000)(PublicKey)
+"""The same key once: its table takes longer than a hundred signatures."""
+
+
 # --- the Merkle tree, RFC 6962 with SM3 -------------------------------------------------------------------------------
 
 
@@ -247,3 +260,454 @@ def _first(leaves: Sequence[tuple[int, bytes]], index: int) -> int:
         else:
             high = middle
     return low
+
+
+# --- the bundle -------------------------------------------------------------------------------------------------------
+
+
+class Contradicted(Exception):
+    """What was found is not what is proven. The sentence in English and in Chinese."""
+
+    def __init__(self, en: str, zh: str) -> None:
+        super().__init__(en)
+        self.said = {"en": en, "zh": zh}
+
+
+PROVEN, NOT_PROVEN, CONTRADICTED = "proven", "not proven", "contradicted"
+_ORDER = {PROVEN: 0, NOT_PROVEN: 1, CONTRADICTED: 2}
+
+
+@dataclass
+class Part:
+    """One statement, and how it stands."""
+
+    state: str
+    en: str
+    zh: str
+
+
+@dataclass
+class Document:
+    """One document of the bundle, by its facts in the log."""
+
+    job: str
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        return max((part.state for part in self.parts), key=_ORDER.__getitem__, default=NOT_PROVEN)
+
+
+@dataclass
+class Result:
+    log: list[Part] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        states = [part.state for part in self.log] + [document.state for document in self.documents]
+        return max(states, key=_ORDER.__getitem__, default=NOT_PROVEN)
+
+
+@dataclass
+class Entry:
+    index: int
+    at: str
+    job: str
+    position: int
+    kind: str
+    fact: dict[str, Any]
+
+
+def plain(data: bytes) -> Any:
+    """JSON without doubled names, without NaN. Raises ValueError."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            raise ValueError("a name stands twice")
+        return made
+
+    def none(text: str) -> Any:
+        raise ValueError("no JSON: " + text)
+
+    return json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_constant=none)
+
+
+def canonical(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def entry_of(index: int, data: bytes) -> Entry:
+    try:
+        raw = plain(data)
+        made = Entry(raw["index"], raw["at"], raw["job"], raw["position"], raw["kind"], raw["fact"])
+    except (ValueError, KeyError, TypeError):
+        raise Contradicted(f"entry {index} is no entry", f"第 {index} 条不是日志条目") from None
+    if made.index != index or canonical(raw) != data:
+        raise Contradicted(f"entry {index} is spelled otherwise", f"第 {index} 条的写法不规范")
+    return made
+
+
+class Bundle:
+    """The files of a folder. Nothing in it is trusted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, name: str) -> bytes:
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError:
+            raise Contradicted(f"{name} is missing", f"缺少 {name}") from None
+
+    def blob(self, digest: str) -> bytes | None:
+        """None: it is not part of the bundle."""
+        if re.fullmatch("sm3:[0-9a-f]{64}", digest) is None:
+            raise Contradicted(f"no digest: {digest[:80]}", f"不是摘要：{digest[:80]}")
+        path = self.folder / "blobs" / digest[4:]
+        if not path.is_file():
+            return None
+        data = path.read_bytes()
+        if sm3(data).hex() != digest[4:]:
+            raise Contradicted(f"the bytes of {digest} have been changed", f"{digest} 的内容被改动")
+        return data
+
+
+# --- the checkpoint ---------------------------------------------------------------------------------------------------
+
+
+def pae(payload: bytes, type: str) -> bytes:
+    """What is signed: DSSE's pre-authentication encoding."""
+    return b"DSSEv1 %d %s %d %s" % (len(type), type.encode(), len(payload), payload)
+
+
+def key_id(name: str, key: PublicKey, type: str) -> bytes:
+    return sm3(f"{name}\n{type}\n{key.text}".encode())[:4]
+
+
+@dataclass
+class Note:
+    text: bytes
+    origin: str
+    size: int
+    root: bytes
+    at: str
+    lines: list[tuple[str, bytes, bytes]]
+    """Name, key id, signature."""
+
+
+def note_of(data: bytes) -> Note:
+    """Raises ValueError."""
+    body, gap, signatures = data.partition(b"\n\n")
+    lines = body.decode("utf-8").split("\n")
+    if not gap or len(lines) not in (4, 5) or not signatures.endswith(b"\n"):
+        raise ValueError("no note")
+    if re.fullmatch("0|[1-9][0-9]{0,15}", lines[1]) is None or not lines[3].startswith("at "):
+        raise ValueError("no note")
+    root = base64.b64decode(lines[2], validate=True)
+    if len(root) != 32 or base64.b64encode(root).decode() != lines[2]:
+        raise ValueError("no root")
+    found = []
+    for each in signatures.decode("utf-8")[:-1].split("\n"):
+        dash, name, encoded = each.split(" ")
+        raw = base64.b64decode(encoded, validate=True)
+        if dash != "\u2014" or len(raw) not in (68, 76) or base64.b64encode(raw).decode() != encoded:
+            raise ValueError("no signature")
+        found.append((name, raw[:4], raw[4:]))
+    return Note(body + b"\n", lines[0], int(lines[1]), root, lines[3][3:], found)
+
+
+def signed_by_log(note: Note, key: PublicKey) -> bool:
+    own = key_id(note.origin, key, CHECKPOINT)
+    message = pae(note.text, CHECKPOINT)
+    return any(
+        name == note.origin and id == own and len(signature) == 64 and key.verifies(message, signature)
+        for name, id, signature in note.lines
+    )
+
+
+def seen_by(note: Note, witness: str, key: PublicKey) -> datetime | None:
+    """When the witness signed it."""
+    own = key_id(witness, key, COSIGNATURE)
+    for name, id, signature in note.lines:
+        if name != witness or id != own or len(signature) != 72:
+            continue
+        seconds = int.from_bytes(signature[:8], "big")
+        message = pae(b"cosignature/v1\ntime %d\n%s" % (seconds, note.text), COSIGNATURE)
+        if seconds < 1 << 36 and key.verifies(message, signature[8:]):
+            return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)
+    return None
+
+
+# --- checking ---------------------------------------------------------------------------------------------------------
+
+
+def check(folder: Path, trust: Iterable[str] = ()) -> Result:
+    """Everything in the bundle. `trust`: fingerprints of keys that are known from elsewhere. Raises nothing."""
+    result = Result()
+    try:
+        _check(Bundle(folder), frozenset(trust), result)
+    except Contradicted as found:
+        result.log.append(Part(CONTRADICTED, found.said["en"], found.said["zh"]))
+    return result
+
+
+def _check(bundle: Bundle, trust: frozenset[str], result: Result) -> None:
+    about = _about(bundle)
+    try:
+        note = note_of(bundle.read("checkpoint"))
+    except (ValueError, UnicodeDecodeError):
+        raise Contradicted("the checkpoint cannot be read", "检查点无法读取") from None
+    entries = _entries(bundle, note)
+    count = len(entries)
+    result.log.append(
+        Part(
+            PROVEN if note.size else NOT_PROVEN,
+            f"{count} entries are among the {note.size} of the log {note.origin} as it was at {note.at}",
+            f"{count} 条属于日志 {note.origin} 在 {note.at} 时的 {note.size} 条之内",
+        )
+    )
+    _signatures(about, note, trust, result)
+    keys = _keys_of_log(entries)
+    jobs: dict[str, list[Entry]] = {}
+    for entry in entries:
+        jobs.setdefault(entry.job, []).append(entry)
+    for job, facts in jobs.items():
+        if job.startswith("doc/"):
+            result.documents.append(_document(bundle, job, facts, keys, about, trust))
+
+
+def _about(bundle: Bundle) -> dict[str, Any]:
+    try:
+        about = plain(bundle.read("bundle.json"))
+        named = [public_key(key) for part in ("log", "witnesses", "receivers") for key in about[part].values()]
+    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+        raise Contradicted("bundle.json is not of the form", "bundle.json 格式不符") from None
+    if about.get("format") != FORMAT or not named:
+        raise Contradicted("a bundle of another form", "包格式不是本程序的格式")
+    return dict(about)
+
+
+def _entries(bundle: Bundle, note: Note) -> list[Entry]:
+    leaves: list[tuple[int, bytes]] = []
+    entries: list[Entry] = []
+    for line in bundle.read("entries").split(b"\n")[:-1]:
+        index, gap, data = line.partition(b" ")
+        if not gap or re.fullmatch(b"0|[1-9][0-9]{0,15}", index) is None:
+            raise Contradicted("a line of `entries` is none", "`entries` 中有一行不是条目")
+        if leaves and leaves[-1][0] >= int(index):
+            raise Contradicted("entries out of order", "条目次序不对")
+        leaves.append((int(index), leaf(data)))
+        entries.append(entry_of(int(index), data))
+    if leaves and leaves[-1][0] >= note.size:
+        raise Contradicted("an entry past the checkpoint", "有条目在检查点之后")
+    try:
+        hashes = [base64.b64decode(line, validate=True) for line in bundle.read("hashes").split()]
+        left = iter(hashes)
+        root = root_of(note.size, leaves, left)
+    except ValueError:
+        raise Contradicted("the proof is not of the form", "证明格式不符") from None
+    if root != note.root or next(left, None) is not None or any(len(each) != 32 for each in hashes):
+        raise Contradicted("the entries are not those of the log", "条目与日志的根不符")
+    return entries
+
+
+def _signatures(about: dict[str, Any], note: Note, trust: frozenset[str], result: Result) -> None:
+    for key in map(public_key, about["log"].values()):
+        if signed_by_log(note, key):
+            known = key.fingerprint in trust
+            result.log.append(
+                Part(
+                    PROVEN if known else NOT_PROVEN,
+                    f"the log's key {key.fingerprint} signed it" + ("" if known else ", which nobody has vouched for"),
+                    f"由日志密钥 {key.fingerprint} 签名" + ("" if known else "，该密钥未经确认"),
+                )
+            )
+            break
+    else:
+        raise Contradicted("the log has not signed the checkpoint", "检查点没有日志的签名")
+    saw = False
+    for name, text in about["witnesses"].items():
+        key = public_key(text)
+        at = seen_by(note, name, key)
+        if at is not None and key.fingerprint in trust:
+            saw = True
+            result.log.append(
+                Part(
+                    PROVEN,
+                    f"the witness {name} saw it at {at:%Y-%m-%d %H:%M:%S} UTC",
+                    f"见证方 {name} 于 {at:%Y-%m-%d %H:%M:%S} UTC 见过",
+                )
+            )
+    if not saw:
+        result.log.append(
+            Part(
+                NOT_PROVEN,
+                "no witness that is trusted here has seen it: whoever has the log's key may have made it anew",
+                "没有受信任的见证方见过：持有日志密钥者可能重造日志",
+            )
+        )
+
+
+def _keys_of_log(entries: Iterable[Entry]) -> dict[str, list[PublicKey]]:
+    """The enterprise's keys by `sk`, as the log has them."""
+    found: dict[str, list[PublicKey]] = {}
+    for entry in entries:
+        if entry.kind == "KeyChanged" and entry.job == "keys":
+            try:
+                found.setdefault(str(entry.fact["sk"]), []).append(public_key(entry.fact["public_key"]))
+            except (ValueError, KeyError, TypeError):
+                raise Contradicted(f"entry {entry.index} names no key", f"第 {entry.index} 条没有密钥") from None
+    return found
+
+
+def _document(
+    bundle: Bundle,
+    job: str,
+    facts: list[Entry],
+    keys: dict[str, list[PublicKey]],
+    about: dict[str, Any],
+    trust: frozenset[str],
+) -> Document:
+    made = Document(job)
+    try:
+        if [entry.position for entry in facts] != list(range(len(facts))) or facts[0].kind != "Draft":
+            raise Contradicted("its facts have gaps", "其事实不连续")
+        made.parts.append(
+            Part(
+                PROVEN,
+                f"{len(facts)} facts from {facts[0].at} to {facts[-1].at}: "
+                + ", ".join(f"{entry.index} {entry.kind}" for entry in facts),
+                f"{len(facts)} 条事实，{facts[0].at} 至 {facts[-1].at}："
+                + "，".join(f"{entry.index} {entry.kind}" for entry in facts),
+            )
+        )
+        for entry in facts:
+            made.parts += _fact(bundle, entry, keys, about, trust)
+    except Contradicted as found:
+        made.parts.append(Part(CONTRADICTED, found.said["en"], found.said["zh"]))
+    except (KeyError, TypeError, ValueError, UnicodeDecodeError):
+        made.parts.append(Part(CONTRADICTED, "a fact is not of the form", "有事实格式不符"))
+    return made
+
+
+def _fact(
+    bundle: Bundle,
+    entry: Entry,
+    keys: dict[str, list[PublicKey]],
+    about: dict[str, Any],
+    trust: frozenset[str],
+) -> Iterator[Part]:
+    fact = entry.fact
+    if entry.kind == "Draft":
+        yield _body(bundle, fact["document"], "the document", "单证")
+    elif entry.kind == "Envelope":
+        raw = bundle.blob(fact["envelope"])
+        if raw is None:
+            yield _absent(fact["envelope"], "what was signed", "所签内容")
+        elif fact["profile"] != "ak-ts-sk-ps/1":
+            yield Part(NOT_PROVEN, f"a signature of the profile {fact['profile']}", f"{fact['profile']} 格式的签名")
+        else:
+            yield _envelope(raw, fact, keys)
+    elif entry.kind == "Receipt":
+        raw = bundle.blob(fact["receipt"])
+        if raw is None:
+            yield _absent(fact["receipt"], "the receipt", "回执")
+        else:
+            yield _receipt(raw, about, trust)
+
+
+def _body(bundle: Bundle, digest: str, en: str, zh: str) -> Part:
+    raw = bundle.blob(digest)
+    if raw is None:
+        return _absent(digest, en, zh)
+    return Part(PROVEN, f"{en} is the one of the log: {digest}", f"{zh}与日志一致：{digest}")
+
+
+def _absent(digest: str, en: str, zh: str) -> Part:
+    return Part(NOT_PROVEN, f"{en} is not in the bundle: {digest}", f"包中没有{zh}：{digest}")
+
+
+_REQUEST = re.compile(
+    rb'\{"ak":"([^"]{6})","ts":([0-9]{1,16}),"sk":"([0-9]{2})","sn":"([0-9A-Za-z+/=]{88})","ps":(\{.*\})\}', re.DOTALL
+)
+
+
+def _envelope(raw: bytes, fact: dict[str, Any], keys: dict[str, list[PublicKey]]) -> Part:
+    found = _REQUEST.fullmatch(raw)
+    if found is None:
+        raise Contradicted("what was signed is no request", "所签内容不是请求")
+    ak, ts, sk, sn, ps = found.groups()
+    document = b'{"digest":"%b","document":' % fact["document"].encode()
+    if sk.decode() != fact["key_index"] or not ps.startswith(document):
+        raise Contradicted("what was signed is another document", "所签为另一份单证")
+    inner = plain(ps)
+    if sm3(canonical(inner["document"])).hex() != fact["document"][4:]:
+        raise Contradicted("what was signed is another document", "所签为另一份单证")
+    signature = base64.b64decode(sn, validate=True)
+    for key in keys.get(sk.decode(), ()):
+        if key.verifies(ak + ts + sk + ps, signature):
+            return Part(
+                PROVEN,
+                f"signed by the enterprise's key {sk.decode()}, {key.fingerprint}",
+                f"由企业密钥 {sk.decode()} 签名，{key.fingerprint}",
+            )
+    raise Contradicted("the enterprise's signature does not hold", "企业签名不成立")
+
+
+def _receipt(raw: bytes, about: dict[str, Any], trust: frozenset[str]) -> Part:
+    said = plain(raw)
+    message = said["code"] + said["msg"] + str(said["ts"]) + said["sk"]
+    signature = base64.b64decode(said["sn"], validate=True)
+    for name, text in about["receivers"].items():
+        key = public_key(text)
+        if key.verifies(message.encode() + canonical(said["rs"]), signature):
+            known = key.fingerprint in trust
+            taken = said["rs"]["accepted"] is True
+            return Part(
+                PROVEN if known else NOT_PROVEN,
+                f"the receiver {'took' if taken else 'refused'} it, by its key {name}, {key.fingerprint}"
+                + ("" if known else ", which nobody has vouched for"),
+                f"接收方已{'接受' if taken else '拒绝'}，密钥 {name}，{key.fingerprint}"
+                + ("" if known else "，该密钥未经确认"),
+            )
+    raise Contradicted("the receiver's signature does not hold", "接收方签名不成立")
+
+
+# --- telling ----------------------------------------------------------------------------------------------------------
+
+_WORDS = {
+    "en": {PROVEN: "proven", NOT_PROVEN: "not proven", CONTRADICTED: "CONTRADICTED", "log": "the log"},
+    "zh": {PROVEN: "已证明", NOT_PROVEN: "未证明", CONTRADICTED: "相矛盾", "log": "日志"},
+}
+
+
+def told(result: Result, lang: str, *, all: bool) -> Iterator[str]:
+    """Lines for a person. `all`: each part of each document, not only those that are not proven."""
+    words = _WORDS[lang]
+    yield f"{words[result.state]}"
+    for part in result.log:
+        yield f"  {words[part.state]}: {getattr(part, lang)}"
+    for document in result.documents:
+        yield f"{words[document.state]}  {document.job}"
+        for part in document.parts:
+            if all or part.state != PROVEN:
+                yield f"  {words[part.state]}: {getattr(part, lang)}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).resolve().parent)
+    parser.add_argument("--trust", action="append", default=[], metavar="FINGERPRINT")
+    parser.add_argument("--lang", choices=("en", "zh"), default="en")
+    parser.add_argument("--all", action="store_true", help="every part of every document")
+    asked = parser.parse_args()
+    result = check(asked.folder, (each.lower() for each in asked.trust))
+    for line in told(result, asked.lang, all=asked.all):
+        print("".join(c if c.isprintable() else "\ufffd" for c in line))
+    return {PROVEN: 0, CONTRADICTED: 1, NOT_PROVEN: 2}[result.state]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
