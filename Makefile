@@ -45,6 +45,7 @@ faults: $(READY) system
 	$(BIN)/python -m tests.faults.history
 	$(BIN)/python -m tests.faults.offline
 	$(BIN)/python -m tests.faults.waybills
+	$(BIN)/python -m tests.faults.power
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 
@@ -58,12 +59,13 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 python-venv:
 	@$(MAKE) --no-print-directory apt PACKAGES="python3-venv"
 
-# A browser, a font for Chinese, openssl, a reader of QR codes, a screen with a keyboard, gcc for the mock of a token,
+# A browser, a font for Chinese, openssl, a reader of QR codes, a screen with a keyboard, strace, gcc for a mock,
 # npm for the ERP, and servers to send to; nothing is done where all are there.
 system:
 	@missing=""; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	command -v strace >/dev/null || missing="$$missing strace"; \
 	command -v gcc >/dev/null && test -e /usr/include/string.h || missing="$$missing gcc libc6-dev"; \
 	command -v zbarimg >/dev/null || missing="$$missing zbar-tools"; \
 	command -v Xvfb >/dev/null || missing="$$missing xvfb"; \

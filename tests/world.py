@@ -180,6 +180,7 @@ class World:
     now: datetime = NOW
     doubts: list[str] = field(default_factory=list)
     """Codes, of the last pipeline."""
+    kind: type[CrashingArchive] = CrashingArchive
 
     @property
     def path(self) -> Path:
@@ -188,7 +189,7 @@ class World:
     @contextmanager
     def pipeline(self) -> Iterator[Pipeline]:
         """As one process has it. A crash happens in the first one only."""
-        with CrashingArchive(self.path, lambda: self.now) as archive:
+        with self.kind(self.path, lambda: self.now) as archive:
             archive.at, archive.after, archive.die, self.at = self.at, self.after, self.die, -1
             signing = sm2_file.Config(kind="file", folder=self.keys, key="01")
             pipeline = Pipeline(
