@@ -11,6 +11,7 @@ log.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import json
 import sqlite3
 import zlib
@@ -24,6 +25,7 @@ from types import TracebackType
 from typing import Self, get_args
 
 from scraper_agent import canonical, merkle
+from scraper_agent.archive import reached
 from scraper_agent.errors import AgentError, Conflict
 from scraper_agent.messages import N_
 from scraper_agent.ports import Clock
@@ -146,8 +148,17 @@ class SqliteArchive:
         self._read_only = read_only
         self._held = False  # within `together`
         self._lock = None if read_only else _lock(path)
+        self._reached: reached.Reached | None = None
+        """What the next commit makes durable; None if it adds no entry."""
+        self._beside: reached.Writer | None = None
         try:
             self._db = _connect_reader(path) if read_only else _connect_writer(path)
+            if not read_only:
+                try:
+                    self._come_up_to()
+                except BaseException:
+                    self._db.close()
+                    raise
         except BaseException:
             self._unlock()
             raise
@@ -168,7 +179,35 @@ class SqliteArchive:
                     pass
         finally:
             self._db.close()
+            if self._beside is not None:
+                self._beside.close()
             self._unlock()
+
+    def _come_up_to(self) -> None:
+        """Whether the log still has what it had; then the file beside it is kept up.
+
+        Raises:
+            AgentError: it is shorter.
+        """
+        try:
+            known = reached.read(self.path)
+        except (OSError, ValueError):
+            known = None  # `log verify` tells; a power cut may have left it so
+        size = self._state().size
+        if known is not None and known.size > size:
+            raise AgentError(
+                "SA5034",
+                N_("{path} has {size} entries, and had {known}: it lost some, or is an old copy"),
+                hint=N_("restore the newest copy; if the loss is known and accepted, remove {file}"),
+                path=self.path,
+                size=size,
+                known=known.size,
+                file=reached.path_of(self.path),
+            )
+        try:
+            self._beside = reached.Writer(self.path)
+        except OSError as error:
+            raise _failed(self.path, error) from error
 
     # --- blobs ------------------------------------------------------------------------------------------------------
 
@@ -224,12 +263,14 @@ class SqliteArchive:
         state = self._state()
         entry = Entry(index=state.size, at=self._now(), job=job, position=position, fact=fact)
         data = canonical.entry_bytes(entry)
-        state = state.append(merkle.leaf(data))
+        leaf = merkle.leaf(data)
+        state = state.append(leaf)
         # One commit: a crash before it leaves neither entry nor blobs, a crash after it leaves all of them.
         with self._transaction():
             self._db.execute("INSERT INTO log VALUES (?, ?, ?)", (entry.index, data, state.peaks[-1]))
             self._db.execute("UPDATE tree SET size = ?, frontier = ?", (state.size, state.dump()))
             _derive(self._db, entry, number)
+            self._reached = reached.Reached(state.size, leaf)
         return entry
 
     @contextmanager
@@ -470,13 +511,22 @@ class SqliteArchive:
             yield
             if commit and not self._held:
                 self._db.execute("COMMIT")
+                self._note()
         except BaseException as error:
             # SQLite has already rolled back by itself after some errors, such as a full disk.
+            self._reached = None
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
                 raise _failed(self.path, error) from error
             raise
+
+    def _note(self) -> None:
+        """What was committed is noted beside the archive; never before, and the disk is not waited for."""
+        if self._reached is not None and self._beside is not None:
+            with contextlib.suppress(OSError):
+                self._beside.write(self._reached)
+        self._reached = None
 
     def _unlock(self) -> None:
         if self._lock is not None:

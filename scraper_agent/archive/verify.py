@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from scraper_agent import canonical, merkle, messages
-from scraper_agent.archive import sqlite
+from scraper_agent.archive import reached, sqlite
 from scraper_agent.messages import N_
 
 PROBLEM_LIMIT = 1000
@@ -84,6 +84,7 @@ def verify(path: Path, *, bodies: bool = True) -> Report:
     entries = jobs = 0
     blobs: int | None = None
     head: sqlite.Head | None = None
+    known = _reached(path, found)  # first: a writer may go on, and the log never gets shorter
     with closing(sqlite.connect(path)) as db:
         try:
             db.execute("BEGIN")
@@ -91,6 +92,7 @@ def verify(path: Path, *, bodies: bool = True) -> Report:
             entries, doubtful = _log(db, state, found)
             head = sqlite.Head(size=state.size, root=state.root) if state else None
             jobs = _index(db, doubtful, found)
+            _compared(db, known, entries, found)
             if bodies:
                 _structure(db, found)
                 blobs = _blobs(db, found)
@@ -98,6 +100,27 @@ def verify(path: Path, *, bodies: bool = True) -> Report:
         except sqlite3.DatabaseError as error:
             found.add("SA5030", None, N_("the database file is damaged: {error}"), error=str(error))
     return Report(entries=entries, jobs=jobs, blobs=blobs, head=head, problems=tuple(found.problems))
+
+
+def _reached(path: Path, found: _Found) -> reached.Reached | None:
+    try:
+        return reached.read(path)
+    except (OSError, ValueError) as error:
+        found.add("SA5032", None, N_("{file} cannot be read: {error}"), file=reached.path_of(path), error=str(error))
+        return None
+
+
+def _compared(db: sqlite3.Connection, known: reached.Reached | None, entries: int, found: _Found) -> None:
+    if known is None or known.size == 0:
+        return
+    if known.size > entries:
+        text = N_("the log has {size} entries, and had {known}: it lost some, or is an old copy")
+        found.add("SA5033", None, text, size=entries, known=known.size)
+        return
+    (entry,) = db.execute("SELECT entry FROM log WHERE idx = ?", (known.size - 1,)).fetchone() or (b"",)
+    if merkle.leaf(entry) != known.leaf:
+        text = N_("entry {index} is not the one that was noted beside the archive when it was made")
+        found.add("SA5033", known.size - 1, text)
 
 
 # --- the log against its tree ---------------------------------------------------------------------------------------
