@@ -332,7 +332,12 @@ TIME: dict[str, Case] = {
         script("setTimeout(() => { location.href = '?' + Math.random(); }, 30)"), "SA2211 or SA2249 or SA2254"
     ),
     "history-flood": Case(
-        script("for (let n = 0; n < 5000; n++) try { history.pushState(n, '', '#' + n); } catch (e) {}"), "read"
+        script(
+            "for (let n = 0; n < 5000; n++) try { history.pushState(n, '', '#' + n); } catch (e) {}"
+            "document.getElementById('no').textContent = location.hash === '#4999' ? 'let through' : 'held back'"
+        ),
+        "read",
+        "held back",
     ),
     "reload": Case(script("setTimeout(() => location.reload(), 30)"), "SA2211 or SA2249 or SA2254"),
     "back": Case(script("setTimeout(() => history.back(), 5)"), "read"),
