@@ -290,6 +290,8 @@ class _Session:
     """None: the browser is not ours to be ended and started again."""
     kill: Callable[[], None] | None = None
     state: kept.Kept | None = None
+    under_way: list[lists.Coming] = field(default_factory=list)
+    """Records whose pages load while another is read, of all lists."""
     limits: limits.Limits = field(init=False)
     rest_s: float = field(init=False)
     reads_windows: bool = field(init=False)

@@ -15,7 +15,7 @@ import re
 import secrets
 import ssl
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -40,6 +40,8 @@ _IDLE_S = 120.0
 _FRESH_S = 1.0
 """A connection that has rested longer may be gone without our knowing: no body that cannot be sent twice goes there."""
 _CLIENTS = 256
+_AT_A_TIME = 6
+"""What a browser asks of one host at a time, for all of its tabs together."""
 _REFUSED = 1000
 _ASKS_PASSWORD = 407
 _PORTS = 65535
@@ -273,6 +275,7 @@ class Proxy:
         self._shown = authority.show(secure) if secure else None
         self._allowed = "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         self._lines: set[asyncio.Task[None]] = set()
+        self._asked: Counter[str] = Counter()
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -283,6 +286,11 @@ class Proxy:
     def spki(self) -> str | None:
         """What the browser is told to trust; None where nothing is https."""
         return self._shown.spki if self._shown is not None else None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the browser waits for so many answers of an ERP that it asks for nothing more meanwhile."""
+        return max(self._asked.copy().values(), default=0) >= _AT_A_TIME
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -392,7 +400,11 @@ class Proxy:
                 client.answer(200, head=[(b"Content-Type", b"application/json")], body=text.encode(), stays=True)
                 return True
             case guard.Pass():
-                return await self._forward(client, head, url, body)
+                self._asked[guard.origin(url)] += 1
+                try:
+                    return await self._forward(client, head, url, body)
+                finally:
+                    self._asked[guard.origin(url)] -= 1
 
     async def _head(self, client: _Client) -> Head | None:
         """None where the browser has gone, or sent nothing for long."""
