@@ -587,12 +587,15 @@ class ListReader:
                 record.
             Error: the browser does not answer.
         """
-        self.session.tab = home  # the last record's may be closed
-        tab, late = self._tab_at(home, address)
-        if late is not None:
-            self._put_off()
-            self._close(tab)
+        before, self.session.tab = self.session.tab, home  # a record's may be closed
+        try:
             tab, late = self._tab_at(home, address)
+            if late is not None:
+                self._put_off()
+                self._close(tab)
+                tab, late = self._tab_at(home, address)
+        finally:
+            self.session.tab = before
         if late is not None:
             raise self.session.unreachable(address, late) from late
         return tab
