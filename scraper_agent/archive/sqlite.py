@@ -26,7 +26,7 @@ from typing import Self, get_args
 
 from scraper_agent import canonical, merkle
 from scraper_agent.archive import derived
-from scraper_agent.archive.lists import Lists
+from scraper_agent.archive.listed import Listed
 from scraper_agent.errors import AgentError, Conflict
 from scraper_agent.messages import N_
 from scraper_agent.ports import Clock
@@ -160,7 +160,7 @@ class SqliteArchive:
         except BaseException:
             self._unlock()
             raise
-        self.lists = Lists(self._db, self._read)
+        self.lists = Listed(self._db, self._read)
 
     def __enter__(self) -> Self:
         return self

@@ -67,7 +67,7 @@ class Standing:
     oldest: datetime
 
 
-class Lists:
+class Listed:
     """The lists of one archive. `read` gives an entry by its index and bytes."""
 
     def __init__(self, db: sqlite3.Connection, read: Callable[[int, bytes], Entry]) -> None:
