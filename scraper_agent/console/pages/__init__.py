@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from scraper_agent.console.ask import Route
-from scraper_agent.console.pages import destinations, home, keys, log, own, recipes, refused
+from scraper_agent.console.pages import destinations, home, keys, log, own, policy, recipes, refused
 
 
 class Pages(Protocol):
     ROUTES: Sequence[Route]
 
 
-PAGES: tuple[Pages, ...] = (home, log, refused, recipes, destinations, keys, own)
+PAGES: tuple[Pages, ...] = (home, log, refused, recipes, destinations, policy, keys, own)
