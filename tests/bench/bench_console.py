@@ -41,6 +41,7 @@ RECIPES = tuple(f"erp{number}/{name}" for number in range(4) for name in ("order
 ENDS = ("receipted",) * 92 + ("held", "blocked", "rejected", "waiting", "dead", "unknown", "declined", "held")
 
 PAGES = (
+    "/",
     "/log",
     "/log?kind=documents",
     "/log?person=li.na",
@@ -56,7 +57,7 @@ PAGES = (
     "/policy",
     "/keys",
 )
-"""Of this branch's pages each with its searches."""
+"""Each page, some with their searches."""
 
 
 @dataclass
@@ -216,14 +217,16 @@ def _timed(app: App, pages: tuple[str, ...], runs: int) -> dict[str, float]:
 
 
 def _ms(client: httpx.Client, page: str) -> float:
-    started = time.perf_counter()
+    # Of the processor: server and client are this process, the archive is in memory once it was read, and whoever else
+    # uses the machine is not measured.
+    started = time.process_time()
     answer = client.get(page)
     assert answer.status_code == 200, (page, answer.status_code, answer.text[:2000])
-    return (time.perf_counter() - started) * 1000
+    return (time.process_time() - started) * 1000
 
 
 def measure(documents: int = DOCUMENTS, runs: int = RUNS) -> dict[str, float]:
-    """`slowest_ms`: the median of the slowest page; `ratio`: of it through the same page over a dozen documents."""
+    """`slowest_ms`: the median of the slowest page; `ratio`: that through the same page over a dozen documents."""
     with tempfile.TemporaryDirectory() as name:
         few = small.folder(Path(name))
         small.fill(few)
