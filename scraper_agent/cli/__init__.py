@@ -58,6 +58,7 @@ def build() -> typer.Typer:
     from scraper_agent.cli import (  # noqa: PLC0415 - after the language
         case,
         commands,
+        console,
         crossborder,
         demo,
         format,
@@ -88,6 +89,7 @@ def build() -> typer.Typer:
     commands.cli.add_typer(case.commands, name="case")
     commands.cli.add_typer(waybill.commands, name="waybill")
     commands.cli.add_typer(crossborder.commands, name="crossborder")
+    commands.cli.add_typer(console.commands, name="console")
     commands.cli.add_typer(sandbox.commands, name="sandbox")
     commands.cli.add_typer(report.commands)
     commands.cli.add_typer(demo.commands)

@@ -1,0 +1,121 @@
+"""A served console over a filled archive, and people who are signed in to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page
+
+from scraper_agent import console as consoles
+from scraper_agent.app import App
+from tests.chromium import chromium as real
+from tests.console import archive
+
+
+@dataclass
+class Served:
+    """A console that listens, and its clock."""
+
+    app: App
+    console: consoles.Console
+    clock: list[datetime]
+
+    @property
+    def url(self) -> str:
+        return self.console.url
+
+    @property
+    def now(self) -> datetime:
+        return self.clock[0]
+
+    def later(self, by: timedelta) -> None:
+        self.clock[0] += by
+
+    def token(self, name: str) -> str:
+        """Signs this person in, once."""
+        return self.console.sessions.link(name, self.now)
+
+    @contextmanager
+    def client(self, name: str | None = None, *, lang: str = "en") -> Iterator[Client]:
+        """HTTP as a page of this console speaks it; signed in, if `name` is given."""
+        with Client(base_url=self.url, headers={"Origin": self.url}) as made:
+            if name is not None:
+                answer = made.post("/sign-in", data={"token": self.token(name), "lang": lang})
+                assert answer.status_code == 303, answer.text
+            yield made
+
+
+class Client(httpx.Client):
+    def act(self, path: str, page: str = "/", **form: Any) -> httpx.Response:
+        """POST a form with the token that `page` has in its own."""
+        text = self.get(page).text
+        csrf = text.partition('name="csrf" value="')[2].partition('"')[0]
+        return self.post(path, data={"csrf": csrf, **form})
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> App:
+    """Not to be written to: `own` is."""
+    app = archive.folder(tmp_path_factory.mktemp("console"))
+    archive.fill(app)
+    return app
+
+
+def served(app: App) -> Iterator[Served]:
+    clock = [archive.NOW]
+    with consoles.serve(app, port=0, clock=lambda: clock[0]) as console:
+        yield Served(app, console, clock)
+
+
+@pytest.fixture(scope="module")
+def console(filled: App) -> Iterator[Served]:
+    """Over the archive that all share: for what changes nothing."""
+    yield from served(filled)
+
+
+@pytest.fixture
+def own(tmp_path: Any) -> Iterator[Served]:
+    """Over an archive of the test's own."""
+    app = archive.folder(tmp_path / "own")
+    archive.fill(app)
+    yield from served(app)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with real() as browser:
+        yield browser
+
+
+@dataclass
+class People:
+    """Opens pages in which somebody is signed in, and fails if such a page complained of anything."""
+
+    browser: Browser
+    pages: list[Page] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def sign_in(self, served: Served, name: str = "", *, lang: str = "zh", width: int = 1280) -> Page:
+        page = self.browser.new_page(viewport={"width": width, "height": 900})
+        self.pages.append(page)
+        page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(f"{served.url}/sign-in?lang={lang}#{served.token(name or 'li.na')}")
+        page.wait_for_url(f"{served.url}/")
+        return page
+
+
+@pytest.fixture
+def people(chromium: Browser) -> Iterator[People]:
+    """`people.sign_in(console, "li.na")` gives a page of Chromium."""
+    known = People(chromium)
+    yield known
+    for page in known.pages:
+        page.context.close()
+    assert not known.complaints
