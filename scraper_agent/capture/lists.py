@@ -174,7 +174,7 @@ class ListReader:
                 names = [Counter(row.name for row in rows) for rows in (second, tally.rows)]
                 evidence = replace(evidence, recounted=len(second), same=names[0] == names[1])
         except (PageError, Error) as error:
-            session.keeper.probe()
+            session.failed()
             broken = session._told(error, f"list {step.name}").code
             yield from session._drain()
             yield self._fact(step, tally, replace(self._counted(step, tally, evidence), broken=broken))
@@ -201,6 +201,7 @@ class ListReader:
     def _pages(self, step: List, tally: _Tally, *, again: bool) -> Iterator[Sighting]:
         while True:
             tally.pages += 1
+            self.session.point()
             self.session.limits.allow()
             rows = yield from self._page(step, tally, again=again)
             tally.rows += rows
@@ -524,6 +525,7 @@ class ListReader:
         coming = deque(link for _, link, _ in links)
         try:
             for number, _, place in links:
+                self.session.point()
                 while coming and len(loading) < most and not (loading and self.session.pace.wait_s(monotonic())):
                     used = bool(spare)
                     loading.append(_Coming(spare.popleft() if used else fresh(), coming.popleft(), used))
@@ -560,7 +562,7 @@ class ListReader:
                 coming.error = error
             coming.over = True
 
-        coming.since, coming.before = monotonic(), coming.tab.url
+        coming.since, coming.before = self.session.hold.now(), coming.tab.url
         self.session.limits.apart(go)
 
     def _new_tab(self, home: Tab, address: str) -> Tab:
@@ -617,7 +619,7 @@ class ListReader:
             self._arrive(record, link)
             yield from self._record(step, number, place, careful=False)
         except (PageError, Error) as error:
-            session.keeper.probe()
+            session.failed()
             yield from session._drain()
             session.check_browser()
             still = record.since and not record.there
@@ -633,12 +635,13 @@ class ListReader:
     def _came(self, record: _Coming, share: float) -> bool:
         """Wait for a page that is under way, or for an error in its place; `share` of the patience is spent."""
         patience_s = self.session.settings.patience_s * share
-        end = max(record.since + patience_s, monotonic() + _AT_LEAST * patience_s)
-        self.session.limits.until(end - monotonic() + 2 * _HELD_S)
-        while not record.over and monotonic() < end:
-            record.tab.wait_for_timeout(_LOOK_MS)
+        now = self.session.hold.now
+        end = max(record.since + patience_s, now() + _AT_LEAST * patience_s)
+        self.session.limits.until(end - now() + 2 * _HELD_S)
+        while not record.over and now() < end:
+            self.session.sleep(_LOOK_MS)
         if record.over and not record.there:
-            record.complete = self.session._wait_for(_COMPLETE, [], max(end - monotonic(), _HELD_S))
+            record.complete = self.session._wait_for(_COMPLETE, [], max(end - now(), _HELD_S))
         self.session.limits.allow()
         return record.there
 
