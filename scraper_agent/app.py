@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -43,6 +43,7 @@ from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
 from scraper_agent.capture import guard, kept
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
+from scraper_agent.capture.held import Hold
 from scraper_agent.capture.pace import Pace
 from scraper_agent.config import Config, Erp, ReceiverSettings
 from scraper_agent.config import problems as receiver_problems
@@ -191,6 +192,8 @@ class App:
             if read_only:
                 yield archive
                 return
+            with suppress(OSError):  # so that a file can be set there by hand
+                controls.prepare(self.control.folder)
             self._writing = _Writing(archive=archive, thread=threading.get_ident())
             try:
                 yield archive
@@ -315,6 +318,9 @@ class App:
             ),
             secret=lambda name: self._erp_secret(erp, name),
             tell=self.tell,
+            hold=Hold(self.control, self.attend),
+            robot=f"scraper-agent {scraper_agent.__version__} ({account()})",
+            press=self._pressed,
             pace=self._paces.setdefault(erp, Pace(limits.pages_per_minute)),
             kept_session=lambda recipe, parameters: kept.read(
                 self.session_file(erp), kept.owner(recipe, parameters), lambda: self._session_key(erp)
@@ -473,12 +479,21 @@ class App:
             pipeline.watch = watch
         return True
 
+    def _pressed(self) -> None:
+        """The button of the banner: whoever sits at the screen pauses what runs, or lets it go on."""
+        do = "resume" if self.control.paused else "pause"
+        try:
+            self.desk.do(do, (), account(), via="banner")
+        except AgentError as error:
+            self.tell(str(error))
+
     def gate(self, land: Callable[[], object] = _nothing) -> None:
         """A control point of what runs: attends, and stays while a pause is in force; `land` is called before.
 
         Raises:
             PersonNeeded: a stop is in force.
         """
+        self.control.refresh()  # what comes next may be a signature: not even a tenth of a second too late
         self.attend()
         if not (self.control.paused or self.control.stopped):
             return

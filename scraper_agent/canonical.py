@@ -33,6 +33,7 @@ KINDS: dict[str, type[Fact]] = {
         values.Fault,
         values.SessionChecked,
         values.Relogin,
+        values.Anew,
         values.Reached,
         values.Parked,
         values.RunEnded,

@@ -11,6 +11,7 @@ import os
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Literal, TypeAlias
@@ -68,6 +69,18 @@ class Control:
     def stopped(self) -> bool:
         return self._look()[1]
 
+    def paused_for(self) -> float:
+        """Seconds since the pause was set; 0 without one. Where the file's own time cannot be right, very long."""
+        if not self.paused:
+            return 0.0
+        try:
+            seconds = self.now().timestamp() - os.lstat(self.folder / "pause").st_ctime
+        except FileNotFoundError:  # lifted just now
+            return 0.0
+        except OSError:
+            return inf
+        return seconds if seconds >= 0 else inf
+
     def stop_error(self) -> PersonNeeded:
         """What ends a run, or keeps it from beginning, while a stop is in force."""
         stop = self.marker("stop") or Marker(by="file", via="file")
@@ -114,7 +127,7 @@ class Control:
             durable.sync_folder(self.folder)
         except OSError as error:
             raise unwritable(self.folder, error) from error
-        self._forget()
+        self.refresh()
 
     def lift(self, by: str, via: str, reason: str) -> None:
         """Lift pause and stop.
@@ -133,13 +146,14 @@ class Control:
             durable.sync_folder(self.folder)
         except OSError as error:
             raise unwritable(self.folder, error) from error
-        self._forget()
+        self.refresh()
 
     def _written(self, by: str, via: str, reason: str) -> bytes:
         marker = Marker(by=by, via=via, at=self.now(), reason=reason[:1000])
         return marker.model_dump_json().encode()
 
-    def _forget(self) -> None:
+    def refresh(self) -> None:
+        """Whoever asks next looks."""
         with self._lock:
             self._looked_at = -1.0
 

@@ -51,6 +51,7 @@ from scraper_agent.ports import (
 from scraper_agent.recipe import Recipe
 from scraper_agent.values import (
     AccountStopped,
+    Anew,
     Approval,
     Attempt,
     Cleared,
@@ -345,7 +346,7 @@ class Pipeline:
                 run.append(read)
             case Done(place=place):
                 found.done.add(place)
-            case Relogin() as again:
+            case (Relogin() | Anew()) as again:
                 reader.forget()
                 found.lists = found.lists[: len(found.lists) - again.void_lists]
                 run.append(again)
@@ -741,7 +742,7 @@ class Pipeline:
                 | Refused()
                 | ListRead()
                 | Fault()
-                | (SessionChecked() | Relogin())
+                | (SessionChecked() | Relogin() | Anew())
                 | (Reached() | Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
                 | (Paused() | Halted() | Resumed())
             ):

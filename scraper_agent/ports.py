@@ -11,7 +11,19 @@ from typing import Literal, Protocol, TypeAlias
 
 from scraper_agent.errors import AgentError, NeedsPerson
 from scraper_agent.recipe import Recipe
-from scraper_agent.values import Digest, Entry, Fact, Job, JobId, ListRead, Outcome, Refused, Relogin, SessionChecked
+from scraper_agent.values import (
+    Anew,
+    Digest,
+    Entry,
+    Fact,
+    Job,
+    JobId,
+    ListRead,
+    Outcome,
+    Refused,
+    Relogin,
+    SessionChecked,
+)
 
 Clock: TypeAlias = Callable[[], datetime]
 """Returns the time now, aware, UTC."""
@@ -66,7 +78,7 @@ class Done:
     place: str
 
 
-Sighting: TypeAlias = Page | File | Refused | ListRead | Trouble | Look | Done | Relogin
+Sighting: TypeAlias = Page | File | Refused | ListRead | Trouble | Look | Done | Relogin | Anew
 """What a harvest yields, in the order it happened."""
 
 

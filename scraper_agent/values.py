@@ -218,6 +218,17 @@ class Relogin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Anew:
+    """A pause fell into `where`, which was begun anew after it, as what the page shows may lack what was held back.
+
+    Records that had been read are not opened again. Of the lists logged before, the last `void_lists` count no more.
+    """
+
+    where: str
+    void_lists: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
     """The run waits for a person. Last fact of a run until it is taken up again, under the same number."""
 
@@ -440,6 +451,7 @@ RunFact: TypeAlias = (
     | Fault
     | SessionChecked
     | Relogin
+    | Anew
     | Reached
     | Parked
     | RunEnded
@@ -527,7 +539,7 @@ def state(job: Job) -> State:  # noqa: C901 - one line for each kind of fact
             | Refused()
             | ListRead()
             | Fault()
-            | (SessionChecked() | Relogin())
+            | (SessionChecked() | Relogin() | Anew())
             | Reached()
             | (Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
             | (Paused() | Halted() | Resumed())

@@ -176,7 +176,7 @@ class ListReader:
                 names = [Counter(row.name for row in rows) for rows in (second, tally.rows)]
                 evidence = replace(evidence, recounted=len(second), same=names[0] == names[1])
         except (PageError, Error) as error:
-            session.keeper.probe()
+            session.failed()
             broken = session._told(error, f"list {step.name}").code
             yield from session._drain()
             yield self._fact(step, tally, replace(self._counted(step, tally, evidence), broken=broken))
@@ -203,6 +203,7 @@ class ListReader:
     def _pages(self, step: List, tally: _Tally, *, again: bool) -> Iterator[Sighting]:
         while True:
             tally.pages += 1
+            self.session.point()
             self.session.limits.allow()
             rows = yield from self._page(step, tally, again=again)
             tally.rows += rows
@@ -531,6 +532,7 @@ class ListReader:
 
         try:
             for number, _, place in links:
+                session.point()
                 while may_load():
                     while spare and spare[0].is_closed():  # a page may close its tab once it was read
                         spare.popleft()
@@ -576,7 +578,7 @@ class ListReader:
                 coming.error = error
             coming.over = True
 
-        coming.since, coming.before = monotonic(), coming.tab.url
+        coming.since, coming.before = self.session.hold.now(), coming.tab.url
         self.session.limits.apart(go)
 
     def _new_tab(self, home: Tab, address: str) -> Tab:
@@ -677,7 +679,7 @@ class ListReader:
                 self._arrive(record, link)
             yield from self._record(step, number, place, careful=False)
         except (PageError, Error) as error:
-            session.keeper.probe()
+            session.failed()
             yield from session._drain()
             session.check_browser()
             still = record.since and not record.there
@@ -693,12 +695,13 @@ class ListReader:
     def _came(self, record: Coming, share: float) -> bool:
         """Wait for a page that is under way, or for an error in its place; `share` of the patience is spent."""
         patience_s = self.session.settings.patience_s * share
-        end = max(record.since + patience_s, monotonic() + _AT_LEAST * patience_s)
-        self.session.limits.until(end - monotonic() + 2 * _HELD_S)
-        while not record.over and monotonic() < end:
-            record.tab.wait_for_timeout(_LOOK_MS)
+        now = self.session.hold.now
+        end = max(record.since + patience_s, now() + _AT_LEAST * patience_s)
+        self.session.limits.until(end - now() + 2 * _HELD_S)
+        while not record.over and now() < end:
+            self.session.sleep(_LOOK_MS)
         if record.over and not record.there:
-            record.complete = self.session._wait_for(_COMPLETE, [], max(end - monotonic(), _HELD_S))
+            record.complete = self.session._wait_for(_COMPLETE, [], max(end - now(), _HELD_S))
         self.session.limits.allow()
         return record.there
 

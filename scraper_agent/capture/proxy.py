@@ -39,6 +39,7 @@ _ANSWER_S = 300.0
 _IDLE_S = 120.0
 _FRESH_S = 1.0
 """A connection that has rested longer may be gone without our knowing: no body that cannot be sent twice goes there."""
+_HOLD_S = 0.05
 _CLIENTS = 256
 _AT_A_TIME = 6
 """What a browser asks of one host at a time, for all of its tabs together."""
@@ -260,6 +261,10 @@ class Proxy:
     largest_answer: int = 64 * 1024 * 1024
     permits: Callable[[], Iterable[Permit]] = tuple
     """Asked anew for each request, from the proxy's own thread."""
+    holds: Callable[[], bool] = lambda: False
+    """Whether nothing may leave now: a request waits until it may. Asked from the proxy's own thread."""
+    held: Callable[[], None] = lambda: None
+    """Hears of each request that has to wait."""
     refused: deque[Refused] = field(default_factory=deque)
     untold: int = 0
     """Refused, and not in `refused`, since nobody had emptied it. Only ever grows."""
@@ -400,11 +405,20 @@ class Proxy:
                 client.answer(200, head=[(b"Content-Type", b"application/json")], body=text.encode(), stays=True)
                 return True
             case guard.Pass():
+                await self._released()
                 self._asked[guard.origin(url)] += 1
                 try:
                     return await self._forward(client, head, url, body)
                 finally:
                     self._asked[guard.origin(url)] -= 1
+
+    async def _released(self) -> None:
+        """Wait until requests may leave."""
+        if not self.holds():
+            return
+        self.held()
+        while self.holds():  # noqa: ASYNC110 - nothing tells of a file that goes
+            await asyncio.sleep(_HOLD_S)
 
     async def _head(self, client: _Client) -> Head | None:
         """None where the browser has gone, or sent nothing for long."""

@@ -1,7 +1,7 @@
 """The command line: parses, calls, prints; decides nothing. stdout is data, stderr is talk.
 
 Exit codes: 0 done; 1 a defect of the agent; 2 usage; 3 business (documents blocked, pages refused); 4 application
-(machine, network, log); 5 a person is needed; 130 ended by Ctrl-C.
+(machine, network, log); 5 a person is needed, also to lift a stop; 130 ended by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def build() -> typer.Typer:
         case,
         commands,
         console,
+        control,
         crossborder,
         demo,
         format,
@@ -78,6 +79,7 @@ def build() -> typer.Typer:
         outbox.send
     )
     commands.cli.add_typer(outbox.job, name="job")
+    control.add_to(commands.cli)
     commands.cli.add_typer(recipe.commands, name="recipe")
     commands.cli.add_typer(format.commands, name="format")
     told = N_("Open a browser in which a person logs in, and keep the session, encrypted, for runs to come.")

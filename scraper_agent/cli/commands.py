@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_never
 
 import typer
 from loguru import logger
@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 import scraper_agent
 from scraper_agent import app as wiring
 from scraper_agent import completeness, formats, mapping
+from scraper_agent import control as controls
 from scraper_agent.analysis import periods
 from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
@@ -33,14 +34,18 @@ from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
 from scraper_agent.pipeline import Harvest, Pipeline
 from scraper_agent.values import (
+    ControlFact,
     Draft,
     Envelope,
     Fact,
+    Halted,
     Job,
     JobId,
     ListRead,
     Parked,
+    Paused,
     Refused,
+    Resumed,
     Retry,
     RunEnded,
     RunStarted,
@@ -79,6 +84,7 @@ class Options:
         """The configured agent, loaded once."""
         if not self.apps:
             loaded = App.load(self.config, prompt=_prompt, tell=_tell)
+            loaded.notice = _notice
             log_to(loaded)
             self.apps.append(loaded)
         return self.apps[0]
@@ -120,6 +126,22 @@ def _prompt(name: str) -> str:
     if not sys.stdin.isatty():
         return wiring.nobody(name)
     return getpass.getpass(render(N_("{name}: "), {"name": name}))
+
+
+def _notice(fact: ControlFact) -> None:
+    """What runs stands still or goes on, and who wanted it."""
+    values = {"by": controls.told(fact.by), "reason": fact.reason or "-"}
+    match fact:
+        case Paused():
+            told = render(N_("Paused by {by}: {reason}; `scraper-agent resume` lets it go on."), values)
+        case Halted():
+            told = render(N_("Stopped by {by}: {reason}."), values)
+        case Resumed():
+            told = render(N_("Resumed by {by}."), values)
+        case unknown:
+            assert_never(unknown)
+    show.talk.print(show.visible(told), markup=False, soft_wrap=True)
+    logger.info("{} by {} via {}", type(fact).__name__, show.visible(fact.by), show.visible(fact.via))
 
 
 def _tell(step: str) -> None:

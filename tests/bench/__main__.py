@@ -15,6 +15,7 @@ from rich.table import Table
 from tests.bench import (
     bench_checks,
     bench_console,
+    bench_control,
     bench_document,
     bench_history,
     bench_import,
@@ -88,6 +89,10 @@ def promises(*, share: bool) -> list[Promise]:
     session = _told("session", bench_session.measure())
     slow.append(
         Promise("of 50 sessions killed in mid-list, gone on at the same row", session["resumed"], 50, at_least=True)
+    )
+    control = _told("control", bench_control.measure())
+    slow.append(
+        Promise("s after `pause` until nothing is asked of the ERP, the worst of 7 stages", control["control_s"], 2)
     )
     statistics = _told("statistics", bench_statistics.measure())
     slow += [
