@@ -53,6 +53,8 @@ HEADERS = {
 _STATIC = {
     "console.css": "text/css; charset=utf-8",
     "console.js": "text/javascript; charset=utf-8",
+    "documents.css": "text/css; charset=utf-8",
+    "documents.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 LANGUAGES = ("zh", "en")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from scraper_agent.console.ask import Route
-from scraper_agent.console.pages import home, own
+from scraper_agent.console.pages import approvals, cases, document, documents, home, own
 
 
 class Pages(Protocol):
     ROUTES: Sequence[Route]
 
 
-PAGES: tuple[Pages, ...] = (home, own)
+PAGES: tuple[Pages, ...] = (home, approvals, documents, document, cases, own)
