@@ -6,6 +6,8 @@ import getpass
 import os
 import re
 import secrets
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,16 +24,19 @@ from pydantic import BaseModel, SecretStr
 import scraper_agent
 from scraper_agent import (
     canonical,
+    desk,
     files,
     formats,
     incremental,
     mapping,
+    orders,
     outbox,
     sending,
     signing,
     vault,
     yamlfile,
 )
+from scraper_agent import control as controls
 from scraper_agent import policy as policies
 from scraper_agent.analysis import settings as analyses
 from scraper_agent.archive.sqlite import SqliteArchive
@@ -53,7 +58,7 @@ from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
 from scraper_agent.rules import Values
 from scraper_agent.signing import keyfolder, sm2
-from scraper_agent.values import Job, JobId, KeyChanged, RunEnded, State
+from scraper_agent.values import ControlFact, Job, JobId, KeyChanged, RunEnded, State
 from scraper_agent.waybill import task
 
 KEYRING = "scraper_agent"
@@ -96,6 +101,32 @@ def builtin_recipes() -> Path:
     return package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
 
 
+_ATTEND_S = 0.2
+"""How often a process that writes the archive looks for what people want of it, at most."""
+
+
+def _silent(_id: JobId, _fact: object) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(slots=True, kw_only=True)
+class _Writing:
+    """The archive that this process writes, and in which thread."""
+
+    archive: SqliteArchive
+    thread: int
+    pipeline: Pipeline | None = None
+    """The one at work, so that what it knows stays right."""
+    in_force: tuple[bool, bool] | None = None
+    """Pause and stop, as the log has them; None: not asked yet."""
+    attended: float = -1.0
+    attending: bool = False
+
+
 @dataclass(kw_only=True)
 class App:
     """One configured agent. `known_secrets` are kept out of everything that is written."""
@@ -109,12 +140,17 @@ class App:
     analyses: analyses.Settings = analyses.DEFAULT
     prompt: Prompt = nobody
     tell: Callable[[str], None] = print
+    notice: Callable[[ControlFact], None] = lambda _fact: None
+    """Hears of a pause, a stop and their end, as they are logged."""
     known_secrets: set[str] = field(default_factory=set, repr=False)
     _answers: dict[str, str] = field(default_factory=dict, repr=False)
     """What a person was asked for, so that nobody is asked twice."""
     _signer: tuple[signing.Config, Signer] | None = field(default=None, repr=False)
     _destinations: list[tuple[ReceiverSettings, Destination]] = field(default_factory=list, repr=False)
     """What was connected to."""
+    _writing: _Writing | None = field(default=None, repr=False)
+    _control: controls.Control | None = field(default=None, repr=False)
+    _desk: desk.Desk | None = field(default=None, repr=False)
     _paces: dict[str, Pace] = field(default_factory=dict, repr=False)
     """By ERP: recipes that are run one after the other share its minute."""
 
@@ -152,12 +188,19 @@ class App:
     @contextmanager
     def archive(self, *, read_only: bool = False) -> Iterator[SqliteArchive]:
         with SqliteArchive(self.home / self.config.archive, now, read_only=read_only) as archive:
-            yield archive
+            if read_only:
+                yield archive
+                return
+            self._writing = _Writing(archive=archive, thread=threading.get_ident())
+            try:
+                yield archive
+            finally:
+                self._writing = None
 
     def pipeline(self, archive: SqliteArchive, watch: Watch) -> Pipeline:
         enterprise = self.config.enterprise
         default = self.destination(self.config.receiver)
-        return Pipeline(
+        made = Pipeline(
             archive=archive,
             now=now,
             formats=self.tables.formats,
@@ -177,7 +220,11 @@ class App:
             draw=secrets.SystemRandom().random,
             key_index=lambda: signing.chosen(_at(self.home, self.config.signing), now()).key,
             watch=watch,
+            gate=self.gate,
         )
+        if self._writing is not None and self._writing.archive is archive:
+            self._writing.pipeline = made
+        return made
 
     @property
     def signer(self) -> Signer:
@@ -303,9 +350,10 @@ class App:
         """Have a person log in, and keep the session for the runs to come. Returns its file.
 
         Raises:
-            NeedsPerson: nobody did.
+            NeedsPerson: nobody did, or a stop is in force.
             AgentError: no browser, no ERP, no keyring, or the file cannot be written.
         """
+        self.gate()
         erp = erp_of(loaded)
         key = self._session_key(erp, make=True)  # asked first: nobody should log in for nothing
         browser = self.browser(erp)
@@ -349,6 +397,109 @@ class App:
     def _erp_secret(self, erp: str, name: str) -> str:
         known = self.config.erps[erp].secrets if erp in self.config.erps else {}
         return self.secret(known.get(name, SecretPlace()), f"{erp}.{name}")
+
+    # --- what people want of it -------------------------------------------------------------------------------------
+
+    @property
+    def control(self) -> controls.Control:
+        """Pause and stop."""
+        if self._control is None:
+            self._control = controls.Control(self.home / self.config.control, now)
+        return self._control
+
+    @property
+    def desk(self) -> desk.Desk:
+        """Where people say what is to be done, whether this process, another or none writes the archive."""
+        if self._desk is None:
+            self._desk = desk.Desk(self.control, self._tray, self.policy.people, now, self._serve)
+        return self._desk
+
+    @property
+    def _tray(self) -> orders.Tray:
+        return orders.Tray(self.home / self.config.control)
+
+    def _serve(self) -> bool:
+        try:
+            with self.archive():
+                self.attend(now=True)
+        except AgentError as error:
+            if error.code == "SA5002":  # another process writes to it
+                return False
+            raise
+        return True
+
+    def attend(self, *, now: bool = False) -> bool:
+        """Log what people switched and carry out what they ordered; whether anything was.
+
+        To be called at least twice a second by what runs long; it costs next to nothing. Only the thread that writes
+        the archive does anything here. `now`: even if this has just been done.
+        """
+        here = self._writing
+        if here is None or here.attending or here.thread != threading.get_ident():
+            return False
+        if not now and time.monotonic() - here.attended < _ATTEND_S:
+            return False
+        here.attending = True
+        try:
+            switched = self._log_switches(here)
+            return self._carry_out(here) or switched
+        finally:
+            here.attending, here.attended = False, time.monotonic()
+
+    def _log_switches(self, here: _Writing) -> bool:
+        if here.in_force is None:
+            here.in_force = controls.in_force(here.archive.job(controls.JOB))
+        news = self.control.news(here.in_force)
+        for fact in news:
+            here.archive.append(controls.JOB, here.archive.length(controls.JOB), fact)
+        if not news:
+            return False
+        here.in_force = controls.in_force(here.archive.job(controls.JOB))
+        self.control.noted()
+        for fact in news:
+            self.notice(fact)
+        return True
+
+    def _carry_out(self, here: _Writing) -> bool:
+        tray = self._tray
+        if not tray.any():
+            return False
+        pipeline = here.pipeline or self.pipeline(here.archive, _silent)
+        watch, pipeline.watch = pipeline.watch, _silent  # whoever watches the run has ordered nothing
+        try:
+            for taken in tray.take():
+                tray.done(taken, desk.carry_out(pipeline, taken, self.policy.people))
+        finally:
+            pipeline.watch = watch
+        return True
+
+    def gate(self, land: Callable[[], object] = _nothing) -> None:
+        """A control point of what runs: attends, and stays while a pause is in force; `land` is called before.
+
+        Raises:
+            PersonNeeded: a stop is in force.
+        """
+        self.attend()
+        if not (self.control.paused or self.control.stopped):
+            return
+        land()
+        self.attend(now=True)
+        while self.control.paused and not self.control.stopped:
+            time.sleep(controls.LOOK_S)
+            self.attend()
+        self.attend(now=True)
+        if self.control.stopped:
+            raise self.control.stop_error()
+
+    def rest(self, seconds: float) -> None:
+        """Sleep, but for what people want meanwhile: what they ordered may make something due at once."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            attended = self.attend()
+            self.gate()
+            if attended:
+                return
+            time.sleep(min(left, _ATTEND_S))
 
     # --- recipes ----------------------------------------------------------------------------------------------------
 
@@ -468,8 +619,10 @@ class App:
 
         Raises:
             UsageError: the policy does not allow what the recipe asks of the ERP.
+            PersonNeeded: a stop is in force.
         """
         self._allowed(loaded, parameters)
+        self.gate()
         plan = Plan(
             recipe=loaded.recipe,
             recipe_source=loaded.source,
@@ -485,7 +638,12 @@ class App:
         return id, self.pipeline(archive, watch).harvest(id, plan, self.browser(erp_of(loaded)))
 
     def take_in(self, archive: SqliteArchive, file: Filled, watch: Watch) -> tuple[JobId, Harvest]:
-        """Make a job of every document of a file that people filled in: of all of them or of none."""
+        """Make a job of every document of a file that people filled in: of all of them or of none.
+
+        Raises:
+            PersonNeeded: a stop is in force.
+        """
+        self.gate()
         intake = Intake(
             file_name=file.name,
             media=file.media,
@@ -522,8 +680,9 @@ class App:
         """Take each job as far as it goes; what stops one job does not stop the next. Returns what stopped any.
 
         Raises:
-            NeedsPerson: a passphrase is needed.
+            NeedsPerson: a passphrase is needed, or a stop is in force; what had left has been landed.
         """
+        pipeline.gate(_nothing)
         stopped: list[AgentError] = []
         under_way: Callable[[], Job] | None = None
 
@@ -541,13 +700,14 @@ class App:
                 for id in _and_freed(pipeline, documents, land):
                     try:
                         if dry_run:
+                            pipeline.gate(land)
                             pipeline.check(id)
                             continue
                         if pipeline.breaker(
                             id
                         ).failures:  # then one after the other, so that failures are counted right
                             land()
-                        land(pipeline.depart(id, post=lambda send: worker.submit(send).result))
+                        land(pipeline.depart(id, post=lambda send: worker.submit(send).result, land=land))
                     except NeedsPerson:
                         raise
                     except AgentError as error:
@@ -572,9 +732,10 @@ class App:
         Returns what stopped any in the last round.
 
         Raises:
-            NeedsPerson: a passphrase is needed.
+            NeedsPerson: a passphrase is needed, or a stop is in force.
         """
         while True:
+            pipeline.gate(_nothing)
             pipeline.doubts.clear()
             stopped = App.advance(self, pipeline, filter(wanted, _due(pipeline, archive)))
             wake = _wake(pipeline, archive)

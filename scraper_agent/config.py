@@ -138,6 +138,10 @@ class Config(Strict):
     districts: Path | None = Field(None, description="The codes of 国内地区, YAML or CSV.")
     rates: Path | None = Field(None, description="Exchange rates, YAML or CSV.")
     sessions: Path = Field(Path("sessions"), description="Folder of kept sessions, encrypted.")
+    control: Path = Field(
+        Path("control"),
+        description="Folder of the files `pause` and `stop`, and of what people order a running process.",
+    )
     browser: BrowserSettings = BrowserSettings()
     erps: dict[str, Erp] = Field({}, description="By the first part of a recipe's name: `demo` for `demo/order`.")
     signing: signing.Config

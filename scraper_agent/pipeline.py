@@ -65,17 +65,20 @@ from scraper_agent.values import (
     Fault,
     Fetched,
     Finding,
+    Halted,
     Job,
     JobId,
     KeyChanged,
     ListRead,
     Outcome,
     Parked,
+    Paused,
     Reached,
     Reason,
     Receipt,
     Refused,
     Relogin,
+    Resumed,
     Retry,
     RunEnded,
     RunFact,
@@ -194,6 +197,20 @@ def _any() -> None:
     return None
 
 
+Gate = Callable[[Callable[[], object]], None]
+"""A control point: returns at once unless people paused what runs; then it first calls what it is given, which is to
+land what is under way. Raises PersonNeeded where they stopped it.
+"""
+
+
+def _open_gate(_land: Callable[[], object]) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass
+
+
 Post = Callable[[Callable[[], bytes | None]], Callable[[], bytes | None]]
 """Begins a send in its own time; what it returns waits for the answer or raises what the send raised."""
 
@@ -232,6 +249,8 @@ class Pipeline:
     """`sk` of the key that signs now: what was signed with another is signed anew before it leaves. None: any will do.
     """
     watch: Watch = _silent
+    gate: Gate = _open_gate
+    """Asked before each fact of a document that goes on its way."""
     doubts: list[tuple[JobId, AgentError]] = field(default_factory=list)
     """Sends that failed or whose outcome is unknown, and answers that proved nothing: for whoever runs this to be told.
     """
@@ -663,24 +682,30 @@ class Pipeline:
         """
         return self.depart(id, send=send)()
 
-    def depart(self, id: JobId, *, send: bool = True, post: Post = _when_landing) -> Callable[[], Job]:
+    def depart(
+        self, id: JobId, *, send: bool = True, post: Post = _when_landing, land: Callable[[], object] = _nothing
+    ) -> Callable[[], Job]:
         """As `advance`, up to where the receiver's answer is waited for; the call that is returned lands the job.
 
-        `post` begins to send, so that the next job can be checked and signed meanwhile.
+        `post` begins to send, so that the next job can be checked and signed meanwhile; `land` takes the answer to
+        what was posted before, should this one have to wait at the gate.
 
         Raises:
             NeedsPerson: as `advance`.
         """
         job = self.archive.job(id)
         fresh = False
-        while (fact := self._next(job, fresh=fresh, send=send)) is not None:
+        while True:
+            self.gate(land)
+            fact = self._next(job, fresh=fresh, send=send)
+            if fact is None:
+                return partial(_landed, job)
             job, fresh = self._with(job, fact), True
             if isinstance(fact, Attempt):
                 # The attempt is logged: if we die now, the next run finds it and asks the receiver first.
                 transport = self.destination(id).transport
                 sent = post(partial(transport.send, self.archive.get(fact.envelope), key=self.key(job)))
                 return partial(self._land, job, fact, sent)
-        return partial(_landed, job)
 
     def _land(self, job: Job, attempt: Attempt, answer: Callable[[], bytes | None]) -> Job:
         fact = self._answered(job, attempt, answer)
@@ -718,6 +743,7 @@ class Pipeline:
                 | Fault()
                 | (SessionChecked() | Relogin())
                 | (Reached() | Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
+                | (Paused() | Halted() | Resumed())
             ):
                 raise ValueError(f"{job.id} is not a document")
             case Draft() | Verdict() | Approval() | Envelope() | Retry() as still_here:

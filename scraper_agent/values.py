@@ -18,7 +18,7 @@ Digest = NewType("Digest", str)
 
 JobId = NewType("JobId", str)
 """`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP, `keys` for
-the installation's keys."""
+the installation's keys, `control` for what people paused and stopped."""
 
 
 class Severity(StrEnum):
@@ -195,6 +195,7 @@ class Outcome(StrEnum):
     EXPIRED = "expired"  # the session ended, and a new login did not help or cannot be made unattended
     OTHER_SESSION = "other_session"  # somebody else is, or may be, logged in where it must not be
     NO_SECRET = "no_secret"  # noqa: S105 - nobody gave it
+    HALTED = "halted"  # a person stopped the robot
 
     @property
     def stops_account(self) -> bool:
@@ -270,6 +271,38 @@ class KeyChanged:
     reason: str = ""
     statement: Digest | None = None
     """Of a rotation: the statement signed by the old and the new key."""
+
+
+# --- facts of control -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """Nothing is opened, signed or sent until `Resumed`; what runs waits."""
+
+    by: str
+    """`person:` and the name; `file`, or `file:` and its owner, where the file was made by hand."""
+    via: str
+    """`cli`, `console`, `banner`; `file` where it was made by hand."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted:
+    """What runs ends, and nothing begins until `Resumed`."""
+
+    by: str
+    via: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """Neither a pause nor a stop is in force any more."""
+
+    by: str
+    via: str
+    reason: str = ""
 
 
 # --- facts of a document --------------------------------------------------------------------------------------------
@@ -415,7 +448,8 @@ AccountFact: TypeAlias = AccountStopped | Cleared
 DocumentFact: TypeAlias = (
     Draft | Verdict | Approval | Envelope | Attempt | Delivered | Retry | DeadLetter | Receipt | Failure
 )
-Fact: TypeAlias = RunFact | AccountFact | KeyChanged | DocumentFact
+ControlFact: TypeAlias = Paused | Halted | Resumed
+Fact: TypeAlias = RunFact | AccountFact | KeyChanged | ControlFact | DocumentFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -496,6 +530,7 @@ def state(job: Job) -> State:  # noqa: C901 - one line for each kind of fact
             | (SessionChecked() | Relogin())
             | Reached()
             | (Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
+            | (Paused() | Halted() | Resumed())
         ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:

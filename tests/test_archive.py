@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scraper_agent import canonical, merkle, ports, values
-from scraper_agent.archive import sqlite, verify
+from scraper_agent.archive import derived, sqlite, verify
 from scraper_agent.archive.sqlite import DocumentState, SqliteArchive
 from scraper_agent.errors import AgentError, Conflict
 from scraper_agent.values import (
@@ -318,11 +318,11 @@ def test_a_newer_archive_is_refused(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "archive.db"
     SqliteArchive(path, now).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 3")
+        db.execute("PRAGMA user_version = 4")
     with pytest.raises(AgentError) as caught:
         SqliteArchive(path, now, read_only=read_only)
     assert str(caught.value) == (
-        f"SA5003 {path} has archive version 3; this program knows version 2\n"
+        f"SA5003 {path} has archive version 4; this program knows version 3\n"
         "hint: Use the version of scraper-agent that wrote it, or a newer one."
     )
 
@@ -529,13 +529,24 @@ def test_a_wrong_standing_is_found_and_remade(archive: SqliteArchive, change: st
     assert verify.verify(archive.path).whole
 
 
-def test_an_archive_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
+LISTS = ("DROP INDEX facts_by_kind", "DROP INDEX facts_of_run", *(f"DROP TABLE {name}" for name in derived.NAMES))
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        ("DROP INDEX facts_sent", "DROP TABLE standing", "PRAGMA user_version = 1"),
+        ("DROP INDEX standing_by_format", "ALTER TABLE standing DROP COLUMN format", "PRAGMA user_version = 2"),
+    ],
+    ids=["1", "2"],
+)
+def test_an_archive_of_a_version_before_is_brought_up_to_date(tmp_path: Path, earlier: tuple[str, ...]) -> None:
     path = tmp_path / "archive.db"
     with SqliteArchive(path, now) as archive:
         placed(archive)
         kept = list(archive._db.iterdump())
     with closing(sqlite3.connect(path)) as db:
-        for statement in ("DROP INDEX facts_sent", "DROP TABLE standing", "PRAGMA user_version = 1"):
+        for statement in (*LISTS, *earlier):
             db.execute(statement)
     assert verify.verify(path).whole, "it can be checked as it is"
     with pytest.raises(AgentError) as caught:

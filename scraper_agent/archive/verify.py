@@ -13,12 +13,12 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from scraper_agent import canonical, merkle, messages
-from scraper_agent.archive import sqlite
+from scraper_agent.archive import derived, sqlite
 from scraper_agent.messages import N_
 
 PROBLEM_LIMIT = 1000
@@ -95,6 +95,7 @@ def verify(path: Path, *, bodies: bool = True) -> Report:
                 _structure(db, found)
                 blobs = _blobs(db, found)
                 _named_blobs(db, found)
+                _lists(db, found)
         except sqlite3.DatabaseError as error:
             found.add("SA5030", None, N_("the database file is damaged: {error}"), error=str(error))
     return Report(entries=entries, jobs=jobs, blobs=blobs, head=head, problems=tuple(found.problems))
@@ -357,6 +358,35 @@ def _standing(db: sqlite3.Connection, found: _Found) -> None:
         _told("standing", row[3], row[3:], row[:3], found)
     for (index,) in db.execute(STRAY_STANDING):
         found.add("SA5027", index, N_("index table {table} has a row {index} that no entry gives"), table="standing")
+
+
+# As of one moment: tables of the same name in the connection's own temporary database, filled by the code that fills
+# them while the log grows.
+_REMADE = tuple(
+    table.replace("CREATE TABLE", "CREATE TEMP TABLE") for table in derived.TABLES if table.startswith("CREATE TABLE")
+)
+STRAY_FORMATS = """SELECT j.id, s.format FROM standing s JOIN jobs j ON j.number = s.job
+    WHERE s.format <> substr(j.id, 5, instr(substr(j.id, 5), '/') - 1)"""
+
+
+def _lists(db: sqlite3.Connection, found: _Found) -> None:
+    """What lists, searches and sums read, against the log and its bodies: leans on all before it."""
+    if sqlite.version(db) < sqlite.SCHEMA or any(problem.code != "SA5029" for problem in found.problems):
+        return
+    for job, format in db.execute(STRAY_FORMATS):
+        found.add("SA5015", None, _STRAY, table="standing", row=(job, format))
+    for statement in _REMADE:
+        db.execute(statement)
+    for data, number in db.execute(derived.TOLD):
+        derived.tell(db, canonical.entry(data), number, partial(sqlite.body, db))
+    for table in derived.NAMES:
+        for row in db.execute(f"SELECT * FROM main.{table} EXCEPT SELECT * FROM temp.{table}"):  # noqa: S608 - our own
+            found.add("SA5015", None, _STRAY, table=table, row=row)
+        for row in db.execute(f"SELECT * FROM temp.{table} EXCEPT SELECT * FROM main.{table}"):  # noqa: S608 - our own
+            found.add("SA5016", None, N_("index table {table} lacks {row}, which the log gives"), table=table, row=row)
+
+
+_STRAY = N_("index table {table} has {row}, which the log does not give")
 
 
 def _positions(db: sqlite3.Connection, found: _Found) -> None:

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 import scraper_agent
 from scraper_agent import app as wiring
-from scraper_agent import approval, completeness, formats, mapping
+from scraper_agent import completeness, formats, mapping
 from scraper_agent.analysis import periods
 from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
@@ -33,7 +33,6 @@ from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
 from scraper_agent.pipeline import Harvest, Pipeline
 from scraper_agent.values import (
-    Approval,
     Draft,
     Envelope,
     Fact,
@@ -532,7 +531,7 @@ def job_show(
             return
         found = find_job(archive, name)
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
-        draft = _draft(found)
+        draft = draft_of(found)
         show.console.print(show.document(pipeline.document(found), app.tables.formats[draft.format]))
         for fact in found.facts:
             if isinstance(fact, Verdict):
@@ -567,7 +566,7 @@ def _show_run(job: Job) -> None:
             show.console.print(show.fact(fact), markup=False, soft_wrap=True)
 
 
-def _draft(job: Job) -> Draft:
+def draft_of(job: Job) -> Draft:
     first = job.facts[0]
     if not isinstance(first, Draft):
         raise UsageError("SA7104", N_("{id} is not a document"), id=job.id)
@@ -586,9 +585,7 @@ def approve(
         str | None, typer.Option(help=render(N_("Digest of the document that was shown; refused if it is another.")))
     ] = None,
 ) -> None:
-    _decide(
-        context, name, digest, lambda verdict, shown, by: approval.by_person(verdict, shown=shown, by=by, reason=reason)
-    )
+    _decide(context, name, "approve", digest, reason)
 
 
 @cli.command(
@@ -603,28 +600,35 @@ def decline(
         str | None, typer.Option(help=render(N_("Digest of the document that was shown; refused if it is another.")))
     ] = None,
 ) -> None:
-    _decide(
-        context, name, digest, lambda verdict, shown, by: approval.decline(verdict, shown=shown, by=by, reason=reason)
-    )
+    _decide(context, name, "decline", digest, reason)
 
 
-def _decide(
-    context: typer.Context, name: str, digest: str | None, decision: Callable[[Verdict, Any, str], Approval]
-) -> None:
+def _decide(context: typer.Context, name: str, do: str, digest: str | None, reason: str) -> None:
     app: App = context.obj.app()
-    with app.archive() as archive:
-        pipeline = app.pipeline(archive, lambda _job, _fact: None)
+    with app.archive(read_only=True) as archive:
         found = find_job(archive, name)
-        shown = digest or _draft(found).document
-        who = wiring.account()
-        decided = pipeline.decide(found.id, lambda verdict: decision(verdict, shown, who))
-        total = mapping.amount(pipeline.document(found), FORMATS[_draft(found).format])
+    have_done(app, do, (found.id,), {"shown": digest or draft_of(found).document, "reason": reason})
+    with app.archive(read_only=True) as archive:
+        pipeline = app.pipeline(archive, lambda _job, _fact: None)
+        decided = archive.job(found.id)
+        total = mapping.amount(pipeline.document(found), FORMATS[draft_of(found).format])
         amount = f"{total[1]} {total[0]}" if total else ""
         show.console.print(
-            show.visible(f"{show.short(found.id)}  {_draft(found).key}  {amount}  {show.state_name(state(decided))}"),
+            show.visible(f"{show.short(found.id)}  {draft_of(found).key}  {amount}  {show.state_name(state(decided))}"),
             markup=False,
             soft_wrap=True,
         )
+
+
+def have_done(app: App, do: str, targets: Sequence[str], values: Mapping[str, str]) -> None:
+    """By this account, also while another process writes the archive.
+
+    Raises:
+        AgentError: the first that was not done, once the others are.
+    """
+    for outcome in app.desk.do(do, targets, wiring.account(), values):
+        if outcome.error is not None:
+            raise outcome.error
 
 
 # --- log ------------------------------------------------------------------------------------------------------------

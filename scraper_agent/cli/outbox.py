@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
@@ -17,9 +16,20 @@ from scraper_agent import approval
 from scraper_agent.app import OPEN, App
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cli import show
-from scraper_agent.cli.commands import Session, example, find_job, job_show, progress, report, state_of
+from scraper_agent.cli.commands import (
+    Session,
+    draft_of,
+    example,
+    find_job,
+    have_done,
+    job_show,
+    progress,
+    report,
+    state_of,
+)
 from scraper_agent.errors import AgentError, SendFailed, SendUnknown, UsageError
 from scraper_agent.messages import N_, render
+from scraper_agent.orders import MOST_TARGETS
 from scraper_agent.pipeline import Pipeline
 from scraper_agent.values import Delivered, Digest, Draft, Envelope, Fact, Job, JobId, Receipt, State, state
 
@@ -68,15 +78,12 @@ def job_retry(
     app: App = context.obj.app()
     if bool(names) == all_:
         raise UsageError("SA7160", N_("name the documents to send again, or say `--all`"))
-    with app.archive() as archive:
-        pipeline = app.pipeline(archive, lambda _job, _fact: None)
-        who = wiring.account()
-        ids = _all(archive) if all_ else iter([find_job(archive, name).id for name in names or ()])
-        count = 0
-        for id in ids:
-            pipeline.resend(id, who, absent=absent)
-            count += 1
-    told = render(N_("{count} document(s) leave with the next `send`."), {"count": count})
+    with app.archive(read_only=True) as archive:
+        ids = list(_all(archive)) if all_ else [find_job(archive, name).id for name in names or ()]
+    values = {"absent": "yes"} if absent else {}
+    for start in range(0, len(ids), MOST_TARGETS):
+        have_done(app, "resend", ids[start : start + MOST_TARGETS], values)
+    told = render(N_("{count} document(s) leave with the next `send`."), {"count": len(ids)})
     show.console.print(told, markup=False)
 
 
@@ -98,13 +105,14 @@ def job_withdraw(
     reason: Annotated[str, typer.Option(help=render(N_("Why; goes into the log.")))],
 ) -> None:
     app: App = context.obj.app()
-    with app.archive() as archive:
-        pipeline = app.pipeline(archive, lambda _job, _fact: None)
+    with app.archive(read_only=True) as archive:
         found = find_job(archive, name).id
-        done = pipeline.withdraw(found, wiring.account(), reason)
-        if done.id != found:
-            done = pipeline.check(done.id)
-        _tell_withdrawn(done, new=done.id != found)
+    have_done(app, "withdraw", (found,), {"reason": reason})
+    with app.archive(read_only=True) as archive:
+        draft = draft_of(archive.job(found))
+        versions = map(archive.job, archive.documents(format=draft.format, key=draft.key))
+        made = [each for each in versions if draft_of(each).replaces == found and draft_of(each).withdrawn_by]
+        _tell_withdrawn(made[-1] if made else archive.job(found), new=bool(made))
 
 
 @job.command(
@@ -200,12 +208,12 @@ def advance(
     with app.archive() as archive, progress() as bar:
         until = wiring.now() + timedelta(minutes=wait or 0)
         pipeline = app.pipeline(archive, watch)
-        stopped = app.deliver(pipeline, archive, until=wiring.now(), sleep=time.sleep, wanted=wanted)
+        stopped = app.deliver(pipeline, archive, until=wiring.now(), sleep=app.rest, wanted=wanted)
         session = Session(app=app, archive=archive, bar=bar)
         session.documents = dict.fromkeys(filter(wanted, _unsigned(app, archive)))
         unsigned = session.advance() if session.documents else []
         if wait is not None:
-            stopped = app.deliver(pipeline, archive, until=until, sleep=time.sleep, wanted=wanted)
+            stopped = app.deliver(pipeline, archive, until=until, sleep=app.rest, wanted=wanted)
             unsigned = [error for error in unsigned if not isinstance(error, SendFailed | SendUnknown)]
         answered |= session.documents
         taken = [archive.job(id) for id in answered if state_of(archive, id) is State.RECEIPTED]
