@@ -55,12 +55,13 @@ class Row:
         return path(self.line.id)
 
     @property
-    def errors(self) -> int:
-        return sum(finding.severity is Severity.ERROR for finding in self.findings)
-
-    @property
-    def warnings(self) -> int:
-        return len(self.findings) - self.errors
+    def told(self) -> tuple[tuple[Finding, int], ...]:
+        """Of each code the worst finding, and how many there are; errors come first."""
+        worst: dict[str, Finding] = {}
+        for finding in sorted(self.findings, key=lambda each: each.severity is not Severity.ERROR):
+            worst.setdefault(finding.code, finding)
+        counts = Counter(finding.code for finding in self.findings)
+        return tuple((finding, counts[code]) for code, finding in worst.items())
 
 
 def path(id: JobId) -> str:

@@ -86,9 +86,7 @@ class Sheet:
     def faults(self) -> dict[str, str]:
         """Fields with the worst that is said of each."""
         return {
-            spot.name: cell.fault
-            for cell in self._cells
-            if cell.fault and cell.origin is not None and (spot := self.spots[cell.origin])
+            self.spots[each.origin].name: each.fault for each in self._cells if each.fault and each.origin is not None
         }
 
     @property
@@ -259,9 +257,9 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
     if not data.startswith(_JPEG):
         return None
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
+    while at + 9 <= len(data) and data.startswith(b"\xff", at):
         marker = data[at + 1]
-        if marker == 0xFF:  # fill bytes
+        if data.startswith(b"\xff\xff", at):  # fill bytes
             at += 1
             continue
         length, _, height, width = struct.unpack_from(">HBHH", data, at + 2)

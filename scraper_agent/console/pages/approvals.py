@@ -8,13 +8,12 @@ from starlette.responses import Response
 
 from scraper_agent.console import rows
 from scraper_agent.console.ask import Ask, Route, action, page
-from scraper_agent.console.pages.documents import beyond, format_name, opened, searching, shown
+from scraper_agent.console.pages.documents import beyond, opened, searching, shown
 from scraper_agent.console.rows import MOST, Batch, Filter, Row
 from scraper_agent.console.words import state_name
 from scraper_agent.errors import AgentError, BusinessError, UsageError
 from scraper_agent.messages import N_, render
 from scraper_agent.people import Role
-from scraper_agent.report import body
 from scraper_agent.values import Digest, JobId, State
 
 QUEUES = (State.HELD, State.BLOCKED)

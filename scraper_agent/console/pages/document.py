@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -11,7 +11,7 @@ from scraper_agent.archive.lists import Line, Lists, Wanted
 from scraper_agent.console import rows, sheet
 from scraper_agent.console.ask import Ask, Route, action, page
 from scraper_agent.console.pages import cases
-from scraper_agent.console.pages.documents import format_name, opened
+from scraper_agent.console.pages.documents import opened
 from scraper_agent.console.rows import path
 from scraper_agent.console.words import state_name
 from scraper_agent.errors import AgentError, BusinessError
@@ -42,7 +42,9 @@ _HELD = frozenset({State.HELD})
 _BEFORE = frozenset({State.HELD, State.BLOCKED, State.APPROVED, State.SIGNED, State.WAITING, State.DEAD})
 CHOICES = (
     Choice(do="approve", name=N_("Approve"), said=N_("{key} is approved"), where=_HELD, key="a", kind="main"),
-    Choice(do="decline", name=N_("Decline"), said=N_("{key} is declined"), where=_HELD, key="d", kind="danger", reason=True),
+    Choice(
+        do="decline", name=N_("Decline"), said=N_("{key} is declined"), where=_HELD, key="d", kind="danger", reason=True
+    ),
     Choice(
         do="withdraw",
         name=N_("Withdraw"),
@@ -123,9 +125,7 @@ def image(ask: Ask) -> Response:
     """The JPEG of a page that this document's run read."""
     named = Digest(f"sm3:{ask.path['digest']}")
     with opened(ask) as found:
-        data = sheet.image(
-            ask.archive, found, ask.app.tables.formats, id_of(ask), named, whole=ask.may(Role.APPROVER)
-        )
+        data = sheet.image(ask.archive, found, ask.app.tables.formats, id_of(ask), named, whole=ask.may(Role.APPROVER))
     if data is None:
         raise ask.missing()
     return ask.body(data, "image/jpeg")
