@@ -52,6 +52,10 @@ KINDS: dict[str, type[Fact]] = {
         values.DeadLetter,
         values.Receipt,
         values.Failure,
+        values.Endorsed,
+        values.Held,
+        values.Released,
+        values.Excluded,
     )
 }
 

@@ -11,7 +11,19 @@ from typing import Literal, Protocol, TypeAlias
 
 from scraper_agent.errors import AgentError, NeedsPerson
 from scraper_agent.recipe import Recipe
-from scraper_agent.values import Digest, Entry, Fact, Job, JobId, ListRead, Outcome, Refused, Relogin, SessionChecked
+from scraper_agent.values import (
+    Digest,
+    Entry,
+    Fact,
+    Job,
+    JobId,
+    ListRead,
+    Outcome,
+    Refused,
+    Relogin,
+    SessionChecked,
+    State,
+)
 
 Clock: TypeAlias = Callable[[], datetime]
 """Returns the time now, aware, UTC."""
@@ -204,6 +216,10 @@ class Archive(Protocol):
 
         `formats`: of documents of these formats only.
         """
+        ...
+
+    def in_state(self, wanted: State) -> Iterator[JobId]:
+        """Documents that stand so now. Those that change meanwhile may come or not."""
         ...
 
     def documents(
