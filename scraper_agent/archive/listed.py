@@ -21,6 +21,7 @@ PAGE = 50
 CANDIDATES = 2000
 """Of texts that begin as asked, so many are looked at."""
 
+SENT = (State.UNKNOWN, State.DELIVERED, State.WAITING, State.DEAD, State.RECEIPTED, State.REJECTED, State.STOPPED)
 _DIGEST = re.compile("[0-9a-f]{64}")
 OF_RUN_KINDS = frozenset(derived.OF_RUN.split("'")[1::2])
 
@@ -208,6 +209,15 @@ class Listed:
             (State(state), format): Standing(number=number, oldest=self._at(index))
             for state, format, number, index in self._db.execute(query)
         }
+
+    def sends(self, formats: Collection[str], most: int) -> list[Entry]:
+        """As `ports.Archive.sends`, for formats that few documents may have: of those that changed last."""
+        changed = [line for format in formats for line in self.documents(states=SENT, format=format, most=most)]
+        changed.sort(key=lambda line: line.index, reverse=True)
+        query = """SELECT idx FROM facts WHERE job = (SELECT number FROM jobs WHERE id = ?)
+            AND kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt') ORDER BY position DESC"""
+        found = [index for line in changed[:most] for index in self._some(query, (line.id,), most)]
+        return list(self._entries(sorted(found, reverse=True)[:most]))
 
     # --- runs and days ----------------------------------------------------------------------------------------------
 

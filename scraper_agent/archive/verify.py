@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields
 from functools import cache, partial
@@ -72,10 +72,11 @@ class _Found:
             self.problems.append(Problem(code="SA5031", index=None, text=text, values={"limit": PROBLEM_LIMIT}))
 
 
-def verify(path: Path, *, bodies: bool = True) -> Report:
+def verify(path: Path, *, bodies: bool = True, hashed: Callable[[int], None] = lambda _: None) -> Report:
     """Everything in the archive at `path`, read only, as of one moment; a writer may go on meanwhile.
 
-    Without `bodies`, the blobs and the structure of the file are left out: the log alone, at the speed of hashing it.
+    Without `bodies`, the blobs, what lists say of them and the structure of the file are left out: the log alone, at
+    the speed of hashing it. `hashed` is told how many entries are, now and then.
 
     Raises:
         AgentError: there is no archive of a known version at `path`.
@@ -88,7 +89,7 @@ def verify(path: Path, *, bodies: bool = True) -> Report:
         try:
             db.execute("BEGIN")
             state = _stored_state(db)
-            entries, doubtful = _log(db, state, found)
+            entries, doubtful = _log(db, state, found, hashed)
             head = sqlite.Head(size=state.size, root=state.root) if state else None
             jobs = _index(db, doubtful, found)
             if bodies:
@@ -104,7 +105,9 @@ def verify(path: Path, *, bodies: bool = True) -> Report:
 # --- the log against its tree ---------------------------------------------------------------------------------------
 
 
-def _log(db: sqlite3.Connection, state: merkle.Frontier | None, found: _Found) -> tuple[int, list[int]]:
+def _log(
+    db: sqlite3.Connection, state: merkle.Frontier | None, found: _Found, hashed: Callable[[int], None]
+) -> tuple[int, list[int]]:
     """(number of entries, those whose index rows may differ); names what is wrong with the log itself."""
     made, whole, count, doubtful = merkle.Frontier(), True, 0, []
     rows = db.execute(ROWS)
@@ -116,6 +119,7 @@ def _log(db: sqlite3.Connection, state: merkle.Frontier | None, found: _Found) -
             whole = whole and agrees
         count += len(block)
         doubtful += _doubtful(db, block)
+        hashed(count)
     if not whole or made != state:
         before = len(found.problems)
         _walk(db, state, found)

@@ -49,12 +49,12 @@ def draft(job: Job) -> Draft:
 def history(job: Job, times: Sequence[datetime]) -> tuple[Step, ...]:
     told = [moment(at) for at in times] if len(times) == len(job.facts) else [""] * len(job.facts)
     return tuple(
-        Step(at=at, kind=type(fact).__name__, sentence=_sentence(fact))
-        for at, fact in zip(told, job.facts, strict=True)
+        Step(at=at, kind=type(fact).__name__, sentence=sentence(fact)) for at, fact in zip(told, job.facts, strict=True)
     )
 
 
-def _sentence(fact: Fact) -> str:  # noqa: C901, PLR0912 - one line for each kind of fact
+def sentence(fact: Fact) -> str:  # noqa: C901, PLR0912 - one line for each kind of fact
+    """A document's fact in words; of another the name of its kind."""
     match fact:
         case Draft(withdrawn_by="", replaces=None):
             return say("fact_read")

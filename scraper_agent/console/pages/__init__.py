@@ -6,11 +6,35 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from scraper_agent.console.ask import Route
-from scraper_agent.console.pages import approvals, cases, document, documents, home, own
+from scraper_agent.console.pages import (
+    approvals,
+    cases,
+    destinations,
+    document,
+    documents,
+    home,
+    keys,
+    log,
+    own,
+    recipes,
+    refused,
+)
 
 
 class Pages(Protocol):
     ROUTES: Sequence[Route]
 
 
-PAGES: tuple[Pages, ...] = (home, approvals, documents, document, cases, own)
+PAGES: tuple[Pages, ...] = (
+    home,
+    approvals,
+    documents,
+    document,
+    cases,
+    log,
+    refused,
+    recipes,
+    destinations,
+    keys,
+    own,
+)
