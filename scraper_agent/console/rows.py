@@ -20,7 +20,7 @@ from scraper_agent.format import Format, decode
 from scraper_agent.messages import N_
 from scraper_agent.ports import Archive
 from scraper_agent.report import body
-from scraper_agent.values import Digest, Draft, Finding, Job, JobId, Severity, State, Verdict
+from scraper_agent.values import Digest, Draft, Finding, Job, JobId, Severity, State, Verdict, in_force
 
 PAGE = 50
 """Documents on one page of a list."""
@@ -265,7 +265,7 @@ def _row(line: Line, since: datetime, job: Job, archive: Archive, format: Format
     found = next((fact.findings for fact in reversed(job.facts) if isinstance(fact, Verdict)), draft.unread)
     row = Row(
         line=line,
-        document=draft.document,
+        document=in_force(job),
         amount=None,
         counterparty="",
         lines=0,
@@ -276,7 +276,7 @@ def _row(line: Line, since: datetime, job: Job, archive: Archive, format: Format
     if format is None:
         return row
     try:
-        document = decode(format, archive.get(draft.document))
+        document = decode(format, archive.get(row.document))
     except (AgentError, ValueError):
         return row
     return replace(
@@ -370,8 +370,3 @@ def as_read(job: Job) -> Digest:
     if not isinstance(draft, Draft):
         raise UsageError("SA7746", N_("{id} is not a document"), id=job.id)
     return draft.document
-
-
-def in_force(job: Job) -> Digest:
-    """The bytes that a decision is about."""
-    return as_read(job)

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
-from scraper_agent import approval, mapping, messages, values
+from scraper_agent import approval, leaving, mapping, messages, preview, values
 from scraper_agent.archive.lists import Lists
 from scraper_agent.errors import AgentError
 from scraper_agent.format import Document, Format, decode
@@ -24,7 +24,7 @@ from scraper_agent.report import body, facts, pages
 from scraper_agent.report.body import Body, Cell, Name, Told
 from scraper_agent.report.facts import Step
 from scraper_agent.report.words import say
-from scraper_agent.values import Digest, Draft, Job, JobId, State, Verdict
+from scraper_agent.values import Attempt, Digest, Draft, Endorsed, Excluded, Held, Job, JobId, State, Verdict
 
 _ORIGINS = TypeAdapter(tuple[Origin, ...])
 _JPEG = b"\xff\xd8\xff"
@@ -65,6 +65,8 @@ class Picture:
 class Sheet:
     id: JobId
     draft: Draft
+    shown: Digest
+    """Of the bytes that a decision is about."""
     state: State
     format: Name
     recipe: str
@@ -94,11 +96,6 @@ class Sheet:
         header = (cell for _, cell in (*self.body.header, *self.body.program))
         return (*header, *(cell for line in self.body.lines for cell in line))
 
-    @property
-    def shown(self) -> Digest:
-        """Of the bytes that a decision is about."""
-        return self.draft.document
-
     def marks(self, picture: int) -> tuple[Spot, ...]:
         """The spots with a box on one picture, large boxes first, so that none covers another."""
         found = [spot for spot in self.spots if spot.picture == picture and spot.box is not None]
@@ -125,12 +122,14 @@ class Reader:
         draft, format = job.facts[0], self.formats.get(job.facts[0].format)
         state = values.state(job)
         found = next((fact.findings for fact in reversed(job.facts) if isinstance(fact, Verdict)), draft.unread)
-        data = self._body(draft.document)
-        spots, pictures = self._origins(draft, format)
+        shown = values.in_force(job)
+        data = self._body(shown)
+        spots, pictures = self._origins(job, draft, format)
         numbers = {spot.name: spot.number for spot in spots}
         return Sheet(
             id=id,
             draft=draft,
+            shown=shown,
             state=state,
             format=body.name(format) if format else Name(main=draft.format, other="", id=draft.format),
             recipe=self.lists.recipe(draft.run),
@@ -149,18 +148,32 @@ class Reader:
 
     def why(self, job: Job, data: bytes | None, format: Format | None) -> tuple[tuple[str, Mapping[str, str]], ...]:
         """As `Pipeline.held_because`, but for the document's case: what a case lacks is on the case's own page."""
-        draft, verdict = facts.draft(job), job.last
-        if not isinstance(verdict, Verdict) or verdict.blocked or format is None or data is None:
+        draft, last = facts.draft(job), job.last
+        if values.state(job) is State.ON_HOLD:
+            held = next(fact for fact in reversed(job.facts) if isinstance(fact, Held))
+            return ((N_("{name} keeps it back: {reason}"), {"name": _name(held.by), "reason": held.reason}),)
+        if isinstance(last, Endorsed):
+            told = {"name": _name(last.by), "reason": last.reason}
+            return ((N_("{name} has approved it, a second person has to: {reason}"), told),)
+        if not isinstance(last, Verdict) or last.blocked or format is None or data is None:
             return ()
         if draft.withdrawn_by:
             return ((N_("it withdraws what the receiver has: {reason}"), {"reason": draft.reason}),)
         document = self._decoded(data, format)
         if document is None:
             return ()
+        left_out = (
+            (
+                N_("{name} left out {fields}: {reason}"),
+                {"name": _name(fact.by), "fields": ", ".join(fact.fields), "reason": fact.reason},
+            )
+            for fact in job.facts
+            if isinstance(fact, Excluded)
+        )
         lists = approval.lists_to_hold(self.policy, self.lists.lists_read(draft.run))
         total = mapping.amount(document, format)
-        limits = approval.reasons_to_hold(self.policy, verdict, format.name, total, lines=len(document.lines))
-        return (*lists, *limits)
+        limits = approval.reasons_to_hold(self.policy, last, format.name, total, lines=len(document.lines))
+        return (*lists, *left_out, *limits)
 
     def _decoded(self, data: bytes, format: Format) -> Document | None:
         try:
@@ -170,7 +183,7 @@ class Reader:
 
     # --- where its values were read ---------------------------------------------------------------------------------
 
-    def _origins(self, draft: Draft, format: Format | None) -> tuple[tuple[Spot, ...], tuple[Picture, ...]]:
+    def _origins(self, job: Job, draft: Draft, format: Format | None) -> tuple[tuple[Spot, ...], tuple[Picture, ...]]:
         data = self._body(draft.provenance)
         try:
             origins = _ORIGINS.validate_json(data) if data is not None else ()
@@ -179,6 +192,8 @@ class Reader:
             origins = ()
         if format is not None and not self.whole:
             origins = tuple(mapping.shown(each, format) for each in origins)
+        # What people left out of the document is told nowhere.
+        origins = tuple(each for each in origins if not leaving.left_out(job, each.field))
         # The document's own page comes first.
         seen = dict.fromkeys([draft.page, *(each.page for each in origins if each.page is not None)])
         pictures = tuple(self._picture(draft, page, hidden=masks(format) and not self.whole) for page in seen)
@@ -226,6 +241,10 @@ class Reader:
         return self.archive.times(id)
 
 
+def _name(by: str) -> str:
+    return by.removeprefix("person:")
+
+
 def masks(format: Format | None) -> bool:
     """Whether any value of such documents is masked where it is shown."""
     return format is not None and any(each.masked for each in (*format.header, *format.lines))
@@ -246,6 +265,54 @@ def image(
         return None
     data = archive.get(named)
     return data if data.startswith(_JPEG) else None
+
+
+# --- what is to be sent ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """Exactly the bytes that would be sent, and what differs from the version that left last."""
+
+    digest: Digest
+    raw: bytes
+    rows: tuple[preview.Row, ...]
+    """Empty where the bytes do not fit the format any more."""
+    before: JobId | None
+    """The version that left last."""
+    changes: tuple[preview.Change, ...]
+
+
+def to_send(archive: Archive, lists: Lists, format: Format | None, job: Job) -> Preview:
+    """Raises AgentError: the bytes are gone."""
+    digest = values.in_force(job)
+    raw = archive.get(digest)
+    try:
+        document = decode(format, raw) if format is not None else None
+    except ValueError:
+        document = None
+    if format is None or document is None:
+        return Preview(digest=digest, raw=raw, rows=(), before=None, changes=())
+    sent = _sent_before(archive, lists, job)
+    changes: tuple[preview.Change, ...] = ()
+    if sent is not None:
+        try:
+            old = decode(format, archive.get(values.in_force(sent)))
+            changes = preview.difference(old, document, format)
+        except (AgentError, ValueError):
+            sent = None
+    rows = preview.rows(document, format)
+    return Preview(digest=digest, raw=raw, rows=rows, before=None if sent is None else sent.id, changes=changes)
+
+
+def _sent_before(archive: Archive, lists: Lists, job: Job) -> Job | None:
+    draft = facts.draft(job)
+    versions = lists.versions(draft.format, draft.key)
+    for id in reversed(versions[: versions.index(job.id)] if job.id in versions else []):
+        other = archive.job(id)
+        if facts.draft(other).record == draft.record and any(isinstance(fact, Attempt) for fact in other.facts):
+            return other
+    return None
 
 
 _FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))

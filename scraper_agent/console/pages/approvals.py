@@ -8,15 +8,16 @@ from starlette.responses import Response
 
 from scraper_agent.console import rows
 from scraper_agent.console.ask import Ask, Route, action, page
+from scraper_agent.console.pages.document import reason
 from scraper_agent.console.pages.documents import beyond, opened, searching, shown
 from scraper_agent.console.rows import MOST, Batch, Filter, Row
 from scraper_agent.console.words import state_name
 from scraper_agent.errors import AgentError, BusinessError, UsageError
 from scraper_agent.messages import N_, render
 from scraper_agent.people import Role
-from scraper_agent.values import Digest, JobId, State
+from scraper_agent.values import Digest, JobId, State, in_force
 
-QUEUES = (State.HELD, State.BLOCKED)
+QUEUES = (State.HELD, State.ON_HOLD, State.BLOCKED)
 """What a person has to look at, those that can be decided on first."""
 
 DONE: Mapping[str, str] = {
@@ -90,7 +91,7 @@ def decide(ask: Ask) -> Response:
     others: list[tuple[JobId, Digest]] = []
     for id, digest in wanted:
         facts = ask.archive.job(id)
-        if not facts.facts or rows.in_force(facts) != digest:
+        if not facts.facts or in_force(facts) != digest:
             failed[id] = BusinessError(
                 "SA7745", N_("{id} is not what was shown any more"), hint=N_("look at it again, then decide"), id=id
             )
@@ -98,10 +99,10 @@ def decide(ask: Ask) -> Response:
             first.append(id)
         else:
             others.append((id, digest))
-    reason = ask.form.get("reason", "")
+    said_why = reason(ask)
     # The bytes that were read belong to a job's number for ever, so that all these go in one order; of what people
     # changed since, each order says which bytes were shown.
-    orders = [(first, {"reason": reason}), *(([id], {"reason": reason, "shown": str(d)}) for id, d in others)]
+    orders = [(first, {"reason": said_why}), *(([id], {"reason": said_why, "shown": str(d)}) for id, d in others)]
     for ids, told in orders:
         if ids:
             outcomes = ask.app.desk.do(do, ids, ask.person, told, "console")

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.responses import Response
 
 from scraper_agent.archive.lists import Line, Lists, Wanted
-from scraper_agent.console import rows, sheet
+from scraper_agent.console import sheet
 from scraper_agent.console.ask import Ask, Route, action, page
 from scraper_agent.console.pages import cases
 from scraper_agent.console.pages.documents import opened
 from scraper_agent.console.rows import path
 from scraper_agent.console.words import state_name
-from scraper_agent.errors import AgentError, BusinessError
+from scraper_agent.errors import AgentError, BusinessError, UsageError
+from scraper_agent.format import Format
 from scraper_agent.messages import N_, render
 from scraper_agent.people import Role
 from scraper_agent.report.words import say
-from scraper_agent.values import Digest, JobId, State
+from scraper_agent.values import Digest, Draft, Job, JobId, State, in_force, state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +40,23 @@ class Choice:
 
 
 _HELD = frozenset({State.HELD})
-_BEFORE = frozenset({State.HELD, State.BLOCKED, State.APPROVED, State.SIGNED, State.WAITING, State.DEAD})
+_QUEUES = frozenset({State.HELD, State.ON_HOLD, State.BLOCKED})
+_BEFORE = _QUEUES | {State.APPROVED, State.SIGNED, State.WAITING, State.DEAD}
 CHOICES = (
     Choice(do="approve", name=N_("Approve"), said=N_("{key} is approved"), where=_HELD, key="a", kind="main"),
     Choice(
         do="decline", name=N_("Decline"), said=N_("{key} is declined"), where=_HELD, key="d", kind="danger", reason=True
+    ),
+    Choice(
+        do="hold",
+        name=N_("Hold"),
+        said=N_("{key} is held back"),
+        where=_BEFORE - {State.ON_HOLD},
+        key="h",
+        reason=True,
+    ),
+    Choice(
+        do="release", name=N_("Release"), said=N_("{key} is released"), where=frozenset({State.ON_HOLD}), kind="main"
     ),
     Choice(
         do="withdraw",
@@ -61,6 +74,12 @@ CHOICES = (
         role=Role.OPERATOR,
     ),
 )
+LONGEST = 1000
+"""Characters of a reason."""
+LONGEST_NAMES = 4000
+"""Characters of the names of all fields that are left out at once, as an order takes them."""
+EXCLUDES = frozenset({State.HELD, State.ON_HOLD, State.BLOCKED, State.APPROVED, State.SIGNED})
+"""Where fields may be left out: what has never left."""
 
 
 def id_of(ask: Ask) -> JobId:
@@ -91,11 +110,12 @@ def _shown(ask: Ask, id: JobId, failed: AgentError | None = None) -> Response:
             before=before,
             after=after,
             waiting=found.count(Wanted(state=line.state))[line.state],
-            list_path=f"/approvals?state={line.state}" if line.state in _HELD else f"/documents?state={line.state}",
+            list_path=f"/approvals?state={line.state}" if line.state in _QUEUES else f"/documents?state={line.state}",
             versions=[each for each in found.versions(line.format, line.key) if each != id],
             case=None if known is None else known.of(id),
+            excludes=line.state in EXCLUDES and ask.may(Role.APPROVER),
             choices=[each for each in CHOICES if line.state in each.where and ask.may(each.role)],
-            reason=ask.form.get("reason", ""),
+            reason=ask.form.get("reason", "")[:LONGEST],
             path=path,
             say=say,
             state_name=state_name,
@@ -151,26 +171,107 @@ def _done(ask: Ask, role: Role) -> Response:
     with opened(ask) as found:
         line = found.line(id)
         following = None if line is None else _beside(found, line)[1]
-    told = {"reason": ask.form.get("reason", "").strip(), "shown": ask.form.get("shown", "")}
-    try:
-        if rows.in_force(job) != told["shown"]:
-            raise BusinessError(
-                "SA7745", N_("{id} is not what was shown any more"), hint=N_("look at it again, then decide"), id=id
-            )
-        for outcome in ask.app.desk.do(choice.do, [id], ask.person, told, "console"):
-            if outcome.error is not None:
-                raise outcome.error
-    except BusinessError as error:
-        return _shown(ask, id, error)
+    told = {"reason": reason(ask), "shown": ask.form.get("shown", "")}
+    if (failed := _order(ask, choice.do, job, told)) is not None:
+        return _shown(ask, id, failed)
     said = render(choice.said, {"key": line.key if line is not None else id})
     # Who works off a queue goes on with the next; else the document shows what became of it.
     onward = line is not None and line.state in _HELD and following is not None
     return ask.redirect(path(following.id if onward and following is not None else id), said)
 
 
+def exclude(ask: Ask) -> Response:
+    """Leave fields out of a document that has never left."""
+    id = id_of(ask)
+    job = ask.archive.job(id)
+    if not job.facts:
+        raise ask.missing()
+    fields = ask.form.getlist("field")
+    told = {"reason": reason(ask), "shown": ask.form.get("shown", ""), "fields": " ".join(fields)}
+    if len(told["fields"]) > LONGEST_NAMES:
+        raise ask.missing()
+    if (failed := _order(ask, "exclude", job, told)) is not None:
+        return _shown(ask, id, failed)
+    return ask.redirect(path(id), render(N_("{count} field(s) left out; it is checked anew"), {"count": len(fields)}))
+
+
+def reason(ask: Ask) -> str:
+    """What the form gives as one. Raises UsageError: it is too long."""
+    text = ask.form.get("reason", "").strip()
+    if len(text) > LONGEST:
+        raise UsageError("SA7747", N_("a reason has at most {most} characters"), most=LONGEST)
+    return text
+
+
+def _order(ask: Ask, do: str, job: Job, told: Mapping[str, str]) -> BusinessError | None:
+    """Have it done to what was shown; why it was not."""
+    try:
+        if in_force(job) != told["shown"]:
+            raise BusinessError(
+                "SA7745",
+                N_("{id} is not what was shown any more"),
+                hint=N_("look at it again, then decide"),
+                id=job.id,
+            )
+        for outcome in ask.app.desk.do(do, [job.id], ask.person, told, "console"):
+            if outcome.error is not None:
+                raise outcome.error
+    except BusinessError as error:
+        return error
+    return None
+
+
+# --- what is to be sent ---------------------------------------------------------------------------------------------
+
+
+def preview(ask: Ask) -> Response:
+    """Exactly the bytes, as document and as they are. Where values are masked, the bytes are for approvers alone."""
+    id, job, format = _known(ask)
+    with opened(ask) as found:
+        made = sheet.to_send(ask.archive, found, format, job)
+    return ask.render(
+        "preview.html",
+        id=id,
+        key=_key(job),
+        state=state(job),
+        made=made,
+        raw=made.raw.decode(errors="backslashreplace") if _whole(ask, format) else None,
+        path=path,
+        name=lambda field: field.zh if ask.lang == "zh" else field.en,
+        state_name=state_name,
+    )
+
+
+def raw(ask: Ask) -> Response:
+    _, job, format = _known(ask)
+    if not _whole(ask, format):
+        raise BusinessError("SA7746", N_("its bytes hold what is masked and are shown to approvers alone"))
+    return ask.body(ask.archive.get(in_force(job)), "application/octet-stream", f"{_key(job)}.json")
+
+
+def _whole(ask: Ask, format: Format | None) -> bool:
+    return ask.may(Role.APPROVER) or not sheet.masks(format)
+
+
+def _known(ask: Ask) -> tuple[JobId, Job, Format | None]:
+    id = id_of(ask)
+    job = ask.archive.job(id)
+    if not job.facts or not isinstance(job.facts[0], Draft):
+        raise ask.missing()
+    return id, job, ask.app.tables.formats.get(job.facts[0].format)
+
+
+def _key(job: Job) -> str:
+    first = job.facts[0]
+    return first.key if isinstance(first, Draft) else job.id
+
+
 ROUTES: Sequence[Route] = (
     page("/documents/{format}/{number}", document),
     page("/documents/{format}/{number}/images/{digest}", image),
+    page("/documents/{format}/{number}/preview", preview),
+    page("/documents/{format}/{number}/raw", raw),
     action("/documents/{format}/{number}/decide", decide, role=Role.APPROVER),
+    action("/documents/{format}/{number}/exclude", exclude, role=Role.APPROVER),
     action("/documents/{format}/{number}/operate", operate, role=Role.OPERATOR),
 )

@@ -48,7 +48,8 @@ const rows = () => [...document.querySelectorAll("[data-row]")].filter((row) => 
 const current = () => document.activeElement && document.activeElement.closest("[data-row]");
 function step(by) {
   const all = rows();
-  if (!all.length) return;
+  // Where there are no rows, there may be a next page of the same kind.
+  if (!all.length) return document.querySelector(by > 0 ? "a[rel=next]" : "a[rel=prev]")?.click();
   const at = all.indexOf(current());
   const next = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + by, 0), all.length - 1)];
   next.tabIndex = -1;
