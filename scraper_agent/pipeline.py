@@ -57,6 +57,7 @@ from scraper_agent.values import (
     Completeness,
     DeadLetter,
     Delivered,
+    Denied,
     Digest,
     Draft,
     Envelope,
@@ -82,10 +83,15 @@ from scraper_agent.values import (
     Retry,
     RunEnded,
     RunFact,
+    RunOrdered,
     RunStarted,
     SessionChecked,
+    SignedIn,
+    SignedOut,
+    SignInRefused,
     Snapshot,
     State,
+    TokenChanged,
     Verdict,
     state,
 )
@@ -744,6 +750,7 @@ class Pipeline:
                 | (SessionChecked() | Relogin())
                 | (Reached() | Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
                 | (Paused() | Halted() | Resumed())
+                | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
             ):
                 raise ValueError(f"{job.id} is not a document")
             case Draft() | Verdict() | Approval() | Envelope() | Retry() as still_here:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from scraper_agent.console.ask import Route
-from scraper_agent.console.pages import home, own
+from scraper_agent.console.pages import home, own, runs
 
 
 class Pages(Protocol):
     ROUTES: Sequence[Route]
 
 
-PAGES: tuple[Pages, ...] = (home, own)
+PAGES: tuple[Pages, ...] = (home, runs, own)
