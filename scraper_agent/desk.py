@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from types import UnionType
 from typing import Any
 
-from scraper_agent import approval, people
+from scraper_agent import approval, notes, people
 from scraper_agent.control import Control, Kind, unwritable
 from scraper_agent.errors import AgentError, BusinessError
 from scraper_agent.messages import N_
@@ -143,6 +143,8 @@ ACTIONS: Mapping[str, Action] = {
 def carry_out(pipeline: Pipeline, taken: Taken, known: People) -> list[Outcome]:
     """Do what is ordered to each target; what fails for one does not keep the next from being done."""
     order = taken.order
+    if order.do == notes.DO:
+        return [_noted(pipeline, taken)]
     action = ACTIONS.get(order.do)
     refused: AgentError | None = None
     if action is None:
@@ -155,6 +157,18 @@ def carry_out(pipeline: Pipeline, taken: Taken, known: People) -> list[Outcome]:
     if action is None or refused is not None:
         return [Outcome(target, refused) for target in order.targets]
     return [Outcome(target, _one(pipeline, action, JobId(target), taken)) for target in order.targets]
+
+
+def _noted(pipeline: Pipeline, taken: Taken) -> Outcome:
+    order = taken.order
+    try:
+        fact = notes.fact(order.by, order.values)
+        notes.append(pipeline.archive, fact, unless_since=order.at if taken.again else None)
+    except ValueError:
+        return Outcome(notes.JOB, _unknown(f"{order.do} {order.values.get('kind', '')}"))
+    except AgentError as error:
+        return Outcome(notes.JOB, error)
+    return Outcome(notes.JOB)
 
 
 def _one(pipeline: Pipeline, action: Action, id: JobId, taken: Taken) -> AgentError | None:
@@ -217,9 +231,10 @@ class Desk:
             people.require(self.people, by, Role.OPERATOR)
             self._switch(SWITCHES[do], f"person:{by}", via, said.get("reason", ""))
             return [Outcome("")]
-        if do not in ACTIONS:
+        if do in ACTIONS:
+            people.require(self.people, by, ACTIONS[do].role)
+        elif do != notes.DO:
             raise _unknown(do)
-        people.require(self.people, by, ACTIONS[do].role)
         order = Order(id=new_id(), at=self.now(), by=by, via=via, do=do, targets=tuple(targets), values=said)
         try:
             self.tray.put(order)

@@ -59,6 +59,7 @@ from scraper_agent.values import (
     Completeness,
     DeadLetter,
     Delivered,
+    Denied,
     Digest,
     Draft,
     Endorsed,
@@ -88,10 +89,15 @@ from scraper_agent.values import (
     Retry,
     RunEnded,
     RunFact,
+    RunOrdered,
     RunStarted,
     SessionChecked,
+    SignedIn,
+    SignedOut,
+    SignInRefused,
     Snapshot,
     State,
+    TokenChanged,
     Verdict,
     in_force,
     state,
@@ -760,6 +766,7 @@ class Pipeline:
                 | (SessionChecked() | Relogin())
                 | (Reached() | Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
                 | (Paused() | Halted() | Resumed())
+                | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
             ):
                 raise ValueError(f"{job.id} is not a document")
             case (

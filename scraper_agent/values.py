@@ -18,7 +18,7 @@ Digest = NewType("Digest", str)
 
 JobId = NewType("JobId", str)
 """`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP, `keys` for
-the installation's keys, `control` for what people paused and stopped."""
+the installation's keys, `control` for what people paused and stopped, `console` for who signed in to the console."""
 
 
 class Severity(StrEnum):
@@ -305,6 +305,54 @@ class Resumed:
     reason: str = ""
 
 
+# --- facts of the console -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    by: str
+    """`person:` and the name, as of every fact here."""
+    how: Literal["link", "token"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedOut:
+    by: str
+    why: Literal["asked", "idle", "longest", "revoked"]
+    """A person asked; nobody was there; the session was as old as one may be; its token was revoked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInRefused:
+    """Wrong tokens came; from whom is not known. `count`: so many in a row so far."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied:
+    """A person wanted what the policy gives them no role for."""
+
+    by: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenChanged:
+    by: str
+    action: Literal["made", "revoked"]
+    name: str
+    """Whose tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrdered:
+    """A person began a run, or sending, from the console."""
+
+    by: str
+    command: str
+
+
 # --- facts of a document --------------------------------------------------------------------------------------------
 
 
@@ -505,7 +553,8 @@ DocumentFact: TypeAlias = (
     Draft | Verdict | Approval | Envelope | Attempt | Delivered | Retry | DeadLetter | Receipt | Failure | DecisionFact
 )
 ControlFact: TypeAlias = Paused | Halted | Resumed
-Fact: TypeAlias = RunFact | AccountFact | KeyChanged | ControlFact | DocumentFact
+ConsoleFact: TypeAlias = SignedIn | SignedOut | SignInRefused | Denied | TokenChanged | RunOrdered
+Fact: TypeAlias = RunFact | AccountFact | KeyChanged | ControlFact | ConsoleFact | DocumentFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -606,6 +655,7 @@ def state(job: Job) -> State:  # noqa: C901, PLR0912 - one line for each kind of
             | Reached()
             | (Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
             | (Paused() | Halted() | Resumed())
+            | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
         ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:

@@ -18,6 +18,7 @@ from scraper_agent.console.pages import (
     own,
     recipes,
     refused,
+    runs,
 )
 
 
@@ -27,6 +28,7 @@ class Pages(Protocol):
 
 PAGES: tuple[Pages, ...] = (
     home,
+    runs,
     approvals,
     documents,
     document,
