@@ -53,6 +53,7 @@ PAGES = (
     "/recipes",
     "/recipes/erp1/order",
     "/destinations",
+    "/policy",
     "/keys",
 )
 """Of this branch's pages each with its searches."""

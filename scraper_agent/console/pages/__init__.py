@@ -16,6 +16,7 @@ from scraper_agent.console.pages import (
     keys,
     log,
     own,
+    policy,
     recipes,
     refused,
     runs,
@@ -37,6 +38,7 @@ PAGES: tuple[Pages, ...] = (
     refused,
     recipes,
     destinations,
+    policy,
     keys,
     own,
 )
