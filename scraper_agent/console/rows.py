@@ -362,11 +362,3 @@ def batch(search: Search, ids: Sequence[JobId], state: State) -> Batch:
     rows = [row for id in dict.fromkeys(ids) if (row := search.row(id)) is not None]
     still = tuple(row for row in rows if row.line.state is state)
     return Batch(rows=still, gone=len(dict.fromkeys(ids)) - len(still))
-
-
-def as_read(job: Job) -> Digest:
-    """The bytes that were read."""
-    draft = job.facts[0]
-    if not isinstance(draft, Draft):
-        raise UsageError("SA7746", N_("{id} is not a document"), id=job.id)
-    return draft.document

@@ -56,7 +56,6 @@ _STATIC = {
     "console.css": "text/css; charset=utf-8",
     "console.js": "text/javascript; charset=utf-8",
     "documents.css": "text/css; charset=utf-8",
-    "documents.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 LANGUAGES = ("zh", "en")

@@ -15,7 +15,7 @@ from scraper_agent.console.words import state_name
 from scraper_agent.errors import AgentError, BusinessError, UsageError
 from scraper_agent.messages import N_, render
 from scraper_agent.people import Role
-from scraper_agent.values import Digest, JobId, State, in_force
+from scraper_agent.values import Digest, Draft, JobId, State, in_force
 
 QUEUES = (State.HELD, State.ON_HOLD, State.BLOCKED)
 """What a person has to look at, those that can be decided on first."""
@@ -90,12 +90,13 @@ def decide(ask: Ask) -> Response:
     first: list[JobId] = []
     others: list[tuple[JobId, Digest]] = []
     for id, digest in wanted:
-        facts = ask.archive.job(id)
-        if not facts.facts or in_force(facts) != digest:
+        job = ask.archive.job(id)
+        read = job.facts[0] if job.facts else None
+        if not isinstance(read, Draft) or in_force(job) != digest:
             failed[id] = BusinessError(
                 "SA7745", N_("{id} is not what was shown any more"), hint=N_("look at it again, then decide"), id=id
             )
-        elif rows.as_read(facts) == digest:
+        elif read.document == digest:
             first.append(id)
         else:
             others.append((id, digest))
