@@ -199,6 +199,11 @@ class App:
             finally:
                 self._writing = None
 
+    @property
+    def writes(self) -> bool:
+        """Whether this very process has the archive open for writing now."""
+        return self._writing is not None
+
     def pipeline(self, archive: SqliteArchive, watch: Watch) -> Pipeline:
         enterprise = self.config.enterprise
         default = self.destination(self.config.receiver)

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from scraper_agent import app as wiring
 from scraper_agent import canonical, completeness
+from scraper_agent.app import App
 from scraper_agent.archive import sqlite
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.messages import N_, render
@@ -81,7 +82,12 @@ def starter(digest: str, people: People) -> str:
     return next((name for name in names if canonical.sm3(name.encode()).hex() == digest), digest[:12])
 
 
-def runs(archive: SqliteArchive, *, most: int, before: int | None = None) -> tuple[list[Run], int | None]:
+def busy(app: App) -> bool:
+    """Whether a process other than this one writes the archive now: a run, if the newest has not ended."""
+    return not app.writes and sqlite.being_written(app.home / app.config.archive)
+
+
+def runs(archive: SqliteArchive, *, busy: bool, most: int, before: int | None = None) -> tuple[list[Run], int | None]:
     """The newest runs, and what `before` the next page has; None if there is none."""
     beginnings: dict[JobId, Entry] = {}
     entries = archive.lists.facts(kinds=["RunStarted"], most=2 * most, before=before)
@@ -90,13 +96,13 @@ def runs(archive: SqliteArchive, *, most: int, before: int | None = None) -> tup
         if len(beginnings) > most:
             break
     listed = list(beginnings)[:most]
-    busy = sqlite.being_written(archive.path)
-    found = [run(archive, id, busy=busy and number == 0) for number, id in enumerate(listed)]
+    first = before is None
+    found = [run(archive, id, busy=busy and first and number == 0) for number, id in enumerate(listed)]
     return found, beginnings[listed[-1]].index if len(beginnings) > most else None
 
 
-def newest(archive: SqliteArchive) -> Run | None:
-    found, _ = runs(archive, most=1)
+def newest(archive: SqliteArchive, *, busy: bool) -> Run | None:
+    found, _ = runs(archive, busy=busy, most=1)
     return found[0] if found else None
 
 
@@ -133,9 +139,9 @@ def _unsettled(archive: SqliteArchive, id: JobId) -> bool:
     return any(standing[state] for state in (State.READ, State.APPROVED, State.SIGNED))
 
 
-def progress(archive: SqliteArchive) -> Progress | None:
+def progress(archive: SqliteArchive, *, busy: bool) -> Progress | None:
     """Of the run that goes on now, if one does."""
-    of = newest(archive)
+    of = newest(archive, busy=busy) if busy else None
     if of is None or not of.goes_on:
         return None
     pages = archive.newest(of.id, "Snapshot")

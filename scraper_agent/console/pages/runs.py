@@ -9,6 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from scraper_agent import completeness
+from scraper_agent import control as controls
 from scraper_agent.app import builtin_recipes
 from scraper_agent.console import running
 from scraper_agent.console.ask import Ask, Route, action, page
@@ -21,23 +22,26 @@ from scraper_agent.values import Completeness, JobId, ListRead, Parked, RunOrder
 
 PAGE = 25
 MOST_DOCUMENTS = 1_000_000
+_DIGITS = 15
+"""As many as surely fit into an integer of SQL."""
 
 
 def now_values(ask: Ask) -> dict[str, Any]:
     """What the part `now.html` shows: the switches, and the run that goes on."""
     control = ask.app.control
     try:
-        of = running.progress(ask.archive)
+        of = running.progress(ask.archive, busy=running.busy(ask.app))
     except AgentError as error:
         if error.code != "SA5001":  # nothing was read yet
             raise
         of = None
     return {
+        "told": controls.told,
         "pause": control.marker("pause"),
         "stop": control.marker("stop"),
         "going": of,
         "how": None if of is None else running.said(of.run.how),
-        "standing": [] if of is None else _standing(of.standing),
+        "stands": [] if of is None else _standing(of.standing),
     }
 
 
@@ -48,7 +52,10 @@ def live(ask: Ask) -> Response:
 def runs(ask: Ask) -> Response:
     before = ask.query.get("before", "")
     found, more = running.runs(
-        ask.archive, most=PAGE, before=int(before) if before.isascii() and before.isdigit() else None
+        ask.archive,
+        busy=running.busy(ask.app),
+        most=PAGE,
+        before=int(before) if before.isascii() and before.isdigit() and len(before) <= _DIGITS else None,
     )
     return ask.render(
         "runs.html",
@@ -64,7 +71,7 @@ def one(ask: Ask) -> Response:
     id = JobId(f"run/{ask.path['id']}")
     if not ask.archive.lists.facts(job=id, kinds=["RunStarted"], most=1):
         raise ask.missing()
-    newest = running.newest(ask.archive)
+    newest = running.newest(ask.archive, busy=running.busy(ask.app))
     of = newest if newest is not None and newest.id == id else running.run(ask.archive, id, busy=False)
     last = ask.archive.last(id)
     return ask.render(
@@ -79,6 +86,7 @@ def one(ask: Ask) -> Response:
         refused=running.refused_of(ask.archive, id),
         most=running.MOST,
         render=render,
+        **now_values(ask),
     )
 
 
