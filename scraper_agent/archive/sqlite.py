@@ -417,7 +417,7 @@ class SqliteArchive:
 
     def accounts(self) -> list[JobId]:
         """Jobs of ERPs' accounts that were ever stopped."""
-        rows = self._db.execute("SELECT id FROM jobs WHERE id LIKE 'session/%' ORDER BY id")
+        rows = self._db.execute("SELECT id FROM jobs WHERE id >= 'session/' AND id < 'session0' ORDER BY id")
         return [JobId(id) for (id,) in rows]
 
     def rebuild_index(self) -> None:

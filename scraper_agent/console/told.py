@@ -16,15 +16,18 @@ from scraper_agent.values import (
     Fact,
     Fault,
     Fetched,
+    Halted,
     JobId,
     KeyChanged,
     ListRead,
     Outcome,
     Parked,
+    Paused,
     Reached,
     Reason,
     Refused,
     Relogin,
+    Resumed,
     RunEnded,
     RunStarted,
     SessionChecked,
@@ -132,6 +135,13 @@ def _sentence(fact: Fact) -> str:  # noqa: C901, PLR0912 - one line for each kin
             return render(N_("the account rests since {run}: {outcome}"), {"run": run, "outcome": outcome(why)})
         case Cleared(by=by):
             return render(N_("the accounts may be logged in with again, says {name}"), {"name": who(by)})
+        case Paused() | Halted() | Resumed():
+            text = {
+                Paused: N_("paused by {name}: {reason}"),
+                Halted: N_("stopped by {name}: {reason}"),
+                Resumed: N_("resumed by {name}: {reason}"),
+            }[type(fact)]
+            return render(text, {"name": who(fact.by), "reason": fact.reason}).rstrip(": ")
         case KeyChanged() as changed:
             text = N_("key {sk} was {action} by {name} {reason}")
             return render(

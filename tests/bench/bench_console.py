@@ -7,6 +7,7 @@ somebody who is signed in; what is told is the median, of the slowest page.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import shutil
 import statistics
@@ -23,13 +24,16 @@ import httpx
 from scraper_agent import canonical, values
 from scraper_agent import console as consoles
 from scraper_agent.app import App
+from scraper_agent.archive import sqlite
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.values import Draft, Fact, JobId, Reason
 from tests.console import archive as small
 
 CACHE = Path(__file__).parents[2] / ".cache" / "bench-console"
 DOCUMENTS = 100_000
-SHARE = 5_000
+SHARE = 2_000
+FEW = 200
+"""Of the archive that pages are compared with."""
 FACTS_EACH = 10
 """So many facts for each document, those of its run included."""
 RUN_LENGTH = 200
@@ -41,6 +45,7 @@ RECIPES = tuple(f"erp{number}/{name}" for number in range(4) for name in ("order
 ENDS = ("receipted",) * 92 + ("held", "blocked", "rejected", "waiting", "dead", "unknown", "declined", "held")
 
 PAGES = (
+    "/",
     "/log",
     "/log?kind=documents",
     "/log?person=li.na",
@@ -51,12 +56,12 @@ PAGES = (
     "/log?find=Supplier",
     "/refused",
     "/recipes",
-    "/recipes/erp1/order",
+    "/recipes/erp0/order",
     "/destinations",
     "/policy",
     "/keys",
 )
-"""Of this branch's pages each with its searches."""
+"""Each page, some with their searches."""
 
 
 @dataclass
@@ -168,7 +173,9 @@ def _life(draft: Draft, number: int) -> Iterator[Fact]:
 
 def folder(documents: int) -> Path:
     """A folder as the agent works in it, whose archive has so many documents and ten times as many facts; kept."""
-    mark = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    made_by = (_Making, _started, _snapshot, _fault, _life, fill)
+    sources = f"{sqlite.SCHEMA} {RUN_LENGTH} {BETWEEN} {RECIPES} {ENDS} {''.join(map(inspect.getsource, made_by))}"
+    mark = hashlib.sha256(sources.encode()).hexdigest()[:12]
     at = CACHE / f"{documents}-{mark}"
     if at.is_dir():
         return at
@@ -216,17 +223,19 @@ def _timed(app: App, pages: tuple[str, ...], runs: int) -> dict[str, float]:
 
 
 def _ms(client: httpx.Client, page: str) -> float:
-    started = time.perf_counter()
+    # Of the processor: server and client are this process, the archive is in memory once it was read, and whoever else
+    # uses the machine is not measured.
+    started = time.process_time()
     answer = client.get(page)
     assert answer.status_code == 200, (page, answer.status_code, answer.text[:2000])
-    return (time.perf_counter() - started) * 1000
+    return (time.process_time() - started) * 1000
 
 
 def measure(documents: int = DOCUMENTS, runs: int = RUNS) -> dict[str, float]:
-    """`slowest_ms`: the median of the slowest page; `ratio`: of it through the same page over a dozen documents."""
+    """`slowest_ms`: the median of the slowest page; `ratio`: that through the same page over few documents."""
     with tempfile.TemporaryDirectory() as name:
         few = small.folder(Path(name))
-        small.fill(few)
+        fill(few, FEW)
         reference = _timed(few, PAGES, runs)
     many = _timed(App.load(folder(documents) / "config.yaml", tell=lambda _: None), PAGES, runs)
     slowest = max(many, key=lambda page: many[page])

@@ -14,7 +14,7 @@ from scraper_agent import accounts, canonical, values
 from scraper_agent.archive import sqlite
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.console.pages import log as log_pages
-from scraper_agent.values import Draft, JobId
+from scraper_agent.values import Draft, Fact, JobId
 from tests.console import archive as filling
 from tests.console.accessible import axe
 from tests.console.conftest import Client, People, Served, served
@@ -217,7 +217,7 @@ def test_text_from_pages_stays_text(people: People, tmp_path: Path) -> None:
         template = next(entry.fact for entry in archive.entries() if isinstance(entry.fact, Draft))
         for number, said in enumerate(MARKUP):
             run = JobId(f"run/{said}")
-            hostile = (
+            hostile: tuple[Fact, ...] = (
                 values.RunStarted(
                     recipe_id=f"test/{said}", recipe_version=said, recipe=template.page, policy=template.page,
                     parameters={said: said}, started_by=said, agent=said, dry_run=False,

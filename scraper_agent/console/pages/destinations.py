@@ -13,6 +13,7 @@ from scraper_agent.archive.listed import Line, Standing
 from scraper_agent.config import ReceiverSettings
 from scraper_agent.console import told
 from scraper_agent.console.ask import Ask, Route, page
+from scraper_agent.console.pages import log
 from scraper_agent.console.words import state_name
 from scraper_agent.messages import N_
 from scraper_agent.values import Entry, State
@@ -40,7 +41,8 @@ class Destination:
     queues: Sequence[Queue]
     last: Entry | None
     """The newest answer of the receiver."""
-    dead: Sequence[tuple[Line, str]]
+    dead: Sequence[tuple[Line, str, str]]
+    """Each with its page and the name of its format."""
 
 
 def destinations(ask: Ask) -> Response:
@@ -52,19 +54,21 @@ def _each(ask: Ask, standing: Mapping[tuple[State, str], Standing]) -> Iterator[
     config, lists = ask.app.config, ask.archive.lists
     for settings in config.all_receivers().values():
         formats = [format for format in ask.app.tables.formats if config.receiver_of(format) == settings]
-        sends = lists.sends(
-            [format for format in formats if any(of == format for _, of in standing)], outbox.REMEMBERED
-        )
-        dead = [line for format in formats for line in lists.documents(states=[State.DEAD], format=format, most=SHOWN)]
+        known = [format for format in formats if any(of == format for _, of in standing)]
+        sends = lists.sends(known, outbox.REMEMBERED)
+        dead = [line for format in known for line in lists.documents(states=[State.DEAD], format=format, most=SHOWN)]
         yield Destination(
             ak=settings.ak,
             kind=settings.transport.kind,
             place=_place(settings),
-            formats=[format for format in formats if any(of == format for _, of in standing)],
+            formats=[log.named(ask, format) for format in known],
             breaker=outbox.Breaker.of(sends, config.outbox),
-            queues=[_queue(state, formats, standing) for state in QUEUES],
-            last=_last(ask, formats),
-            dead=[(line, told.path(line.id)) for line in sorted(dead, key=lambda line: line.index)[:SHOWN]],
+            queues=[_queue(state, known, standing) for state in QUEUES],
+            last=_last(ask, known),
+            dead=[
+                (line, told.path(line.id), log.named(ask, line.format))
+                for line in sorted(dead, key=lambda line: line.index)[:SHOWN]
+            ],
         )
 
 

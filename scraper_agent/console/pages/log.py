@@ -52,19 +52,26 @@ def log(ask: Ask) -> Response:
         else []
     )
     names = people(ask)
+    jobs = {line.id: f"{named(ask, line.format)} {line.key}" for line in lists.of({entry.job for entry in entries})}
     older = {**{k: v for k, v in asked.items() if v}, "before": str(entries[-1].index)} if entries else {}
     return ask.render(
         "log.html",
         asked=asked,
         groups=[(name, text) for name, (text, _) in told.GROUPS.items()],
         persons=lists.persons(),
-        documents=[(line, told.path(line.id), state_name(line.state)) for line in documents],
+        documents=[(line, told.path(line.id), named(ask, line.format), state_name(line.state)) for line in documents],
         listed=listed,
-        rows=[(entry, told.path(entry.job), told.sentence(entry, names)) for entry in entries],
+        rows=[(e, told.path(e.job), jobs.get(e.job, e.job), told.sentence(e, names)) for e in entries],
         older=f"/log?{urlencode(older)}" if len(entries) == PAGE else "",
         newest=f"/log?{urlencode({k: v for k, v in asked.items() if v})}" if before else "",
         size=ask.archive.head().size,
     )
+
+
+def named(ask: Ask, format: str) -> str:
+    """A format's name in the person's language."""
+    known = ask.app.tables.formats.get(format)
+    return format if known is None else known.zh if ask.lang == "zh" else known.en
 
 
 def people(ask: Ask) -> Mapping[str, str]:
