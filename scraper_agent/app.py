@@ -23,11 +23,13 @@ from pydantic import BaseModel, SecretStr
 
 import scraper_agent
 from scraper_agent import (
+    approval,
     canonical,
     desk,
     files,
     formats,
     incremental,
+    leaving,
     mapping,
     orders,
     outbox,
@@ -200,6 +202,11 @@ class App:
             finally:
                 self._writing = None
 
+    @property
+    def writes(self) -> bool:
+        """Whether this very process has the archive open for writing now."""
+        return self._writing is not None
+
     def pipeline(self, archive: SqliteArchive, watch: Watch) -> Pipeline:
         enterprise = self.config.enterprise
         default = self.destination(self.config.receiver)
@@ -221,6 +228,7 @@ class App:
             analyses=self.analyses,
             schedule=self.config.outbox,
             draw=secrets.SystemRandom().random,
+            mark=lambda: secrets.token_hex(16),
             key_index=lambda: signing.chosen(_at(self.home, self.config.signing), now()).key,
             watch=watch,
             gate=self.gate,
@@ -927,14 +935,23 @@ def _policy_problems(currencies: CodeList, policy: policies.Policy, at: yamlfile
                 text=N_("there is no check between documents `{seen}`; there are {known}"),
                 values={"seen": code, "known": ", ".join(analyses.DEFAULT.codes)},
             )
+    named: tuple[tuple[str, Iterable[str]], ...] = (
+        ("automatic", policy.automatic),
+        ("approval", policy.approval),
+        ("fields", policy.fields),
+    )
+    for part, names in named:
+        for format in names:
+            if format not in FORMATS:
+                yield Problem(
+                    at=at.key((part, format)),
+                    code="SA7006",
+                    text=N_("there is no format `{seen}`; there are {known}"),
+                    values={"seen": format, "known": ", ".join(FORMATS)},
+                )
+    yield from approval.problems(policy, at)
+    yield from leaving.problems(policy.fields, FORMATS, at)
     for format, limit in policy.automatic.items():
-        if format not in FORMATS:
-            yield Problem(
-                at=at.key(("automatic", format)),
-                code="SA7006",
-                text=N_("there is no format `{seen}`; there are {known}"),
-                values={"seen": format, "known": ", ".join(FORMATS)},
-            )
         for currency in limit.amounts:
             if currency not in currencies.codes:
                 yield Problem(

@@ -40,6 +40,12 @@ KINDS: dict[str, type[Fact]] = {
         values.AccountStopped,
         values.Cleared,
         values.KeyChanged,
+        values.SignedIn,
+        values.SignedOut,
+        values.SignInRefused,
+        values.Denied,
+        values.TokenChanged,
+        values.RunOrdered,
         values.Paused,
         values.Halted,
         values.Resumed,
@@ -53,6 +59,10 @@ KINDS: dict[str, type[Fact]] = {
         values.DeadLetter,
         values.Receipt,
         values.Failure,
+        values.Endorsed,
+        values.Held,
+        values.Released,
+        values.Excluded,
     )
 }
 

@@ -10,9 +10,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic, sleep
+from types import UnionType
+from typing import Any
 
-from scraper_agent import approval, people
+from scraper_agent import approval, notes, people
 from scraper_agent.control import Control, Kind, unwritable
 from scraper_agent.errors import AgentError, BusinessError
 from scraper_agent.messages import N_
@@ -20,7 +23,19 @@ from scraper_agent.orders import Order, Outcome, Taken, Tray, new_id
 from scraper_agent.people import People, Role
 from scraper_agent.pipeline import Pipeline
 from scraper_agent.ports import Clock
-from scraper_agent.values import Approval, Digest, Draft, Failure, Job, JobId, Retry
+from scraper_agent.values import (
+    Approval,
+    Digest,
+    Draft,
+    Endorsed,
+    Excluded,
+    Failure,
+    Held,
+    Job,
+    JobId,
+    Released,
+    Retry,
+)
 
 WAIT_S = 10.0
 """How long an order may take to be begun."""
@@ -61,14 +76,30 @@ def _resend(pipeline: Pipeline, id: JobId, order: Order) -> None:
 
 
 def _shown(pipeline: Pipeline, id: JobId, order: Order) -> Digest:
-    """What the person saw; a job's document never changes, so its number says it as well."""
+    """What the person saw; without it, what was read: that never changes, so the job's number says it as well."""
     first = pipeline.archive.job(id).facts[0]
     assert isinstance(first, Draft)  # noqa: S101 - of every document
     return Digest(order.values.get("shown") or first.document)
 
 
+def _hold(pipeline: Pipeline, id: JobId, order: Order) -> None:
+    pipeline.hold(id, order.by, order.values.get("reason", ""))
+
+
+def _release(pipeline: Pipeline, id: JobId, order: Order) -> None:
+    pipeline.release(id, order.by, order.values.get("reason", ""))
+
+
+def _exclude(pipeline: Pipeline, id: JobId, order: Order) -> None:
+    pipeline.exclude(id, order.values.get("fields", "").split(), order.by, order.values.get("reason", ""))
+
+
 def _decided(pipeline: Pipeline, job: Job, order: Order) -> bool:
-    return any(isinstance(fact, Approval) and _is_by(fact.by, order) for fact in _since(pipeline, job, order))
+    return _said(Approval | Endorsed, pipeline, job, order)
+
+
+def _said(kind: type[Any] | UnionType, pipeline: Pipeline, job: Job, order: Order) -> bool:
+    return any(isinstance(fact, kind) and _is_by(fact.by, order) for fact in _since(pipeline, job, order))
 
 
 def _resent(pipeline: Pipeline, job: Job, order: Order) -> bool:
@@ -89,7 +120,7 @@ def _withdrawn(pipeline: Pipeline, job: Job, order: Order) -> bool:
     return False
 
 
-def _since(pipeline: Pipeline, job: Job, order: Order) -> list[object]:
+def _since(pipeline: Pipeline, job: Job, order: Order) -> list[Any]:
     times = pipeline.archive.times(job.id)
     return [fact for fact, at in zip(job.facts, times, strict=True) if at >= order.at]
 
@@ -103,12 +134,17 @@ ACTIONS: Mapping[str, Action] = {
     "decline": Action(Role.APPROVER, _decline, _decided),
     "withdraw": Action(Role.APPROVER, _withdraw, _withdrawn),
     "resend": Action(Role.OPERATOR, _resend, _resent),
+    "hold": Action(Role.APPROVER, _hold, partial(_said, Held)),
+    "release": Action(Role.APPROVER, _release, partial(_said, Released)),
+    "exclude": Action(Role.APPROVER, _exclude, partial(_said, Excluded)),
 }
 
 
 def carry_out(pipeline: Pipeline, taken: Taken, known: People) -> list[Outcome]:
     """Do what is ordered to each target; what fails for one does not keep the next from being done."""
     order = taken.order
+    if order.do == notes.DO:
+        return [_noted(pipeline, taken)]
     action = ACTIONS.get(order.do)
     refused: AgentError | None = None
     if action is None:
@@ -121,6 +157,18 @@ def carry_out(pipeline: Pipeline, taken: Taken, known: People) -> list[Outcome]:
     if action is None or refused is not None:
         return [Outcome(target, refused) for target in order.targets]
     return [Outcome(target, _one(pipeline, action, JobId(target), taken)) for target in order.targets]
+
+
+def _noted(pipeline: Pipeline, taken: Taken) -> Outcome:
+    order = taken.order
+    try:
+        fact = notes.fact(order.by, order.values)
+        notes.append(pipeline.archive, fact, unless_since=order.at if taken.again else None)
+    except ValueError:
+        return Outcome(notes.JOB, _unknown(f"{order.do} {order.values.get('kind', '')}"))
+    except AgentError as error:
+        return Outcome(notes.JOB, error)
+    return Outcome(notes.JOB)
 
 
 def _one(pipeline: Pipeline, action: Action, id: JobId, taken: Taken) -> AgentError | None:
@@ -183,9 +231,10 @@ class Desk:
             people.require(self.people, by, Role.OPERATOR)
             self._switch(SWITCHES[do], f"person:{by}", via, said.get("reason", ""))
             return [Outcome("")]
-        if do not in ACTIONS:
+        if do in ACTIONS:
+            people.require(self.people, by, ACTIONS[do].role)
+        elif do != notes.DO:
             raise _unknown(do)
-        people.require(self.people, by, ACTIONS[do].role)
         order = Order(id=new_id(), at=self.now(), by=by, via=via, do=do, targets=tuple(targets), values=said)
         try:
             self.tray.put(order)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -18,6 +19,7 @@ from scraper_agent import (
     completeness,
     envelope,
     incremental,
+    leaving,
     mapping,
     messages,
     outbox,
@@ -58,15 +60,19 @@ from scraper_agent.values import (
     Completeness,
     DeadLetter,
     Delivered,
+    Denied,
     Digest,
     Draft,
+    Endorsed,
     Envelope,
+    Excluded,
     Fact,
     Failure,
     Fault,
     Fetched,
     Finding,
     Halted,
+    Held,
     Job,
     JobId,
     KeyChanged,
@@ -78,16 +84,23 @@ from scraper_agent.values import (
     Reason,
     Receipt,
     Refused,
+    Released,
     Relogin,
     Resumed,
     Retry,
     RunEnded,
     RunFact,
+    RunOrdered,
     RunStarted,
     SessionChecked,
+    SignedIn,
+    SignedOut,
+    SignInRefused,
     Snapshot,
     State,
+    TokenChanged,
     Verdict,
+    in_force,
     state,
 )
 from scraper_agent.waybill import answer, status
@@ -194,6 +207,10 @@ def _half() -> float:
     return 0.5
 
 
+def _unmarked() -> str:
+    raise NotImplementedError("nothing draws marks here")
+
+
 def _any() -> None:
     return None
 
@@ -246,6 +263,8 @@ class Pipeline:
     schedule: outbox.Settings = outbox.DEFAULT
     draw: Callable[[], float] = _half
     """Evenly from 0 up to 1."""
+    mark: Callable[[], str] = _unmarked
+    """A text that nobody can guess, of 32 hex digits; another each time."""
     key_index: Callable[[], str | None] = _any
     """`sk` of the key that signs now: what was signed with another is signed anew before it leaves. None: any will do.
     """
@@ -453,24 +472,28 @@ class Pipeline:
                 self._accepted(version)
         found = Harvest()
         run = _Run(self, id, self.archive.length(id))
+        with self._at_once():
+            self._log_file(run, intake)
+            stamp = mapping.Stamp(page=body, taken_at=self.now(), reported_at=self.now(), replaces=None, operator=None)
+            for reading in readings:
+                document, draft = self._drafted(id, reading, format, intake, stamp)
+                found.documents[document] = draft
+                self._read_by[document] = id
+            run.append(RunEnded(complete=True, documents=len(found.documents), faults=0))
+        return found
+
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """All facts that are appended within, or none of them."""
         self._held = []
         try:
             with self.archive.together():
-                self._log_file(run, intake)
-                stamp = mapping.Stamp(
-                    page=body, taken_at=self.now(), reported_at=self.now(), replaces=None, operator=None
-                )
-                for reading in readings:
-                    document, draft = self._drafted(id, reading, format, intake, stamp)
-                    found.documents[document] = draft
-                    self._read_by[document] = id
-                run.append(RunEnded(complete=True, documents=len(found.documents), faults=0))
+                yield
             told, self._held = self._held, None
         finally:
             self._held = None
         for job, fact in told:
             self.watch(job, fact)
-        return found
 
     def _log_file(self, run: _Run, intake: Intake) -> None:
         run.append(
@@ -568,7 +591,12 @@ class Pipeline:
     def _drafted(
         self, run: JobId, reading: mapping.Reading, format: Format, maker: mapping.Maker, stamp: mapping.Stamp
     ) -> tuple[JobId, Draft]:
-        """The job of a reading, new or known. `stamp`: what it replaces is found out here."""
+        """The job of a reading, new or known. `stamp`: what it replaces is found out here.
+
+        What may not leave is left out first: not even the job's number, which the receiver sees, is made with it.
+        """
+        rule = self.policy.fields.get(format.name)
+        reading = leaving.read(reading, format, rule)
         key = mapping.business_key(reading, format)
         versions = self._versions(format.name, key, reading.record)
         id = self._version(mapping.job_id(reading, format), versions)
@@ -578,8 +606,9 @@ class Pipeline:
             accepted = [version for version in versions if self._accepted(version)]
             # What the receiver was told to delete, it has no more.
             has = accepted[-1] if accepted and not _withdraws(self.archive.job(accepted[-1])) else None
-            stamp = replace(stamp, replaces=has)
+            stamp = replace(stamp, replaces=None if has is None else _told(self.archive.job(has)))
             document = mapping.document(reading, format, maker, self.profile, id, stamp)
+            document = leaving.narrowed(document, format, rule)
             draft = Draft(
                 run=run,
                 format=format.name,
@@ -589,7 +618,7 @@ class Pipeline:
                 provenance=self.archive.put(canonical.dumps(reading.origins)),
                 page=stamp.page,
                 unread=reading.unread,
-                replaces=stamp.replaces,
+                replaces=has,
             )
             self._append(id, 0, draft)
             if run in self._names:
@@ -654,7 +683,9 @@ class Pipeline:
         """Stop a version that a newer one has taken the place of, unless it has left."""
         job = self.archive.job(id)
         match job.last:
-            case Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry() | DeadLetter():
+            case (Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry() | DeadLetter()) | (
+                Endorsed() | Held() | Released() | Excluded()
+            ):
                 if (stopped := self._superseded(job)) is not None:
                     self._with(job, stopped)
             case _:
@@ -666,9 +697,9 @@ class Pipeline:
         """Draft -> Verdict, and no further: what a dry run does. A job that waits is checked again."""
         job = self.archive.job(id)
         match job.last:
-            case Draft() as draft:
-                return self._with(job, self._verdict(id, draft))
-            case Verdict() as verdict if again := self._rechecked(job, verdict):
+            case Draft() | Released() | Excluded(kept_back=False):
+                return self._with(job, self._verdict(job))
+            case Verdict() | Endorsed() if again := self._rechecked(job):
                 return self._with(job, again)
             case _:
                 return job
@@ -716,22 +747,13 @@ class Pipeline:
         # A crash before this leaves it waiting: `_departure` gives it up as well.
         return job if (dead := self._given_up(job)) is None else self._with(job, dead)
 
-    def decide(self, id: JobId, verdict_of_person: Callable[[Verdict], Approval]) -> Job:
-        """Append a person's decision on a job that waits for one.
-
-        Raises:
-            BusinessError: as `approval.by_person`, or the job does not wait.
-        """
-        job = self.archive.job(id)
-        if not isinstance(job.last, Verdict):
-            raise approval.not_waiting(id, type(job.last).__name__ if job.last else None)
-        return self._with(job, verdict_of_person(job.last))
-
     def _next(self, job: Job, *, fresh: bool, send: bool) -> Fact | None:
         """The fact that follows, or None. `fresh`: this call, not an earlier process, logged the last fact."""
         match job.last:
             case Approval(granted=False) | DeadLetter() | Receipt() | Failure():
                 return None
+            case Held() | Excluded(kept_back=True):
+                return self._superseded(job)
             case (Attempt() | Delivered()) as left:
                 return self._ask(job, left) if send else None
             case (
@@ -745,29 +767,202 @@ class Pipeline:
                 | (SessionChecked() | Relogin() | Anew())
                 | (Reached() | Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
                 | (Paused() | Halted() | Resumed())
+                | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
             ):
                 raise ValueError(f"{job.id} is not a document")
-            case Draft() | Verdict() | Approval() | Envelope() | Retry() as still_here:
-                return self._superseded(job) or self._onward(job, still_here, fresh=fresh, send=send)
+            case (
+                Draft() | Verdict() | Approval() | Envelope() | Retry() | Endorsed() | Released() | Excluded()
+            ) as here:
+                return self._superseded(job) or self._onward(job, here, fresh=fresh, send=send)
             case unknown:
                 assert_never(unknown)
 
     def _onward(
-        self, job: Job, last: Draft | Verdict | Approval | Envelope | Retry, *, fresh: bool, send: bool
+        self,
+        job: Job,
+        last: Draft | Verdict | Approval | Envelope | Retry | Endorsed | Released | Excluded,
+        *,
+        fresh: bool,
+        send: bool,
     ) -> Fact | None:
         """The fact that follows if this is the newest version of its record."""
         match last:
-            case Draft() as draft:
-                return self._verdict(job.id, draft)
-            case Verdict() as verdict:
-                again = None if fresh else self._rechecked(job, verdict)
+            case Draft() | Released() | Excluded():
+                return self._verdict(job)
+            case Verdict() | Endorsed():
+                again = None if fresh else self._rechecked(job)
+                verdict = _verdict_of(job)
                 return again or (None if verdict.blocked else self._decision(job, verdict))
+            case Approval() | Envelope() | Retry() if self._may_not_leave(job):
+                return self._verdict(job)
             case Approval() as granted:
                 return self._sign(job, granted.document)
             case Envelope() | Retry():
                 return self._departure(job, last, fresh=fresh) if send else None
             case unknown:
                 assert_never(unknown)
+
+    # --- what people decide -----------------------------------------------------------------------------------------
+
+    def decide(self, id: JobId, verdict_of_person: Callable[[Verdict], Approval]) -> Job:
+        """Append a person's decision on a job that waits for one; of a yes where two have to, the first is an Endorsed.
+
+        Raises:
+            BusinessError: as `approval.by_person` and `approval.counted`, or the job does not wait.
+        """
+        job = self.archive.job(id)
+        if not isinstance(job.last, Verdict | Endorsed):
+            raise approval.not_waiting(id, type(job.last).__name__ if job.last else None)
+        said = verdict_of_person(_verdict_of(job))
+        endorsed = job.last if isinstance(job.last, Endorsed) else None
+        return self._with(job, approval.counted(self.policy, _draft_of(job).format, endorsed, said))
+
+    def batch(self, run: JobId | None = None) -> approval.Batch:
+        """What waits for nothing but the approval of its run; None: of all runs."""
+        wanted = {name for name in self.formats if approval.rule(self.policy, name).rule == "per_batch"}
+        ids = self.archive.in_state(State.HELD) if run is None else self.archive.documents(run=run)
+        waiting = (self.archive.job(id) for id in ids if _format_of(id) in wanted)
+        return approval.Batch(
+            documents=tuple((job.id, in_force(job)) for job in waiting if self._only_for_its_batch(job))
+        )
+
+    def _only_for_its_batch(self, job: Job) -> bool:
+        verdict = job.last
+        if not isinstance(verdict, Verdict) or verdict.blocked or _withdraws(job) or self._superseded(job):
+            return False
+        if self._lists_hold(job) or self._case_holds(job) or self._people_hold(job):
+            return False
+        document = self.document(job)
+        format = self.formats[document.format]
+        total = mapping.amount(document, format)
+        return not approval.reasons_to_decide_alone(self.policy, verdict, format.name, total, lines=len(document.lines))
+
+    def decide_batch(self, batch: approval.Batch, *, shown: Digest, by: str, reason: str) -> list[Job]:
+        """Approve each document of a batch, as `batch` gave it: all of them or none.
+
+        Raises:
+            BusinessError: another batch was shown, or one of them does not wait any more.
+        """
+        approval.same_batch(batch, shown)
+        decided = []
+        with self._at_once():
+            self.archive.put(batch.body)
+            for id, document in batch.documents:
+                job = self.archive.job(id)
+                if not isinstance(job.last, Verdict):
+                    raise approval.not_waiting(id, type(job.last).__name__ if job.last else None)
+                yes = approval.by_person(job.last, shown=document, by=by, reason=reason)
+                decided.append(self._with(job, replace(yes, batch=shown)))
+        return decided
+
+    # --- what people are shown --------------------------------------------------------------------------------------
+
+    def request(self, job: Job) -> tuple[bytes, bool]:
+        """The envelope that carries the document, and whether it is signed; if not, its time and signature will differ.
+
+        Raises:
+            RequestInvalid: its receiver's profile cannot carry it.
+        """
+        document = in_force(job)
+        for fact in reversed(job.facts):
+            if isinstance(fact, Envelope) and fact.document == document and state(job) in _SIGNED:
+                return self.archive.get(fact.envelope), True
+        receiver = self.destination(job.id).receiver
+        body, format, sk = self.archive.get(document), _draft_of(job).format, self.key_index() or "01"
+        return (
+            envelope.unsigned(body, format, self.key(job), receiver.ak, sk, self.now(), receiver.profile),
+            False,
+        )
+
+    def sent_last(self, job: Job) -> Job | None:
+        """The version of the record that the receiver has, or took last before this one; None if it never took any."""
+        draft = _draft_of(job)
+        if draft.replaces is not None:
+            return self.archive.job(draft.replaces)
+        versions = self._versions(draft.format, draft.key, draft.record)
+        older = map(self.archive.job, reversed(versions[: versions.index(job.id)]))
+        return next((each for each in older if state(each) is State.RECEIPTED), None)
+
+    # --- holding back and leaving out -------------------------------------------------------------------------------
+
+    def hold(self, id: JobId, by: str, reason: str) -> Job:
+        """Keep back a document that has not left, until a person releases it. Its approval is void.
+
+        Raises:
+            BusinessError: no reason; it has left, or may have, or has an end; or there is a newer version.
+        """
+        job = self._deciding(id, reason)
+        match job.last:
+            case (Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry() | DeadLetter()) | (
+                Endorsed() | Released() | Excluded(kept_back=False)
+            ) if not self._may_be_there(job):
+                return self._with(job, Held(document=in_force(job), by=f"person:{by}", reason=reason))
+            case _:
+                raise BusinessError(
+                    "SA6052",
+                    N_("{id} is {state}, and cannot be held back"),
+                    hint=N_("only what surely has not left can be"),
+                    id=id,
+                    state=state(job).value,
+                )
+
+    def release(self, id: JobId, by: str, reason: str = "") -> Job:
+        """What a person kept back is checked anew; whatever approval it had before, it needs another.
+
+        Raises:
+            BusinessError: nobody keeps it back.
+        """
+        job = self.archive.job(id)
+        if not job.facts:
+            raise approval.not_waiting(id, None)
+        if state(job) is not State.ON_HOLD:
+            raise BusinessError("SA6053", N_("{id} is {state}; nobody holds it back"), id=id, state=state(job).value)
+        self._with(job, Released(document=in_force(job), by=f"person:{by}", reason=reason))
+        return self.check(id)  # a crash before this leaves it as one that was just read
+
+    def exclude(self, id: JobId, fields: Sequence[str], by: str, reason: str) -> Job:
+        """Leave these fields out of a document that has never left; then it is checked and approved anew.
+
+        Raises:
+            BusinessError: no reason; it has left once, or has an end; it has no such field; there is a newer version.
+        """
+        job = self._deciding(id, reason)
+        never_left = not any(isinstance(fact, Attempt) for fact in job.facts)
+        if not never_left or state(job) in _ENDED:
+            raise BusinessError(
+                "SA6057",
+                N_("{id} is {state}, and no field can be left out of it"),
+                hint=N_("only what has never left can be changed"),
+                id=id,
+                state=state(job).value,
+            )
+        document = self.document(job)
+        format = self.formats[document.format]
+        mark = self.mark()
+        less, names = leaving.without(document, fields)
+        if "recordGuid" in less.header:
+            less = replace(less, header={**less.header, "recordGuid": mapping.record_guid(_marked(id, mark))})
+        self._with(
+            job,
+            Excluded(
+                document=self.archive.put(encode(less, format)),
+                before=in_force(job),
+                fields=names,
+                by=f"person:{by}",
+                reason=reason,
+                mark=mark,
+                kept_back=state(job) is State.ON_HOLD,
+            ),
+        )
+        return self.check(id)  # a crash before this leaves it as one that was just read
+
+    def _deciding(self, id: JobId, reason: str) -> Job:
+        job = self.archive.job(id)
+        if not job.facts:
+            raise approval.not_waiting(id, None)
+        approval.reasoned(reason)
+        self._newest_version(job)
+        return job
 
     # --- the outbox -------------------------------------------------------------------------------------------------
 
@@ -805,7 +1000,7 @@ class Pipeline:
         if self.breaker(job.id).holds(now) or self._waits(job):
             return None
         if not (fresh and isinstance(last, Envelope)) and self._stale(job):
-            return self._sign(job, _draft_of(job).document)
+            return self._sign(job, in_force(job))
         if not self.breaker(job.id).admits(now):
             return None
         before = next((fact.number for fact in reversed(job.facts) if isinstance(fact, Attempt)), 0)
@@ -945,14 +1140,10 @@ class Pipeline:
             raise BusinessError(
                 "SA6010", N_("a document is withdrawn only with a reason"), hint=N_("add --reason TEXT")
             )
-        draft = _draft_of(job)
-        versions = self._versions(draft.format, draft.key, draft.record)
-        newest = [v for v in versions if v == id or not _came_to_nothing(self.archive.job(v))][-1]
-        if newest != id:
-            raise BusinessError("SA6011", N_("{id} has a newer version, {newest}"), id=id, newest=newest)
+        self._newest_version(job)
         job = self._asked(job)
         match job.last:
-            case Receipt(accepted=True) if not draft.withdrawn_by:
+            case Receipt(accepted=True) if not _withdraws(job):
                 return self._withdrawal(job, by, reason)
             case Attempt() | Delivered() | Envelope() | Retry() | DeadLetter() if self._may_be_there(job):
                 raise BusinessError(
@@ -961,12 +1152,22 @@ class Pipeline:
                     hint=N_("`scraper-agent send` asks for the answer"),
                     id=id,
                 )
-            case Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry() | DeadLetter():
+            case (Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry() | DeadLetter()) | (
+                Endorsed() | Held() | Released() | Excluded()
+            ):
                 return self._with(job, Failure(stage=_stage(job), message=f"withdrawn by person:{by}: {reason}"))
             case _:
                 raise BusinessError(
                     "SA6013", N_("{id} is {state}: there is nothing to withdraw"), id=id, state=state(job).value
                 )
+
+    def _newest_version(self, job: Job) -> None:
+        """Raises BusinessError: there is a newer one."""
+        draft = _draft_of(job)
+        versions = self._versions(draft.format, draft.key, draft.record)
+        newest = [v for v in versions if v == job.id or not _came_to_nothing(self.archive.job(v))][-1]
+        if newest != job.id:
+            raise BusinessError("SA6011", N_("{id} has a newer version, {newest}"), id=job.id, newest=newest)
 
     def _withdrawal(self, job: Job, by: str, reason: str) -> Job:
         draft, document = _draft_of(job), self.document(job)
@@ -975,7 +1176,7 @@ class Pipeline:
         id = JobId(
             f"doc/{format.name}/{canonical.sm3(canonical.dumps([job.id, 'withdrawn', str(len(versions))])).hex()}"
         )
-        made = mapping.withdrawal(document, format, job.id, id, self.now())
+        made = mapping.withdrawal(document, format, _told(job), id, self.now())
         if made is None:
             raise BusinessError(
                 "SA6014",
@@ -988,7 +1189,7 @@ class Pipeline:
             0,
             replace(
                 draft,
-                document=self.archive.put(encode(made, format)),
+                document=self.archive.put(encode(self._narrowed(made), format)),
                 replaces=job.id,
                 withdrawn_by=f"person:{by}",
                 reason=reason,
@@ -998,28 +1199,42 @@ class Pipeline:
 
     # --- checking and deciding --------------------------------------------------------------------------------------
 
-    def _verdict(self, id: JobId, draft: Draft) -> Verdict:
+    def _verdict(self, job: Job) -> Verdict:
         return Verdict(
-            document=draft.document,
-            findings=self._findings(id, draft),
-            tables=self.tables.behind(self.formats[draft.format]),
+            document=in_force(job),
+            findings=self._findings(job),
+            tables=self.tables.behind(self.formats[_draft_of(job).format]),
         )
 
-    def _rechecked(self, job: Job, verdict: Verdict) -> Verdict | None:
+    def _rechecked(self, job: Job) -> Verdict | None:
         """The verdict as it is now, None if unchanged: another document may have taken the number, or given it up."""
-        now = self._verdict(job.id, _draft_of(job))
-        return None if now == verdict else now
+        now = self._verdict(job)
+        return None if now == _verdict_of(job) else now
 
-    def _findings(self, id: JobId, draft: Draft) -> tuple[Finding, ...]:
+    def _findings(self, job: Job) -> tuple[Finding, ...]:
+        draft = _draft_of(job)
         siblings = map(self.archive.job, self.archive.documents(format=draft.format, key=draft.key))
         others = {_draft_of(job).record for job in siblings if not isinstance(job.last, Failure)}
         context = self.tables.context(tuple(sorted(others - {draft.record})), self._names_in(draft.run))
-        document = self._decoded(id, draft)
-        unread = {f.field for f in draft.unread}
+        document = self.document(job)
+        failed = tuple(finding for finding in draft.unread if not leaving.left_out(job, finding.field))
+        unread = {f.field for f in failed}
         # Of a field whose text was unreadable, "is missing" would only say again what is already said.
         found = self.formats[draft.format].check(document, context)
         checked = tuple(f for f in found if f.field not in unread)
-        return (*draft.unread, *checked, *self.analysis().findings(id))
+        return (*failed, *checked, *self._not_to_leave(document), *self.analysis().findings(job.id))
+
+    def _not_to_leave(self, document: Document) -> Iterator[Finding]:
+        return leaving.findings(document, self.formats[document.format], self.policy.fields.get(document.format))
+
+    def _may_not_leave(self, job: Job) -> bool:
+        """Whether the policy forbids since it was approved what it holds, and it can still be kept here."""
+        if _draft_of(job).format not in self.policy.fields or self._may_be_there(job):
+            return False
+        return any(True for _ in self._not_to_leave(self.document(job)))
+
+    def _narrowed(self, document: Document) -> Document:
+        return leaving.narrowed(document, self.formats[document.format], self.policy.fields.get(document.format))
 
     def analysis(self) -> Analysis:
         """Every document against all others, as they are known now."""
@@ -1028,7 +1243,7 @@ class Pipeline:
                 job = self.archive.job(id)
                 draft = _draft_of(job)
                 try:
-                    document = self._decoded(id, draft)
+                    document = self.document(job)
                 except AgentError:
                     continue  # its format is another now, or its bytes are gone: nothing can be compared with it
                 # In the order of the log, so that the newest version of a record is what stays.
@@ -1064,7 +1279,7 @@ class Pipeline:
         if run not in self._names:
             names: dict[str, frozenset[str]] = {}
             for id in self.archive.documents(run=run):
-                _note_names(names, json.loads(self.archive.get(_draft_of(self.archive.job(id)).document))["header"])
+                _note_names(names, json.loads(self.archive.get(in_force(self.archive.job(id))))["header"])
             self._names[run] = names
         return self._names[run]
 
@@ -1084,17 +1299,15 @@ class Pipeline:
         Raises:
             BusinessError: its format is no longer defined as it was when it was read.
         """
-        return self._decoded(job.id, _draft_of(job))
-
-    def _decoded(self, id: JobId, draft: Draft) -> Document:
+        draft = _draft_of(job)
         try:
-            return decode(self.formats[draft.format], self.archive.get(draft.document))
+            return decode(self.formats[draft.format], self.archive.get(in_force(job)))
         except (KeyError, ValueError) as error:
             raise BusinessError(
                 "SA6007",
                 N_("{id} was read when the format {format} was defined otherwise: {reason}"),
                 hint=N_("put the old definition back, or change the record in the ERP so that it is read anew"),
-                id=id,
+                id=job.id,
                 format=draft.format,
                 reason=str(error),
             ) from error
@@ -1104,7 +1317,7 @@ class Pipeline:
             return None
         document = self.document(job)
         format = self.formats[document.format]
-        if self._lists_hold(job):
+        if self._lists_hold(job) or self._people_hold(job):
             return None
         if approval.waits_for_case(self.policy, format.name):
             self._settle(job.id)
@@ -1118,6 +1331,11 @@ class Pipeline:
         if isinstance(job.last, Envelope | Retry):
             _, reason = self._followed(job)
             return () if reason is None else ((reason.text, reason.values),)
+        if state(job) is State.ON_HOLD:
+            return self._kept_back(job)
+        if isinstance(job.last, Endorsed):
+            told = {"name": _name(job.last.by), "reason": job.last.reason}
+            return ((N_("{name} has approved it, a second person has to: {reason}"), told),)
         if not isinstance(job.last, Verdict):
             return ()
         if _withdraws(job):
@@ -1126,7 +1344,37 @@ class Pipeline:
         format = self.formats[document.format]
         total = mapping.amount(document, format)
         limits = approval.reasons_to_hold(self.policy, job.last, format.name, total, lines=len(document.lines))
-        return (*self._lists_hold(job), *self._case_holds(job), *limits)
+        return (*self._lists_hold(job), *self._case_holds(job), *self._people_hold(job), *limits)
+
+    def _people_hold(self, job: Job) -> approval.Reasons:
+        """What a person did to it, or to its earlier version, that the policy alone does not set aside."""
+        changed = [
+            (
+                N_("{name} left out {fields}: {reason}"),
+                {"name": _name(fact.by), "fields": ", ".join(fact.fields), "reason": fact.reason},
+            )
+            for fact in job.facts
+            if isinstance(fact, Excluded)
+        ]
+        return (*changed, *self._kept_back_before(job))
+
+    def _kept_back_before(self, job: Job) -> approval.Reasons:
+        """A change in the ERP does not release what a person kept back."""
+        draft = _draft_of(job)
+        versions = self._versions(draft.format, draft.key, draft.record)
+        for earlier in map(self.archive.job, reversed(versions[: versions.index(job.id)])):
+            if len(earlier.facts) > 1 and state(Job(id=earlier.id, facts=earlier.facts[:-1])) is State.ON_HOLD:
+                return self._kept_back(earlier)
+            if any(isinstance(fact, Approval) for fact in earlier.facts):
+                return ()
+        return ()
+
+    def _kept_back(self, job: Job) -> approval.Reasons:
+        held = next(fact for fact in reversed(job.facts) if isinstance(fact, Held))
+        told = {"name": _name(held.by), "reason": held.reason}
+        if state(job) is State.ON_HOLD:
+            return ((N_("{name} keeps it back: {reason}"), told),)
+        return ((N_("{name} kept back its earlier version: {reason}"), told),)
 
     def _settle(self, id: JobId) -> None:
         """Check the other documents of the case: one that turns out to be blocked does not complete it."""
@@ -1177,8 +1425,9 @@ class Pipeline:
 
     def key(self, job: Job) -> str:
         """The idempotency key: the same for every attempt, even from a queue that was rebuilt."""
-        draft = _draft_of(job)
-        content = Digest(f"sm3:{job.id.rsplit('/', 1)[-1]}")
+        draft, told = _draft_of(job), _told(job)
+        own = told == job.id
+        content = Digest(f"sm3:{job.id.rsplit('/', 1)[-1]}") if own else canonical.digest(told.encode())
         return envelope.idempotency_key(self.destination(job.id).receiver.ak, draft.format, draft.key, content)
 
     def _answered(
@@ -1265,14 +1514,14 @@ class Pipeline:
 
     def _receipt(self, job: Job, attempt: Attempt | Delivered, answer: bytes) -> Delivered | Receipt | Retry | None:
         """The verified receipt; None while the answer proves nothing new, so that the receiver is asked again."""
-        draft, receiver = _draft_of(job), self.destination(job.id).receiver
+        receiver = self.destination(job.id).receiver
         try:
             said = envelope.open_receipt(
                 answer,
                 receiver.verify,
                 receiver.public_keys,
                 key=self.key(job),
-                digest=draft.document,
+                digest=in_force(job),
                 profile=receiver.profile,
             )
         except envelope.ReceiptInvalid as error:
@@ -1320,7 +1569,7 @@ class Pipeline:
         if not isinstance(job.last, Receipt) or not job.last.accepted:
             return None
         receiver = self.destination(job.id).receiver
-        raw, digest = self.archive.get(job.last.receipt), _draft_of(job).document
+        raw, digest = self.archive.get(job.last.receipt), in_force(job)
         if anew:
             said = envelope.open_receipt(
                 raw,
@@ -1342,7 +1591,7 @@ class Pipeline:
 
     def _append(self, id: JobId, position: int, fact: Fact) -> None:
         self.archive.append(id, position, fact)
-        if isinstance(fact, Draft):
+        if isinstance(fact, Draft | Excluded):
             self._known = None
             if self._unfiled is not None:
                 self._unfiled.append(id)
@@ -1389,6 +1638,11 @@ def _format_of(id: JobId) -> str:
     return id.split("/")[1]
 
 
+_SIGNED = frozenset(
+    {State.SIGNED, State.UNKNOWN, State.DELIVERED, State.WAITING, State.DEAD, State.RECEIPTED, State.REJECTED}
+)
+"""What was signed last is what leaves or left."""
+
 _ENDED = frozenset({State.DECLINED, State.RECEIPTED, State.REJECTED, State.STOPPED})
 """Nothing becomes of these any more."""
 
@@ -1406,6 +1660,25 @@ def _came_to_nothing(job: Job) -> bool:
 def _stage(job: Job) -> Literal["sign", "send"]:
     """What a job that stops now will not come to."""
     return "send" if isinstance(job.last, Envelope | Retry | DeadLetter) else "sign"
+
+
+def _verdict_of(job: Job) -> Verdict:
+    """The newest one, of a job that has been checked."""
+    return next(fact for fact in reversed(job.facts) if isinstance(fact, Verdict))
+
+
+def _told(job: Job) -> JobId:
+    """What the receiver sees of the job's number is made of this, see `Excluded.mark`."""
+    marks = [fact.mark for fact in job.facts if isinstance(fact, Excluded)]
+    return _marked(job.id, marks[-1]) if marks else job.id
+
+
+def _marked(id: JobId, mark: str) -> JobId:
+    return JobId(f"{id}/{mark}")
+
+
+def _name(by: str) -> str:
+    return by.removeprefix("person:")
 
 
 def _tries(job: Job) -> int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from scraper_agent.messages import N_
 from scraper_agent.people import Person
 from scraper_agent.recipe import Permit
 from scraper_agent.values import Completeness, Severity
+from scraper_agent.yamlfile import Wrong
 
 
 class Limit(BaseModel):
@@ -32,6 +34,64 @@ class Limit(BaseModel):
         "any",
         description="`complete`: held until its business case has what it must have; a later run or `send` lets it go.",
     )
+
+
+# --- who says yes, and what may leave -------------------------------------------------------------------------------
+
+
+class Sample(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    one_in: Annotated[int, Field(ge=1)] = Field(
+        description="Of what would leave without a person of its own, about one in so many waits for one all the same."
+    )
+
+
+class Approving(BaseModel):
+    """Who must say yes to documents of one format."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: Literal["automatic", "per_batch", "per_document", "four_eyes"] = Field(
+        "automatic",
+        description="`automatic`: within the limits of `automatic` nobody, beyond them one person. `per_batch`: within "
+        "them one person for all of a run together. `per_document`: one for each. `four_eyes`: two for each.",
+    )
+    sample: Sample | None = None
+
+    @property
+    def needs_limits(self) -> bool:
+        """Whether it says nothing of a format that `automatic` does not name."""
+        return self.rule == "per_batch" or self.sample is not None
+
+    @model_validator(mode="after")
+    def _can_draw(self) -> Self:
+        if self.sample is not None and self.rule in ("per_document", "four_eyes"):
+            raise Wrong(
+                N_("with the rule {rule} every document waits for a person: there is no sample"), rule=self.rule
+            )
+        return self
+
+
+class Mask(BaseModel):
+    """How many characters of a text stay as they are; those between leave as `*`, and so does all of a shorter text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keep_first: Annotated[int, Field(ge=0)] = 0
+    keep_last: Annotated[int, Field(ge=0)] = 0
+
+
+class Leaving(BaseModel):
+    """Which fields of one format may leave. Fields of lines are named `lines.` and their identifier."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    only: tuple[str, ...] | None = Field(
+        None, description="Of the fields that a document may lack, these alone; default: all. Mandatory ones always go."
+    )
+    leave_out: tuple[str, ...] = Field((), description="Fields that never enter a document.")
+    mask: dict[str, Mask] = Field({}, description="Free texts of which only a part leaves.")
 
 
 class Requests(BaseModel):
@@ -57,6 +117,12 @@ class Policy(BaseModel):
         {}, description="By ERP, the first part of a recipe's name: `demo` for `demo/order`."
     )
     automatic: dict[str, Limit] = {}
+    approval: dict[str, Approving] = Field(
+        {}, description="By format; one that is not named here is approved as `automatic` says."
+    )
+    fields: dict[str, Leaving] = Field(
+        {}, description="By format; of one that is not named here every field may leave."
+    )
     lists: Completeness = Field(
         Completeness.PLAUSIBLE,
         description="How complete the lists of a run must be for its documents to leave without a person's approval.",

@@ -23,6 +23,7 @@ from scraper_agent.values import (
     Refused,
     Relogin,
     SessionChecked,
+    State,
 )
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -216,6 +217,10 @@ class Archive(Protocol):
 
         `formats`: of documents of these formats only.
         """
+        ...
+
+    def in_state(self, wanted: State) -> Iterator[JobId]:
+        """Documents that stand so now. Those that change meanwhile may come or not."""
         ...
 
     def documents(

@@ -18,7 +18,7 @@ Digest = NewType("Digest", str)
 
 JobId = NewType("JobId", str)
 """`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP, `keys` for
-the installation's keys, `control` for what people paused and stopped."""
+the installation's keys, `control` for what people paused and stopped, `console` for who signed in to the console."""
 
 
 class Severity(StrEnum):
@@ -316,6 +316,54 @@ class Resumed:
     reason: str = ""
 
 
+# --- facts of the console -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    by: str
+    """`person:` and the name, as of every fact here."""
+    how: Literal["link", "token"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedOut:
+    by: str
+    why: Literal["asked", "idle", "longest", "revoked"]
+    """A person asked; nobody was there; the session was as old as one may be; its token was revoked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInRefused:
+    """Wrong tokens came; from whom is not known. `count`: so many in a row so far."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied:
+    """A person wanted what the policy gives them no role for."""
+
+    by: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenChanged:
+    by: str
+    action: Literal["made", "revoked"]
+    name: str
+    """Whose tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrdered:
+    """A person began a run, or sending, from the console."""
+
+    by: str
+    command: str
+
+
 # --- facts of a document --------------------------------------------------------------------------------------------
 
 
@@ -363,6 +411,8 @@ class Approval:
     by: str
     """`policy`, or `person:` and the account name."""
     reason: str
+    batch: Digest | None = dataclasses.field(default=None, metadata={"none": "left out"})
+    """Of what was approved in one decision with others; None if it was decided by itself (see `approval.Batch`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -442,6 +492,59 @@ class Failure:
     message: str
 
 
+# --- facts of what people decide about a document -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endorsed:
+    """The first of two people who must approve; the second one's word is the Approval."""
+
+    document: Digest
+    by: str
+    """`person:` and the account name."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A person keeps back a document that has not left. Nothing follows but its release, or its end."""
+
+    document: Digest
+    by: str
+    """`person:` and the account name."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """It is kept back no more, and is checked and approved anew: an approval from before the hold is void."""
+
+    document: Digest
+    by: str
+    """`person:` and the account name."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excluded:
+    """A person left fields out of a document that has never left; it is checked and approved anew."""
+
+    document: Digest
+    """The new bytes, in force from here on."""
+    before: Digest
+    fields: tuple[str, ...]
+    """`remark`, `lines.goodsName` of every line, `lines[3].goodsName` of one."""
+    by: str
+    """`person:` and the account name."""
+    reason: str
+    mark: str
+    """Drawn by chance. What the receiver sees of the job's number is made with it: else that number, a digest over what
+    was read, would tell whoever tries all values which one was left out.
+    """
+    kept_back: bool
+    """It was on hold, and stays so."""
+
+
 RunFact: TypeAlias = (
     RunStarted
     | Snapshot
@@ -457,11 +560,13 @@ RunFact: TypeAlias = (
     | RunEnded
 )
 AccountFact: TypeAlias = AccountStopped | Cleared
+DecisionFact: TypeAlias = Endorsed | Held | Released | Excluded
 DocumentFact: TypeAlias = (
-    Draft | Verdict | Approval | Envelope | Attempt | Delivered | Retry | DeadLetter | Receipt | Failure
+    Draft | Verdict | Approval | Envelope | Attempt | Delivered | Retry | DeadLetter | Receipt | Failure | DecisionFact
 )
 ControlFact: TypeAlias = Paused | Halted | Resumed
-Fact: TypeAlias = RunFact | AccountFact | KeyChanged | ControlFact | DocumentFact
+ConsoleFact: TypeAlias = SignedIn | SignedOut | SignInRefused | Denied | TokenChanged | RunOrdered
+Fact: TypeAlias = RunFact | AccountFact | KeyChanged | ControlFact | ConsoleFact | DocumentFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -492,6 +597,7 @@ class State(StrEnum):
     READ = "read"
     BLOCKED = "blocked"
     HELD = "held"
+    ON_HOLD = "on_hold"  # a person keeps it back
     APPROVED = "approved"
     DECLINED = "declined"
     SIGNED = "signed"
@@ -504,7 +610,19 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
-def state(job: Job) -> State:  # noqa: C901 - one line for each kind of fact
+def in_force(job: Job) -> Digest:
+    """The bytes that a document job is about now: those that were read, less what people left out.
+
+    Raises:
+        ValueError: the job is not a document.
+    """
+    for fact in reversed(job.facts):
+        if isinstance(fact, Draft | Excluded):
+            return fact.document
+    raise ValueError(f"{job.id} is not a document")
+
+
+def state(job: Job) -> State:  # noqa: C901, PLR0912 - one line for each kind of fact
     """The state of a document job, by its last fact alone.
 
     Raises:
@@ -515,6 +633,12 @@ def state(job: Job) -> State:  # noqa: C901 - one line for each kind of fact
             return State.READ
         case Verdict() as verdict:
             return State.BLOCKED if verdict.blocked else State.HELD
+        case Endorsed():
+            return State.HELD
+        case Held() | Excluded(kept_back=True):
+            return State.ON_HOLD
+        case Released() | Excluded():
+            return State.READ
         case Approval(granted=granted):
             return State.APPROVED if granted else State.DECLINED
         case Envelope():
@@ -543,6 +667,7 @@ def state(job: Job) -> State:  # noqa: C901 - one line for each kind of fact
             | Reached()
             | (Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
             | (Paused() | Halted() | Resumed())
+            | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
         ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:

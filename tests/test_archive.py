@@ -428,7 +428,7 @@ def test_the_rebuilt_index_is_the_one_that_was_kept(archive: SqliteArchive) -> N
 
 
 def placed(archive: SqliteArchive) -> JobId:
-    """One document in every state but two, and its number."""
+    """One document in every state, and the number of the one that waits."""
     document = archive.put(b"<order/>")
     envelope = archive.put(b"letter")
     finding = Finding(code="X", severity=Severity.ERROR, field="a", text='"granted":true')
@@ -436,6 +436,7 @@ def placed(archive: SqliteArchive) -> JobId:
         State.READ: draft(document),
         State.BLOCKED: Verdict(document=document, findings=(finding,)),
         State.HELD: Verdict(document=document, findings=()),
+        State.ON_HOLD: values.Held(document=document, by="p", reason="r"),
         State.DECLINED: Approval(document=document, granted=False, by="p", reason='"granted":true'),
         State.APPROVED: Approval(document=document, granted=True, by="p", reason=""),
         State.SIGNED: values.Envelope(document=document, envelope=envelope, key_index="01", profile="p"),
@@ -470,6 +471,42 @@ def test_documents_are_found_by_where_they_stand(archive: SqliteArchive) -> None
     assert archive.next_due(NOW + timedelta(hours=1)) is None
     assert archive.due_span() == (NOW + timedelta(hours=1),) * 2
     assert verify.verify(archive.path).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("fact", "stands"),
+    [
+        (values.Endorsed(document=Digest("sm3:" + "0" * 64), by="p", reason=""), State.HELD),
+        (values.Released(document=Digest("sm3:" + "0" * 64), by="p", reason=""), State.READ),
+        *(
+            (
+                values.Excluded(
+                    document=Digest("sm3:" + "0" * 64),
+                    before=Digest("sm3:" + "1" * 64),
+                    fields=("a",),
+                    by="p",
+                    reason='"kept_back":true',
+                    mark="",
+                    kept_back=kept,
+                ),
+                State.ON_HOLD if kept else State.READ,
+            )
+            for kept in (True, False)
+        ),
+    ],
+)
+def test_what_people_decided_tells_where_a_document_stands(archive: SqliteArchive, fact: Fact, stands: State) -> None:
+    job = JobId("doc/order/1")
+    for digit in "01":
+        archive._db.execute(
+            "INSERT INTO blobs VALUES (?, 0, x'')", (bytes.fromhex(digit * 64),)
+        )  # what the facts name need not be there for this
+    archive.append(job, 0, draft(archive.put(b"<order/>")))
+    archive.append(job, 1, fact)
+    assert list(archive.in_state(stands)) == [job]
+    archive.rebuild_index()
+    assert list(archive.in_state(stands)) == [job]
+    assert [problem for problem in verify.verify(archive.path).problems if "standing" in str(problem)] == []
 
 
 def test_many_that_are_due_come_once_and_in_order(archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,8 @@ AREAS = {
     "approval.py": "SA60",
     "people.py": "SA60",
     "policy.py": "SA60",
+    "leaving.py": "SA60",
+    "preview.py": "SA60",
     "pipeline.py": "SA60",
     "outbox.py": "SA60",
     "app.py": "SA70",

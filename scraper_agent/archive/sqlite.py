@@ -378,6 +378,43 @@ class SqliteArchive:
         rows = self._db.execute(f"{RUNS}{where} ORDER BY j.number", values)
         return [JobId(id) for id, _ in rows]
 
+    # Of one run, for whoever watches it: none of these reads its facts.
+
+    def kinds(self, id: JobId) -> Counter[str]:
+        """How many facts of which kind a run has; without those that are many, of pages and files."""
+        query = f"""SELECT f.kind, count(*) FROM facts f INDEXED BY facts_of_run
+            WHERE f.job = (SELECT number FROM jobs WHERE id = ?) AND f.{derived.OF_RUN} GROUP BY f.kind"""  # noqa: S608
+        return Counter(dict(self._db.execute(query, (id,))))
+
+    def span(self, id: JobId) -> tuple[datetime, datetime]:
+        """When a job that has facts had its first, and its newest."""
+        query = "SELECT min(f.idx), max(f.idx) FROM jobs j JOIN facts f ON f.job = j.number WHERE j.id = ?"
+        first, last = self._db.execute(query, (id,)).fetchone()
+        return self._at(first), self._at(last)
+
+    def newest(self, id: JobId, kind: str) -> Entry | None:
+        """A job's newest fact of this kind."""
+        row = self._db.execute(
+            "SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.number JOIN log l ON l.idx = f.idx"
+            " WHERE j.id = ? AND f.kind = ? ORDER BY f.position DESC LIMIT 1",
+            (id, kind),
+        ).fetchone()
+        return self._read(*row) if row else None
+
+    def documents_of(self, run: JobId) -> int:
+        """How many documents a run read."""
+        return int(self._db.execute("SELECT count(*) FROM documents WHERE run = ?", (run,)).fetchone()[0])
+
+    def standing_of(self, run: JobId) -> Counter[State]:
+        """Where the documents stand that a run read."""
+        rows = self._db.execute(
+            # A Draft is the first fact of its job, which is numbered by it.
+            "SELECT s.state, count(*) FROM documents d JOIN standing s ON s.job = d.idx"
+            " WHERE d.run = ? GROUP BY s.state",
+            (run,),
+        )
+        return Counter({State(name): count for name, count in rows})
+
     def accounts(self) -> list[JobId]:
         """Jobs of ERPs' accounts that were ever stopped."""
         rows = self._db.execute("SELECT id FROM jobs WHERE id >= 'session/' AND id < 'session0' ORDER BY id")
@@ -623,12 +660,34 @@ def _check_version(path: Path, db: sqlite3.Connection) -> None:
         )
 
 
+_GLANCE_S = 0.1
+"""Longer than `being_written` holds the lock."""
+
+
+def being_written(path: Path) -> bool:
+    """Whether a process has the archive at `path` open for writing now."""
+    lock_path = path.with_name(f"{path.name}.lock")
+    if not lock_path.exists():
+        return False
+    try:
+        glance = sqlite3.connect(f"{lock_path.absolute().as_uri()}?mode=ro", uri=True, timeout=0, isolation_level=None)
+    except sqlite3.Error:
+        return False
+    try:
+        glance.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    except sqlite3.Error as error:
+        return bool(error.sqlite_errorcode == sqlite3.SQLITE_BUSY)
+    finally:
+        glance.close()
+    return False
+
+
 def _lock(path: Path) -> sqlite3.Connection:
     # A lock on the archive itself would keep readers out as well, and `fcntl` does not exist on Windows.
     lock_path = path.with_name(f"{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = sqlite3.connect(lock_path, timeout=0, isolation_level=None)
+        lock = sqlite3.connect(lock_path, timeout=_GLANCE_S, isolation_level=None)
     except (OSError, sqlite3.Error) as error:
         raise _failed(lock_path, error) from error
     try:

@@ -348,7 +348,9 @@ STANDING = """SELECT s.idx, s.state, s.due, f.idx, f.state, f.due FROM (
         WHEN 'Envelope' THEN 'signed' WHEN 'Attempt' THEN 'unknown' WHEN 'Delivered' THEN 'delivered'
         WHEN 'Retry' THEN 'waiting' WHEN 'DeadLetter' THEN 'dead'
         WHEN 'Receipt' THEN iif(instr(l.entry, CAST('"accepted":true' AS BLOB)), 'receipted', 'rejected')
-        WHEN 'Failure' THEN 'stopped' END AS state,
+        WHEN 'Failure' THEN 'stopped'
+        WHEN 'Endorsed' THEN 'held' WHEN 'Held' THEN 'on_hold' WHEN 'Released' THEN 'read'
+        WHEN 'Excluded' THEN iif(instr(l.entry, CAST('"kept_back":true' AS BLOB)), 'on_hold', 'read') END AS state,
         iif(f.kind = 'Retry' AND instr(l.entry, CAST('"not_before":"' AS BLOB)),
             CAST(substr(l.entry, instr(l.entry, CAST('"not_before":"' AS BLOB)) + 14, 27) AS TEXT), '') AS due
     FROM facts f JOIN log l ON l.idx = f.idx WHERE f.idx IN (SELECT max(idx) FROM facts GROUP BY job)) f

@@ -36,9 +36,12 @@ from scraper_agent.pipeline import Harvest, Pipeline
 from scraper_agent.values import (
     ControlFact,
     Draft,
+    Endorsed,
     Envelope,
+    Excluded,
     Fact,
     Halted,
+    Held,
     Job,
     JobId,
     ListRead,
@@ -52,6 +55,7 @@ from scraper_agent.values import (
     Snapshot,
     State,
     Verdict,
+    in_force,
     state,
 )
 
@@ -462,7 +466,7 @@ def jobs(
         )
     with app.archive(read_only=True) as archive:
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
-        kinds = {_LAST[wanted]} if wanted is not None else set(_LAST.values())
+        kinds = _LAST[wanted] if wanted is not None else set().union(*_LAST.values())
         found = (archive.job(each.id) for each in archive.states(format=format) if each.last in kinds)
         listed = [(job, _why(job, pipeline.held_because)) for job in found if wanted in (None, state(job))]
         waiting = [(id, fact) for id in archive.runs() if isinstance(fact := archive.last(id), Parked)]
@@ -472,21 +476,22 @@ def jobs(
 
 
 _LAST = {
-    State.READ: "Draft",
-    State.BLOCKED: "Verdict",
-    State.HELD: "Verdict",
-    State.APPROVED: "Approval",
-    State.DECLINED: "Approval",
-    State.SIGNED: "Envelope",
-    State.UNKNOWN: "Attempt",
-    State.DELIVERED: "Delivered",
-    State.WAITING: "Retry",
-    State.DEAD: "DeadLetter",
-    State.RECEIPTED: "Receipt",
-    State.REJECTED: "Receipt",
-    State.STOPPED: "Failure",
+    State.READ: {"Draft", "Released", "Excluded"},
+    State.BLOCKED: {"Verdict"},
+    State.HELD: {"Verdict", "Endorsed"},
+    State.ON_HOLD: {"Held", "Excluded"},
+    State.APPROVED: {"Approval"},
+    State.DECLINED: {"Approval"},
+    State.SIGNED: {"Envelope"},
+    State.UNKNOWN: {"Attempt"},
+    State.DELIVERED: {"Delivered"},
+    State.WAITING: {"Retry"},
+    State.DEAD: {"DeadLetter"},
+    State.RECEIPTED: {"Receipt"},
+    State.REJECTED: {"Receipt"},
+    State.STOPPED: {"Failure"},
 }
-"""The kind of the last fact in each state, which the archive's index knows: the other jobs are not even opened."""
+"""The kinds of the last fact in each state, which the archive's index knows: the other jobs are not even opened."""
 
 
 def state_of(archive: SqliteArchive, id: JobId) -> State:
@@ -498,7 +503,7 @@ def _why(job: Job, held_because: Callable[[Job], Any]) -> str:
     last = job.last
     if isinstance(last, Verdict) and last.blocked:
         return show.findings(last)
-    if isinstance(last, Verdict):
+    if isinstance(last, Verdict | Endorsed | Held | Excluded):
         try:
             return "; ".join(render(text, values) for text, values in held_because(job))
         except AgentError as error:
@@ -560,7 +565,7 @@ def job_show(
                 for finding in fact.findings:
                     show.console.print(show.finding(finding))
         show.console.print(
-            f"{found.id}  {show.state_name(state(found))}  {draft.document}", markup=False, soft_wrap=True
+            f"{found.id}  {show.state_name(state(found))}  {in_force(found)}", markup=False, soft_wrap=True
         )
         why = _why(found, pipeline.held_because)
         if why:
@@ -572,7 +577,7 @@ def job_show(
         for fact in found.facts:
             show.console.print(show.fact(fact), markup=False, soft_wrap=True)
         if origins:
-            show.origins(archive.get(draft.provenance), app.tables.formats[draft.format])
+            show.origins(found, archive.get(draft.provenance), app.tables.formats[draft.format])
 
 
 def _show_run(job: Job) -> None:
@@ -629,7 +634,7 @@ def _decide(context: typer.Context, name: str, do: str, digest: str | None, reas
     app: App = context.obj.app()
     with app.archive(read_only=True) as archive:
         found = find_job(archive, name)
-    have_done(app, do, (found.id,), {"shown": digest or draft_of(found).document, "reason": reason})
+    have_done(app, do, (found.id,), {"shown": digest or in_force(found), "reason": reason})
     with app.archive(read_only=True) as archive:
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
         decided = archive.job(found.id)

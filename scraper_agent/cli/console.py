@@ -19,6 +19,7 @@ from scraper_agent.console import session
 from scraper_agent.errors import UsageError
 from scraper_agent.messages import N_, render
 from scraper_agent.people import Role
+from scraper_agent.values import TokenChanged
 
 PORT = 8470
 
@@ -47,7 +48,7 @@ def console(
     if context.invoked_subcommand is not None:
         return
     app: App = context.obj.app()
-    with consoles.serve(app, port=port, clock=wiring.now) as served:
+    with consoles.serve(app, config=context.obj.config, port=port, clock=wiring.now) as served:
         link = served.link(wiring.account(), wiring.now())
         minutes = int(session.LINK_LASTS.total_seconds() // 60)
         show.console.print(link, markup=False, soft_wrap=True)
@@ -81,7 +82,9 @@ def new(
             known=", ".join(sorted(app.policy.people)),
         )
     now = wiring.now()
-    show.console.print(consoles.token_file(app).make(name, now), markup=False, soft_wrap=True)
+    made = consoles.token_file(app).make(name, now)
+    consoles.note(app, TokenChanged(by=f"person:{wiring.account()}", action="made", name=name))
+    show.console.print(made, markup=False, soft_wrap=True)
     day = (now + session.TOKEN_LASTS).astimezone().date().isoformat()
     show.talk.print(render(N_("Good until {day}. Hand it over in person; it is kept nowhere."), {"day": day}))
 
@@ -106,6 +109,7 @@ def revoke(
     app = _administered(context)
     if not (count := consoles.token_file(app).revoke(name)):
         raise UsageError("SA7802", N_("`{seen}` has no token"), seen=name)
+    consoles.note(app, TokenChanged(by=f"person:{wiring.account()}", action="revoked", name=name))
     show.talk.print(render(N_("{count} token(s) revoked."), {"count": count}))
 
 

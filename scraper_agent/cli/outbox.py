@@ -31,7 +31,7 @@ from scraper_agent.errors import AgentError, SendFailed, SendUnknown, UsageError
 from scraper_agent.messages import N_, render
 from scraper_agent.orders import MOST_TARGETS
 from scraper_agent.pipeline import Pipeline
-from scraper_agent.values import Delivered, Digest, Draft, Envelope, Fact, Job, JobId, Receipt, State, state
+from scraper_agent.values import Delivered, Digest, Draft, Envelope, Excluded, Fact, Job, JobId, Receipt, State, state
 
 
 class _ByName(TyperGroup):
@@ -150,7 +150,7 @@ def _bodies(of: Job) -> dict[str, Digest]:
     found: dict[str, Digest] = {}
     for fact in of.facts:
         match fact:
-            case Draft(document=digest):
+            case Draft(document=digest) | Excluded(document=digest):
                 found["document"] = digest
             case Envelope(envelope=digest):
                 found["request"] = digest

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scraper_agent import canonical, completeness, mapping
+from scraper_agent import canonical, completeness, leaving, mapping
 from scraper_agent.format import Document, Field, Format, Value
 from scraper_agent.messages import N_, render
 from scraper_agent.values import (
@@ -40,6 +40,7 @@ _COLOURS = {
     State.REJECTED: "red",
     State.STOPPED: "red",
     State.HELD: "yellow",
+    State.ON_HOLD: "magenta",
     State.UNKNOWN: "yellow",
     State.DELIVERED: "cyan",
     State.DEAD: "red",
@@ -56,6 +57,7 @@ def state_name(of: State) -> str:
         State.READ: N_("read"),
         State.BLOCKED: N_("blocked"),
         State.HELD: N_("held"),
+        State.ON_HOLD: N_("on hold"),
         State.APPROVED: N_("approved"),
         State.DECLINED: N_("declined"),
         State.SIGNED: N_("signed"),
@@ -248,9 +250,9 @@ def fact(of: Fact) -> str:
     return visible(f"{type(of).__name__} {canonical.dumps(of).decode()}")
 
 
-def origins(provenance: bytes, format: Format) -> None:
+def origins(job: Job, provenance: bytes, format: Format) -> None:
     """Where on which page each value was read, as JSON."""
-    read = _ORIGINS.validate_json(provenance)
+    read = [each for each in _ORIGINS.validate_json(provenance) if not leaving.left_out(job, each.field)]
     as_json(json.loads(canonical.dumps([mapping.shown(origin, format) for origin in read])))
 
 

@@ -5,20 +5,24 @@ It holds no state but who is signed in: all it shows comes from the archive, and
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from scraper_agent.app import App
+from scraper_agent.console.children import Children
+from scraper_agent.console.journal import Journal, note
 from scraper_agent.console.session import Sessions, TokenFile
 from scraper_agent.console.web import Web
 from scraper_agent.errors import AgentError
 from scraper_agent.messages import N_
 from scraper_agent.serving import Serving
 
-__all__ = ["Console", "serve", "token_file"]
+__all__ = ["Console", "note", "serve", "token_file"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,22 +42,26 @@ class Console:
 
 
 def token_file(app: App) -> TokenFile:
-    return TokenFile(app.home / "control" / "console-tokens.json")
+    return TokenFile(app.home / app.config.control / "console-tokens.json")
 
 
 @contextmanager
-def serve(app: App, *, port: int, clock: Callable[[], datetime]) -> Iterator[Console]:
-    """Serve on 127.0.0.1; `port` 0 takes a free one.
+def serve(app: App, *, config: Path, port: int, clock: Callable[[], datetime]) -> Iterator[Console]:
+    """Serve on 127.0.0.1; `port` 0 takes a free one. `config`: the file that `app` is of.
 
     Raises:
         AgentError: the port is taken.
     """
-    sessions = Sessions(token_file(app))
+    journal = Journal(functools.partial(note, app))
+    sessions = Sessions(token_file(app), journal.tell)
     names: set[str] = set()
-    web = Web(app, sessions, clock, lambda: frozenset(names))
+    web = Web(
+        app, sessions, Children(config, app.home / app.config.control), journal.tell, clock, lambda: frozenset(names)
+    )
     try:
         serving = Serving(web.asgi, port)
     except OSError as error:
+        journal.close()
         raise AgentError(
             "SA7707",
             N_("the console cannot listen on port {port}: {reason}"),
@@ -66,3 +74,4 @@ def serve(app: App, *, port: int, clock: Callable[[], datetime]) -> Iterator[Con
         yield Console(port=serving.port, sessions=sessions)
     finally:
         serving.stop()
+        journal.close()

@@ -16,7 +16,9 @@ from scraper_agent import people
 from scraper_agent.app import App
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.console import looks
+from scraper_agent.console.children import Children
 from scraper_agent.console.session import Session
+from scraper_agent.desk import Desk
 from scraper_agent.errors import UsageError
 from scraper_agent.messages import N_
 from scraper_agent.people import Role
@@ -61,6 +63,8 @@ class Ask:
     query: ImmutableMultiDict[str, str]
     form: ImmutableMultiDict[str, str]
     """Of a POST, its token checked; `getlist` for what a form says several times."""
+    children: Children
+    """Runs that were begun from here."""
     around: Mapping[str, Any]
     """What base.html needs beside this."""
     _closing: ExitStack = field(default_factory=ExitStack, repr=False)
@@ -89,6 +93,11 @@ class Ask:
         if self._archive is None:
             self._archive = self._closing.enter_context(self.app.archive(read_only=True))
         return self._archive
+
+    @property
+    def desk(self) -> Desk:
+        """Where what the person wants done is said: `ask.desk.do("approve", [id], ask.person, {…}, via="console")`."""
+        return self.app.desk
 
     def close(self) -> None:
         self._closing.close()

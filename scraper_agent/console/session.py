@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from scraper_agent import canonical
 from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.messages import N_
+from scraper_agent.values import ConsoleFact, SignedIn, SignedOut, SignInRefused
 
 LINK_LASTS = timedelta(minutes=10)
 TOKEN_LASTS = timedelta(days=90)
@@ -132,8 +133,9 @@ class TooMany(UsageError):
 class Sessions:
     """The sessions of this process. Safe for several threads."""
 
-    def __init__(self, file: TokenFile) -> None:
+    def __init__(self, file: TokenFile, tell: Callable[[ConsoleFact], None]) -> None:
         self._file = file
+        self._tell = tell
         self._links: dict[str, tuple[str, datetime]] = {}
         """Digest of a token that is good once -> (person, until)."""
         self._open: dict[str, Session] = {}
@@ -163,8 +165,10 @@ class Sessions:
             self._wrong, self._not_before = 0, None
             cookie = secrets.token_urlsafe(32)
             session = Session(person=person, how=how, token=digest, begun=now, seen=now, lang=lang)
-            self._open = {key: each for key, each in self._open.items() if not _over(each, now)}
+            for key in [key for key, each in self._open.items() if _over(each, now)]:
+                self._drop(key, now)
             self._open[_digest(cookie)] = session
+            self._tell(SignedIn(by=f"person:{person}", how=how))
             return cookie, session
 
     def find(self, cookie: str, now: datetime, *, quiet: bool = False) -> Session | None:
@@ -175,15 +179,23 @@ class Sessions:
             if session is None:
                 return None
             if _over(session, now) or not self._still(session, now):
-                del self._open[key]
+                self._drop(key, now)
                 return None
             if not quiet:
                 session.seen = now
             return session
 
-    def end(self, cookie: str) -> Session | None:
+    def end(self, cookie: str) -> None:
+        """A person signs out."""
         with self._gate:
-            return self._open.pop(_digest(cookie), None)
+            session = self._open.pop(_digest(cookie), None)
+            if session is not None:
+                self._tell(SignedOut(by=f"person:{session.person}", why="asked"))
+
+    def _drop(self, key: str, now: datetime) -> None:
+        session = self._open.pop(key)
+        why = _over(session, now) or "revoked"
+        self._tell(SignedOut(by=f"person:{session.person}", why=why))
 
     def _known(self, digest: str, now: datetime) -> tuple[str, How]:
         link = self._links.pop(digest, None)
@@ -213,6 +225,8 @@ class Sessions:
 
     def _refused(self, now: datetime) -> UsageError:
         self._wrong += 1
+        if self._wrong & (self._wrong - 1) == 0:  # 1, 2, 4, 8, …: who tries cannot fill the log
+            self._tell(SignInRefused(count=self._wrong))
         if self._wrong >= PATIENCE:
             self._not_before = now + min(LONGEST_WAIT, timedelta(seconds=2 ** min(self._wrong - PATIENCE, 8)))
         return UsageError(
@@ -224,8 +238,11 @@ class Sessions:
         )
 
 
-def _over(session: Session, now: datetime) -> bool:
-    return now - session.seen > IDLE or now - session.begun > LONGEST
+def _over(session: Session, now: datetime) -> Literal["idle", "longest"] | None:
+    """Why it has come to its end; None if it has not."""
+    if now - session.begun > LONGEST:
+        return "longest"
+    return "idle" if now - session.seen > IDLE else None
 
 
 def _digest(token: str) -> str:

@@ -27,9 +27,11 @@ from scraper_agent import messages, people
 from scraper_agent.app import App
 from scraper_agent.console import ask, looks, pages
 from scraper_agent.console.ask import Ask, NotThere, Route
+from scraper_agent.console.children import Children
 from scraper_agent.console.session import Session, Sessions, TooMany
 from scraper_agent.errors import AgentError, BusinessError, UsageError
 from scraper_agent.messages import N_
+from scraper_agent.values import ConsoleFact, Denied
 
 FORM_BYTES = 1 << 20
 FORM_FIELDS = 5000
@@ -53,6 +55,7 @@ HEADERS = {
 _STATIC = {
     "console.css": "text/css; charset=utf-8",
     "console.js": "text/javascript; charset=utf-8",
+    "documents.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 LANGUAGES = ("zh", "en")
@@ -107,10 +110,18 @@ class Web:
     """The application. `hosts`: as a browser writes them, such as `127.0.0.1:8470`."""
 
     def __init__(
-        self, app: App, sessions: Sessions, clock: Callable[[], datetime], hosts: Callable[[], frozenset[str]]
+        self,
+        app: App,
+        sessions: Sessions,
+        children: Children,
+        tell: Callable[[ConsoleFact], None],
+        clock: Callable[[], datetime],
+        hosts: Callable[[], frozenset[str]],
     ) -> None:
         self._app = app
         self._sessions = sessions
+        self._children = children
+        self._tell = tell
         self._now = clock
         self._hosts = hosts
         routes = [route for module in pages.PAGES for route in module.ROUTES]
@@ -160,6 +171,7 @@ class Web:
         cookie, session = self._sessions.sign_in(token, lang, self._now())
         if not people.roles(self._app.policy.people, session.person):
             self._sessions.end(cookie)
+            self._tell(Denied(by=f"person:{session.person}", what="sign-in"))
             raise BusinessError(
                 "SA7706",
                 N_("{name} has no role by the policy"),
@@ -210,18 +222,21 @@ class Web:
             path=request.path_params,
             query=request.query_params,
             form=form,
+            children=self._children,
             around={"menu": self._menu},
         )
-        return await run_in_threadpool(_answered, asked)
+        return await run_in_threadpool(_answered, asked, self._tell)
 
 
-def _answered(asked: Ask) -> Response:
+def _answered(asked: Ask, tell: Callable[[ConsoleFact], None]) -> Response:
     with messages.speaking(asked.lang):
         try:
             if asked.route.role is not None:
                 people.require(asked.app.policy.people, asked.person, asked.route.role)
             return asked.route.answer(asked)
         except AgentError as error:
+            if error.code == people.NO_ROLE:
+                tell(Denied(by=f"person:{asked.person}", what=asked.route.path))
             return asked.render("error.html", status=_status(error), error=error)
         except Exception:  # noqa: BLE001 - a defect, told as one, and its traceback is kept
             logger.exception("{} {}", asked.route.method, asked.route.path)

@@ -11,6 +11,7 @@ def state_name(of: State) -> str:
         State.READ: N_("read"),
         State.BLOCKED: N_("blocked"),
         State.HELD: N_("held"),
+        State.ON_HOLD: N_("on hold"),
         State.APPROVED: N_("approved"),
         State.DECLINED: N_("declined"),
         State.SIGNED: N_("signed"),

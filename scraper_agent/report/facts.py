@@ -15,11 +15,15 @@ from scraper_agent.values import (
     DeadLetter,
     Delivered,
     Draft,
+    Endorsed,
     Envelope,
+    Excluded,
     Fact,
     Failure,
+    Held,
     Job,
     Receipt,
+    Released,
     Retry,
     Severity,
     Verdict,
@@ -63,6 +67,14 @@ def sentence(fact: Fact) -> str:  # noqa: C901, PLR0912 - one line for each kind
             return say("fact_checked", errors=errors, warnings=len(findings) - errors)
         case Approval():
             return say("fact_approved" if fact.granted else "fact_declined", by=_who(fact.by), reason=fact.reason)
+        case Endorsed():
+            return say("fact_endorsed", by=_who(fact.by), reason=fact.reason)
+        case Held():
+            return say("fact_held", by=_who(fact.by), reason=fact.reason)
+        case Released():
+            return say("fact_released", by=_who(fact.by), reason=fact.reason)
+        case Excluded():
+            return say("fact_excluded", by=_who(fact.by), fields=", ".join(fact.fields), reason=fact.reason)
         case Envelope():
             return say("fact_signed", key_index=fact.key_index)
         case Attempt():
@@ -107,6 +119,8 @@ def _evidence(job: Job) -> Iterator[tuple[str, str]]:
                 yield "page_digest", fact.page
                 yield "document_digest", fact.document
                 yield "provenance_digest", fact.provenance
+            case Excluded():
+                yield "document_digest", fact.document
             case Approval():
                 yield "approved_by", _who(fact.by)
                 yield "approval_reason", fact.reason

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -173,7 +174,7 @@ def _life(draft: Draft, number: int) -> Iterator[Fact]:
 
 def folder(documents: int) -> Path:
     """A folder as the agent works in it, whose archive has so many documents and ten times as many facts; kept."""
-    made_by = (_Making, _started, _snapshot, _fault, _life, fill)
+    made_by: tuple[Any, ...] = (_Making, _started, _snapshot, _fault, _life, fill)
     sources = f"{sqlite.SCHEMA} {RUN_LENGTH} {BETWEEN} {RECIPES} {ENDS} {''.join(map(inspect.getsource, made_by))}"
     mark = hashlib.sha256(sources.encode()).hexdigest()[:12]
     at = CACHE / f"{documents}-{mark}"
@@ -214,7 +215,7 @@ def fill(app: App, documents: int) -> None:
 
 def _timed(app: App, pages: tuple[str, ...], runs: int) -> dict[str, float]:
     """Of each page the median in ms."""
-    with consoles.serve(app, port=0, clock=lambda: small.NOW) as console:
+    with consoles.serve(app, config=app.home / "config.yaml", port=0, clock=lambda: small.NOW) as console:
         headers = {"Origin": console.url}
         with httpx.Client(base_url=console.url, headers=headers, trust_env=False, timeout=60) as client:
             token = console.sessions.link("li.na", small.NOW)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -60,31 +62,34 @@ class Client(httpx.Client):
 
 
 @pytest.fixture(scope="session")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> App:
-    """Not to be written to: `own` is."""
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an agent; copied, not used."""
     app = archive.folder(tmp_path_factory.mktemp("console"))
     archive.fill(app)
-    return app
+    return app.home
+
+
+def copied(of: Path, to: Path) -> App:
+    shutil.copytree(of, to, dirs_exist_ok=True)
+    return App.load(to / "config.yaml", tell=lambda _: None)
 
 
 def served(app: App) -> Iterator[Served]:
     clock = [archive.NOW]
-    with consoles.serve(app, port=0, clock=lambda: clock[0]) as console:
+    with consoles.serve(app, config=app.home / "config.yaml", port=0, clock=lambda: clock[0]) as console:
         yield Served(app, console, clock)
 
 
 @pytest.fixture(scope="module")
-def console(filled: App) -> Iterator[Served]:
-    """Over the archive that all share: for what changes nothing."""
-    yield from served(filled)
+def console(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Over the archive that the tests of a file share."""
+    yield from served(copied(filled, tmp_path_factory.mktemp("shared")))
 
 
 @pytest.fixture
-def own(tmp_path: Any) -> Iterator[Served]:
+def own(filled: Path, tmp_path: Path) -> Iterator[Served]:
     """Over an archive of the test's own."""
-    app = archive.folder(tmp_path / "own")
-    archive.fill(app)
-    yield from served(app)
+    yield from served(copied(filled, tmp_path / "own"))
 
 
 @pytest.fixture(scope="module")

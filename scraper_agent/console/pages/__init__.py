@@ -6,11 +6,39 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from scraper_agent.console.ask import Route
-from scraper_agent.console.pages import destinations, home, keys, log, own, policy, recipes, refused
+from scraper_agent.console.pages import (
+    approvals,
+    cases,
+    destinations,
+    document,
+    documents,
+    home,
+    keys,
+    log,
+    own,
+    policy,
+    recipes,
+    refused,
+    runs,
+)
 
 
 class Pages(Protocol):
     ROUTES: Sequence[Route]
 
 
-PAGES: tuple[Pages, ...] = (home, log, refused, recipes, destinations, policy, keys, own)
+PAGES: tuple[Pages, ...] = (
+    home,
+    runs,
+    approvals,
+    documents,
+    document,
+    cases,
+    log,
+    refused,
+    recipes,
+    destinations,
+    policy,
+    keys,
+    own,
+)
