@@ -16,7 +16,8 @@ from scraper_agent import app as wiring
 from scraper_agent import approval
 from scraper_agent.app import OPEN, App
 from scraper_agent.archive.sqlite import SqliteArchive
-from scraper_agent.cli import show
+from scraper_agent.cli import decide, show
+from scraper_agent.cli.approving import approver
 from scraper_agent.cli.commands import Session, example, find_job, job_show, progress, report, state_of
 from scraper_agent.errors import AgentError, SendFailed, SendUnknown, UsageError
 from scraper_agent.messages import N_, render
@@ -36,13 +37,20 @@ class _ByName(TyperGroup):
 job = typer.Typer(
     cls=_ByName,
     rich_markup_mode=None,
-    help=render(N_("One document: show it (`job NAME` is short for `job show NAME`), send it again, or withdraw it.")),
+    help=render(
+        N_(
+            "One document: show it (`job NAME` is short for `job show NAME`), hold it back, leave fields out, send it "
+            "again, or withdraw it."
+        )
+    ),
 )
 job.command(
     "show",
     help=render(N_("Show one document: its values, findings, facts, and where each value was read; or one run.")),
     epilog=example("job show 3f2a9c", "job PO202603-0019 --origins"),
 )(job_show)
+
+decide.add_to(job)
 
 _Name = Annotated[str, typer.Argument(help=render(N_("Its number (or the first digits), or its business key.")))]
 
@@ -101,7 +109,7 @@ def job_withdraw(
     with app.archive() as archive:
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
         found = find_job(archive, name).id
-        done = pipeline.withdraw(found, wiring.account(), reason)
+        done = pipeline.withdraw(found, approver(app), reason)
         if done.id != found:
             done = pipeline.check(done.id)
         _tell_withdrawn(done, new=done.id != found)
