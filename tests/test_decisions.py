@@ -20,7 +20,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from scraper_agent import approval, canonical, envelope, messages, yamlfile
+from scraper_agent import approval, canonical, envelope, messages, report, yamlfile
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.archive.verify import verify
 from scraper_agent.errors import BusinessError, SourceErrors
@@ -29,6 +29,7 @@ from scraper_agent.people import Person, Role
 from scraper_agent.pipeline import Pipeline, Plan, Receiver
 from scraper_agent.policy import Approving, Leaving, Limit, Mask, Policy, Sample
 from scraper_agent.recipe import Recipe
+from scraper_agent.report import view, words
 from scraper_agent.values import (
     Approval,
     Attempt,
@@ -823,3 +824,39 @@ class Anything(RuleBasedStateMachine):
 
 TestAnything = Anything.TestCase
 TestAnything.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
+
+
+# --- the report -----------------------------------------------------------------------------------------------------
+
+
+def test_the_report_says_what_people_decided(office: Office, tmp_path: Path) -> None:
+    office.policy = ruled("four_eyes")
+    one, two = office.run(frozen(1, supplier="secret word"), frozen(2))
+    office.do("hold", one.id, "li", "wait")
+    office.do("exclude", one.id, ["remark"], "wang", "not for customs")
+    office.approve(two.id, "zhao")
+    path = tmp_path / "report.html"
+    with office.open() as pipeline:
+        jobs = [pipeline.archive.job(id) for id in (one.id, two.id)]
+        told = {job.id: [messages.english(text, values) for text, values in pipeline.held_because(job)] for job in jobs}
+        report.write(
+            path,
+            pipeline.archive,
+            [RUN],
+            [one.id, two.id],
+            FORMATS,
+            now=office.clock(),
+            verified=None,
+            held_because=told,
+        )
+    text = path.read_text(encoding="utf-8")
+    for sentence in (
+        "Kept back by li: wait",
+        "wang left out remark: not for customs",
+        "Approved by zhao, the first of two: seen",
+        "li keeps it back: wait",
+        "zhao has approved it, a second person has to: seen",
+    ):
+        assert sentence in text
+    assert {f"do_{each}" for each in view.ATTENTION} <= words.WORDS.keys()
+    assert set(State) <= words.WORDS.keys()
