@@ -253,6 +253,16 @@ def test_what_may_have_left_cannot_be_held_back(office: Office, mode: str) -> No
     assert office.job(job.id) == job
 
 
+def test_what_waits_to_be_resent_and_may_be_there_cannot_be_held_back(office: Office) -> None:
+    office.net.repeat, office.net.mode = "safe", "lost"
+    office.run(frozen(1))
+    office.net.mode = "refuse"
+    (job,) = office.send()
+    assert state(job) is State.WAITING
+    with pytest.raises(BusinessError, match="SA6052"):
+        office.do("hold", job.id, "li", "no")
+
+
 @pytest.mark.parametrize(
     ("what", "arguments", "code"),
     [
@@ -519,6 +529,19 @@ def test_a_batch_that_is_not_the_one_shown_is_not_approved(office: Office) -> No
         with pytest.raises(BusinessError, match="SA6002"):
             pipeline.decide_batch(shown, shown=shown.digest, by="li", reason="")
     assert [only(Approval, job) for job in office.send()] == [[], []], "all of them or none"
+
+
+def test_four_eyes_stay_four_when_many_are_approved_at_once(office: Office) -> None:
+    office.policy = ruled("four_eyes")
+    jobs = office.run(frozen(1), frozen(2))
+    batch = approval.Batch(documents=tuple((job.id, in_force(job)) for job in jobs))
+    with office.open() as pipeline:
+        first = pipeline.decide_batch(batch, shown=batch.digest, by="li", reason="")
+        assert [type(job.last) for job in first] == [Endorsed, Endorsed]
+        with pytest.raises(BusinessError, match="SA6055"):
+            pipeline.decide_batch(batch, shown=batch.digest, by="li", reason="")
+        second = pipeline.decide_batch(batch, shown=batch.digest, by="wang", reason="")
+    assert [type(job.last) for job in second] == [Approval, Approval]
 
 
 def test_what_was_drawn_is_in_no_batch(office: Office) -> None:
