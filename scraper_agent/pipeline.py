@@ -838,21 +838,21 @@ class Pipeline:
         return not approval.reasons_to_decide_alone(self.policy, verdict, format.name, total, lines=len(document.lines))
 
     def decide_batch(self, batch: approval.Batch, *, shown: Digest, by: str, reason: str) -> list[Job]:
-        """Approve each document of a batch, as `batch` gave it: all of them or none.
+        """Approve each document of a batch: all of them or none. Where two people have to, this is one of them.
 
         Raises:
-            BusinessError: another batch was shown, or one of them does not wait any more.
+            BusinessError: another batch was shown, or as `decide` of one of them.
         """
         approval.same_batch(batch, shown)
         decided = []
         with self._at_once():
             self.archive.put(batch.body)
             for id, document in batch.documents:
-                job = self.archive.job(id)
-                if not isinstance(job.last, Verdict):
-                    raise approval.not_waiting(id, type(job.last).__name__ if job.last else None)
-                yes = approval.by_person(job.last, shown=document, by=by, reason=reason)
-                decided.append(self._with(job, replace(yes, batch=shown)))
+
+                def yes(verdict: Verdict, document: Digest = document) -> Approval:
+                    return replace(approval.by_person(verdict, shown=document, by=by, reason=reason), batch=shown)
+
+                decided.append(self.decide(id, yes))
         return decided
 
     # --- what people are shown --------------------------------------------------------------------------------------

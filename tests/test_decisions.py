@@ -6,8 +6,9 @@ The archive and the pipeline are the real ones; signing is a digest, and the rec
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -15,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from scraper_agent import approval, envelope, messages, yamlfile
+from scraper_agent import approval, canonical, envelope, messages, report, yamlfile
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.archive.verify import verify
 from scraper_agent.errors import BusinessError, SourceErrors
@@ -25,6 +29,7 @@ from scraper_agent.people import Person, Role
 from scraper_agent.pipeline import Pipeline, Plan, Receiver
 from scraper_agent.policy import Approving, Leaving, Limit, Mask, Policy, Sample
 from scraper_agent.recipe import Recipe
+from scraper_agent.report import view, words
 from scraper_agent.values import (
     Approval,
     Attempt,
@@ -246,6 +251,16 @@ def test_what_may_have_left_cannot_be_held_back(office: Office, mode: str) -> No
             office.do(what, job.id, *more, "li", "no")
         assert caught.value.code == ("SA6052" if what == "hold" else "SA6057")
     assert office.job(job.id) == job
+
+
+def test_what_waits_to_be_resent_and_may_be_there_cannot_be_held_back(office: Office) -> None:
+    office.net.repeat, office.net.mode = "safe", "lost"
+    office.run(frozen(1))
+    office.net.mode = "refuse"
+    (job,) = office.send()
+    assert state(job) is State.WAITING
+    with pytest.raises(BusinessError, match="SA6052"):
+        office.do("hold", job.id, "li", "no")
 
 
 @pytest.mark.parametrize(
@@ -516,6 +531,19 @@ def test_a_batch_that_is_not_the_one_shown_is_not_approved(office: Office) -> No
     assert [only(Approval, job) for job in office.send()] == [[], []], "all of them or none"
 
 
+def test_four_eyes_stay_four_when_many_are_approved_at_once(office: Office) -> None:
+    office.policy = ruled("four_eyes")
+    jobs = office.run(frozen(1), frozen(2))
+    batch = approval.Batch(documents=tuple((job.id, in_force(job)) for job in jobs))
+    with office.open() as pipeline:
+        first = pipeline.decide_batch(batch, shown=batch.digest, by="li", reason="")
+        assert [type(job.last) for job in first] == [Endorsed, Endorsed]
+        with pytest.raises(BusinessError, match="SA6055"):
+            pipeline.decide_batch(batch, shown=batch.digest, by="li", reason="")
+        second = pipeline.decide_batch(batch, shown=batch.digest, by="wang", reason="")
+    assert [type(job.last) for job in second] == [Approval, Approval]
+
+
 def test_what_was_drawn_is_in_no_batch(office: Office) -> None:
     office.policy = ruled("per_batch", sample=Sample(one_in=1))
     office.run(frozen(1))
@@ -697,3 +725,161 @@ def test_a_crash_before_any_append_of_a_decision_loses_and_doubles_nothing(offic
     assert sorted(office.net.ledger.arrived.values()) == [1, 1, 1]
     assert all(b"remark" not in document for document in office.arrived if b'"PO-2"' in document)
     assert verify(office.folder / "archive.db").whole
+
+
+def sound(job: Job, sent: dict[Digest, bytes]) -> None:
+    """What must hold of every document's facts under four eyes, whatever was done to it, and in whatever order."""
+    endorsed: Endorsed | None = None
+    approved: Approval | None = None
+    on_hold = False
+    gone: set[str] = set()
+    bytes_ = in_force(Job(id=job.id, facts=job.facts[:1]))
+    for fact in job.facts:
+        match fact:
+            case Held():
+                on_hold, endorsed, approved = True, None, None
+            case Released():
+                on_hold = False
+            case Excluded():
+                assert fact.before == bytes_
+                bytes_, endorsed, approved = fact.document, None, None
+                gone |= set(fact.fields)
+            case Verdict():
+                assert fact.document == bytes_
+                endorsed, approved = None, None
+            case Endorsed():
+                assert not on_hold
+                assert fact.document == bytes_
+                endorsed = fact
+            case Approval(granted=True):
+                assert not on_hold
+                assert fact.document == bytes_
+                assert endorsed is not None
+                assert endorsed.by != fact.by, "never one person"
+                approved = fact
+            case Envelope() | Attempt():
+                assert not on_hold, "what is held back never leaves"
+                assert approved is not None
+            case Receipt():
+                arrived = json.loads(sent[bytes_])
+                assert gone.isdisjoint(arrived["header"])
+                assert gone.isdisjoint(f"lines.{id}" for line in arrived["lines"] for id in line)
+            case _:
+                pass
+
+
+class Anything(RuleBasedStateMachine):
+    """People, the network and the ERP do what they like to three orders under four eyes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.temporary = tempfile.TemporaryDirectory(prefix="anything-")
+        self.office = Office(Path(self.temporary.name), ruled("four_eyes"))
+        self.names = ["ACME"] * 3
+        self.office.read(*self.pages())
+
+    def teardown(self) -> None:
+        assert verify(self.office.folder / "archive.db").whole
+        self.temporary.cleanup()
+
+    def pages(self) -> list[bytes]:
+        return [frozen(number, supplier=name) for number, name in enumerate(self.names, start=1)]
+
+    def attempt(self, what: str, at: int, *arguments: Any) -> None:
+        with self.office.open() as pipeline:
+            ids = pipeline.archive.documents()
+            with suppress(BusinessError):
+                getattr(pipeline, what)(ids[at % len(ids)], *arguments)
+
+    who = st.sampled_from(["li", "wang", "LI"])
+    which = st.integers(0, 5)
+
+    @rule(at=which, who=who)
+    def hold(self, at: int, who: str) -> None:
+        self.attempt("hold", at, who, "wait")
+
+    @rule(at=which, who=who)
+    def release(self, at: int, who: str) -> None:
+        self.attempt("release", at, who)
+
+    @rule(at=which, who=who, what=st.sampled_from(["remark", "orderStatus", "lines.goodsSpecification"]))
+    def exclude(self, at: int, who: str, what: str) -> None:
+        self.attempt("exclude", at, [what], who, "not for customs")
+
+    @rule(at=which, who=who)
+    def approve(self, at: int, who: str) -> None:
+        self.attempt("decide", at, lambda v: approval.by_person(v, shown=v.document, by=who, reason=""))
+
+    @rule(who=st.permutations(["li", "wang"]))
+    def approve_all_twice(self, who: list[str]) -> None:
+        for each in who:
+            for at in range(6):
+                self.approve(at, each)
+
+    @rule(at=which, who=who)
+    def withdraw(self, at: int, who: str) -> None:
+        self.attempt("withdraw", at, who, "twice")
+
+    @rule(at=which)
+    def resend(self, at: int) -> None:
+        self.attempt("resend", at, "li")
+
+    @rule(mode=st.sampled_from(["fine", "away", "lost", "refuse", "later"]), hours=st.integers(0, 2))
+    def send(self, mode: Any, hours: int) -> None:
+        self.office.net.mode = mode
+        self.office.clock.at += timedelta(hours=hours)
+        self.office.send()
+
+    @rule(number=st.integers(0, 2))
+    def the_erp_changes(self, number: int) -> None:
+        self.names[number] += "!"
+        self.office.net.mode = "fine"
+        self.office.read(*self.pages())
+
+    @invariant()
+    def it_is_sound(self) -> None:
+        with SqliteArchive(self.office.folder / "archive.db", self.office.clock, read_only=True) as archive:
+            sent = {canonical.digest(body): body for body in self.office.arrived}
+            for id in archive.documents():
+                sound(archive.job(id), sent)
+        assert set(self.office.net.ledger.arrived.values()) <= {1}
+
+
+TestAnything = Anything.TestCase
+TestAnything.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
+
+
+# --- the report -----------------------------------------------------------------------------------------------------
+
+
+def test_the_report_says_what_people_decided(office: Office, tmp_path: Path) -> None:
+    office.policy = ruled("four_eyes")
+    one, two = office.run(frozen(1, supplier="secret word"), frozen(2))
+    office.do("hold", one.id, "li", "wait")
+    office.do("exclude", one.id, ["remark"], "wang", "not for customs")
+    office.approve(two.id, "zhao")
+    path = tmp_path / "report.html"
+    with office.open() as pipeline:
+        jobs = [pipeline.archive.job(id) for id in (one.id, two.id)]
+        told = {job.id: [messages.english(text, values) for text, values in pipeline.held_because(job)] for job in jobs}
+        report.write(
+            path,
+            pipeline.archive,
+            [RUN],
+            [one.id, two.id],
+            FORMATS,
+            now=office.clock(),
+            verified=None,
+            held_because=told,
+        )
+    text = path.read_text(encoding="utf-8")
+    for sentence in (
+        "Kept back by li: wait",
+        "wang left out remark: not for customs",
+        "Approved by zhao, the first of two: seen",
+        "li keeps it back: wait",
+        "zhao has approved it, a second person has to: seen",
+    ):
+        assert sentence in text
+    assert {f"do_{each}" for each in view.ATTENTION} <= words.WORDS.keys()
+    assert set(State) <= words.WORDS.keys()

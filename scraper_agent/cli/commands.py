@@ -21,14 +21,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 import scraper_agent
 from scraper_agent import app as wiring
-from scraper_agent import completeness, formats, mapping
+from scraper_agent import completeness, formats
 from scraper_agent import control as controls
 from scraper_agent.analysis import periods
 from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring.load import Loaded
-from scraper_agent.cli import INTERRUPTED, parameters, show
+from scraper_agent.cli import INTERRUPTED, approving, parameters, show
 from scraper_agent.errors import AgentError, BusinessError, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
@@ -601,17 +601,33 @@ def draft_of(job: Job) -> Draft:
 
 
 @cli.command(
-    help=render(N_("Approve a document that waits; it leaves with the next `send`.")),
-    epilog=example("approve 3f2a9c --reason checked"),
+    help=render(N_("Approve a document that waits, or all of a run together; it leaves with the next `send`.")),
+    epilog=example("approve 3f2a9c --reason checked", "approve --all"),
 )
 def approve(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help=render(N_("Its number (or the first digits), or its business key.")))],
+    name: Annotated[
+        str | None, typer.Argument(help=render(N_("Its number (or the first digits), or its business key.")))
+    ] = None,
     reason: Annotated[str, typer.Option(help=render(N_("Why; goes into the log.")))] = "",
     digest: Annotated[
-        str | None, typer.Option(help=render(N_("Digest of the document that was shown; refused if it is another.")))
+        str | None,
+        typer.Option(
+            help=render(N_("Digest of the document, or of the whole, that was shown; refused if it is another."))
+        ),
     ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help=render(N_("All of this run that waits for one approval together.")))
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help=render(N_("The same of all runs.")))] = False,
 ) -> None:
+    if (name is not None) + (run is not None) + all_ != 1:
+        raise UsageError("SA7162", N_("name one document, or a run with `--run`, or say `--all`"))
+    if name is None:
+        app: App = context.obj.app()
+        with app.archive() as archive:
+            approving.approve_batch(app, archive, None if run is None else _job(archive, run), digest, reason)
+        return
     _decide(context, name, "approve", digest, reason)
 
 
@@ -635,16 +651,7 @@ def _decide(context: typer.Context, name: str, do: str, digest: str | None, reas
     with app.archive(read_only=True) as archive:
         found = find_job(archive, name)
     have_done(app, do, (found.id,), {"shown": digest or in_force(found), "reason": reason})
-    with app.archive(read_only=True) as archive:
-        pipeline = app.pipeline(archive, lambda _job, _fact: None)
-        decided = archive.job(found.id)
-        total = mapping.amount(pipeline.document(found), FORMATS[draft_of(found).format])
-        amount = f"{total[1]} {total[0]}" if total else ""
-        show.console.print(
-            show.visible(f"{show.short(found.id)}  {draft_of(found).key}  {amount}  {show.state_name(state(decided))}"),
-            markup=False,
-            soft_wrap=True,
-        )
+    approving.tell(app, found.id)
 
 
 def have_done(app: App, do: str, targets: Sequence[str], values: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ from scraper_agent import app as wiring
 from scraper_agent import approval
 from scraper_agent.app import OPEN, App
 from scraper_agent.archive.sqlite import SqliteArchive
-from scraper_agent.cli import show
+from scraper_agent.cli import decide, show
 from scraper_agent.cli.commands import (
     Session,
     draft_of,
@@ -46,13 +46,20 @@ class _ByName(TyperGroup):
 job = typer.Typer(
     cls=_ByName,
     rich_markup_mode=None,
-    help=render(N_("One document: show it (`job NAME` is short for `job show NAME`), send it again, or withdraw it.")),
+    help=render(
+        N_(
+            "One document: show it (`job NAME` is short for `job show NAME`), hold it back, leave fields out, send it "
+            "again, or withdraw it."
+        )
+    ),
 )
 job.command(
     "show",
     help=render(N_("Show one document: its values, findings, facts, and where each value was read; or one run.")),
     epilog=example("job show 3f2a9c", "job PO202603-0019 --origins"),
 )(job_show)
+
+decide.add_to(job)
 
 _Name = Annotated[str, typer.Argument(help=render(N_("Its number (or the first digits), or its business key.")))]
 

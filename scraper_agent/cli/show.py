@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scraper_agent import canonical, completeness, leaving, mapping
-from scraper_agent.format import Document, Field, Format, Value
+from scraper_agent import canonical, completeness, leaving, mapping, preview
+from scraper_agent.format import Document, Field, Format
 from scraper_agent.messages import N_, render
 from scraper_agent.values import (
     Completeness,
@@ -167,17 +167,24 @@ def document(of: Document, format: Format) -> Table:
     table.add_column(render(N_("field")))
     table.add_column(render(N_("name")))
     table.add_column(render(N_("value")), overflow="fold")
-    for id, value in of.header.items():
-        table.add_row(id, named(format.header_fields[id]), _value(format.header_fields[id], value))
-    for number, line in enumerate(of.lines, 1):
-        table.add_section()
-        for id, value in line.items():
-            table.add_row(f"lines[{number}].{id}", named(format.line_fields[id]), _value(format.line_fields[id], value))
+    before = ""
+    for row in preview.rows(of, format):
+        part = row.path.rpartition(".")[0]
+        if part != before:
+            table.add_section()
+            before = part
+        table.add_row(row.path, named(row.field), plain(row.value))
     return table
 
 
-def _value(of: Field, value: Value) -> str:
-    return plain(of.masked_in(str(value), str(value)))
+def changes(found: Iterable[preview.Change], title: str) -> Table:
+    """What differs, one value a line."""
+    table = Table(title=plain(title), title_justify="left")
+    for head in (N_("field"), N_("name"), N_("before"), N_("now")):
+        table.add_column(render(head), overflow="fold")
+    for each in found:
+        table.add_row(plain(each.path), named(each.field), plain(each.old or ""), plain(each.new or ""))
+    return table
 
 
 def finding(of: Finding) -> str:
