@@ -1,4 +1,4 @@
-"""How long after the file `pause` was set the last request reaches the ERP, or the last fact the log, stage by stage."""
+"""How long after the file `pause` was set the last request reaches the ERP, or fact the log, stage by stage."""
 
 from __future__ import annotations
 
