@@ -39,6 +39,8 @@ KINDS: dict[str, type[Fact]] = {
         values.AccountStopped,
         values.Cleared,
         values.KeyChanged,
+        values.RecipeProposed,
+        values.RecipeDecided,
         values.Draft,
         values.Verdict,
         values.Approval,

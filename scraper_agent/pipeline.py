@@ -74,6 +74,8 @@ from scraper_agent.values import (
     Reached,
     Reason,
     Receipt,
+    RecipeDecided,
+    RecipeProposed,
     Refused,
     Relogin,
     Retry,
@@ -122,6 +124,8 @@ class Plan:
     agent: str
     dry_run: bool = False
     most_documents: int | None = None
+    edition: Digest | None = None
+    """What was approved of the recipe; None where the policy asks for no approval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,6 +361,7 @@ class Pipeline:
             started_by=plan.started_by,
             agent=plan.agent,
             dry_run=plan.dry_run,
+            edition=plan.edition,
         )
 
     def _page(self, run: _Run, page: Page, reader: mapping.Reader, plan: Plan, found: Harvest) -> None:
@@ -718,6 +723,7 @@ class Pipeline:
                 | Fault()
                 | (SessionChecked() | Relogin())
                 | (Reached() | Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
+                | (RecipeProposed() | RecipeDecided())
             ):
                 raise ValueError(f"{job.id} is not a document")
             case Draft() | Verdict() | Approval() | Envelope() | Retry() as still_here:
