@@ -33,6 +33,7 @@ from scraper_agent import (
     mapping,
     orders,
     outbox,
+    recipes_approved,
     sending,
     signing,
     vault,
@@ -59,6 +60,7 @@ from scraper_agent.messages import N_, render
 from scraper_agent.pipeline import Destination, Harvest, Intake, Pipeline, Plan, Receiver, Watch
 from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
+from scraper_agent.recipes_approved import Approvals, Key
 from scraper_agent.rules import Values
 from scraper_agent.signing import keyfolder, sm2
 from scraper_agent.values import ControlFact, Job, JobId, KeyChanged, RunEnded, State
@@ -364,10 +366,11 @@ class App:
         """Have a person log in, and keep the session for the runs to come. Returns its file.
 
         Raises:
-            NeedsPerson: nobody did, or a stop is in force.
+            NeedsPerson: nobody did; a stop is in force; or the recipe is not approved.
             AgentError: no browser, no ERP, no keyring, or the file cannot be written.
         """
         self.gate()
+        self._admit(loaded)
         erp = erp_of(loaded)
         key = self._session_key(erp, make=True)  # asked first: nobody should log in for nothing
         browser = self.browser(erp)
@@ -626,6 +629,41 @@ class App:
                 yaml=Lines(section({erp: policies.together(known, needed)})),
             )
 
+    def approvals(self, archive: SqliteArchive) -> Approvals:
+        """Who approved which recipe."""
+        return Approvals(
+            archive=archive, policy=self.policy, keys=self._approving_keys, signer=lambda: self.signer, now=now
+        )
+
+    def _approving_keys(self) -> dict[str, Key]:
+        """The installation's own, revoked ones too."""
+        known = {
+            entry.sk: Key(
+                public_key=entry.public_key,
+                until=min((end for end in (entry.revoked, entry.not_after) if end is not None), default=None),
+            )
+            for entry in keyfolder.entries(self.key_folder)
+        }
+        if self.config.signing.kind != "file":  # a token's key stands in no list
+            known[self.signer.key_index] = Key(public_key=self.signer.public_key)
+        return known
+
+    def _admit(self, loaded: recipes.Loaded) -> None:
+        """That a recipe may be used. A run that is under way and holds the archive is in the way of no login.
+
+        Raises:
+            NeedsPerson: it is not approved.
+        """
+        if self.policy.recipes.approved_by == "nobody":
+            return
+        if (self.home / self.config.archive).is_file():
+            with self.archive(read_only=True) as archive:
+                known = self.approvals(archive).standing(loaded.edition)
+                if known is not None and known.state is recipes_approved.State.APPROVED:
+                    return
+        with self.archive() as archive:
+            self.approvals(archive).require(loaded.edition, account())
+
     # --- doing ------------------------------------------------------------------------------------------------------
 
     def harvest(
@@ -643,8 +681,10 @@ class App:
         Raises:
             UsageError: the policy does not allow what the recipe asks of the ERP.
             PersonNeeded: a stop is in force.
+            NeedsPerson: the recipe is not approved.
         """
         self._allowed(loaded, parameters)
+        edition = self.approvals(archive).require(loaded.edition, account())
         self.gate()
         plan = Plan(
             recipe=loaded.recipe,
@@ -656,6 +696,7 @@ class App:
             agent=f"scraper_agent {scraper_agent.__version__}",
             dry_run=dry_run,
             most_documents=most_documents,
+            edition=edition,
         )
         id = _run_id(archive, loaded.recipe.recipe)
         return id, self.pipeline(archive, watch).harvest(id, plan, self.browser(erp_of(loaded)))

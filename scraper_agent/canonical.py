@@ -49,6 +49,8 @@ KINDS: dict[str, type[Fact]] = {
         values.Paused,
         values.Halted,
         values.Resumed,
+        values.RecipeProposed,
+        values.RecipeDecided,
         values.Draft,
         values.Verdict,
         values.Approval,

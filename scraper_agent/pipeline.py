@@ -83,6 +83,8 @@ from scraper_agent.values import (
     Reached,
     Reason,
     Receipt,
+    RecipeDecided,
+    RecipeProposed,
     Refused,
     Released,
     Relogin,
@@ -139,6 +141,8 @@ class Plan:
     agent: str
     dry_run: bool = False
     most_documents: int | None = None
+    edition: Digest | None = None
+    """What was approved of the recipe; None where the policy asks for no approval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -396,6 +400,7 @@ class Pipeline:
             started_by=plan.started_by,
             agent=plan.agent,
             dry_run=plan.dry_run,
+            edition=plan.edition,
         )
 
     def _page(self, run: _Run, page: Page, reader: mapping.Reader, plan: Plan, found: Harvest) -> None:
@@ -768,6 +773,7 @@ class Pipeline:
                 | (Reached() | Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
                 | (Paused() | Halted() | Resumed())
                 | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
+                | (RecipeProposed() | RecipeDecided())
             ):
                 raise ValueError(f"{job.id} is not a document")
             case (

@@ -18,7 +18,8 @@ Digest = NewType("Digest", str)
 
 JobId = NewType("JobId", str)
 """`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP, `keys` for
-the installation's keys, `control` for what people paused and stopped, `console` for who signed in to the console."""
+the installation's keys, `recipe/<recipe id>` for the approvals of a recipe, `control` for what people paused and
+stopped, `console` for who signed in to the console."""
 
 
 class Severity(StrEnum):
@@ -56,6 +57,8 @@ class RunStarted:
     """SM3 of the operating system's account name, 64 hex digits."""
     agent: str
     dry_run: bool
+    edition: Digest | None = dataclasses.field(default=None, metadata={"none": "left out"})
+    """What was approved of the recipe (see `RecipeProposed`); None where the policy asks for no approval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,6 +367,36 @@ class RunOrdered:
     command: str
 
 
+# --- facts of a recipe's approval -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeProposed:
+    """Somebody wants this edition of a recipe to be used; whoever says so counts as its author."""
+
+    recipe_id: str
+    version: str
+    digest: Digest
+    """Of the list of its files (see `authoring/edition.py`), which is kept as they are."""
+    files: Mapping[str, Digest]
+    """Every file that decides what is read and asked, by name."""
+    by: str
+    """`person:` and the account name."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeDecided:
+    """Whether an edition may be used. Of several decisions on one, the last counts."""
+
+    digest: Digest
+    granted: bool
+    by: str
+    reason: str
+    statement: Digest | None = None
+    """The approval under the installation's signature (see `recipes_approved.py`); None if it is declined."""
+
+
 # --- facts of a document --------------------------------------------------------------------------------------------
 
 
@@ -566,7 +599,8 @@ DocumentFact: TypeAlias = (
 )
 ControlFact: TypeAlias = Paused | Halted | Resumed
 ConsoleFact: TypeAlias = SignedIn | SignedOut | SignInRefused | Denied | TokenChanged | RunOrdered
-Fact: TypeAlias = RunFact | AccountFact | KeyChanged | ControlFact | ConsoleFact | DocumentFact
+RecipeFact: TypeAlias = RecipeProposed | RecipeDecided
+Fact: TypeAlias = RunFact | AccountFact | KeyChanged | RecipeFact | ControlFact | ConsoleFact | DocumentFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -666,6 +700,7 @@ def state(job: Job) -> State:  # noqa: C901, PLR0912 - one line for each kind of
             | (SessionChecked() | Relogin() | Anew())
             | Reached()
             | (Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
+            | (RecipeProposed() | RecipeDecided())
             | (Paused() | Halted() | Resumed())
             | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
         ):

@@ -79,6 +79,7 @@ AREAS = {
     "preview.py": "SA60",
     "pipeline.py": "SA60",
     "outbox.py": "SA60",
+    "recipes_approved.py": "SA60",
     "app.py": "SA70",
     "accounts.py": "SA70",
     "vault.py": "SA70",

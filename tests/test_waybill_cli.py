@@ -54,7 +54,7 @@ TOP = Path(__file__).parents[1]
 PASSWORD = "c4nary&Erp<77>"  # noqa: S105 - of the ERP this file starts
 PASSPHRASE = "c4nary pass phrase"  # noqa: S105 - of the key this file makes
 AK = "A10001"
-POLICY = {"automatic": {"waybillStatus": {"lines": "1"}}}
+POLICY = {"automatic": {"waybillStatus": {"lines": "1"}}, "recipes": {"approved_by": "nobody"}}
 SEARCH = "沪E"
 """Waybills 3, 7, 11, 15, 19 and 23 of the demo ERP; 15 has a fault that a person has to look at."""
 TANK, PACKED, GASES, OFFLINE, VOID = 3, 7, 11, 19, 23

@@ -420,6 +420,11 @@ class SqliteArchive:
         rows = self._db.execute("SELECT id FROM jobs WHERE id >= 'session/' AND id < 'session0' ORDER BY id")
         return [JobId(id) for (id,) in rows]
 
+    def recipes(self) -> list[JobId]:
+        """Jobs of recipes' approvals."""
+        rows = self._db.execute("SELECT id FROM jobs WHERE id LIKE 'recipe/%' ORDER BY id")
+        return [JobId(id) for (id,) in rows]
+
     def rebuild_index(self) -> None:
         """Remake the index tables from the log, in one transaction."""
         with self._transaction():

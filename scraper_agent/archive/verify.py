@@ -459,9 +459,13 @@ _DIGEST = re.compile(rb'"sm3:([0-9a-f]{64})"')
 def _field_naming(data: bytes, digest: str) -> str | None:
     match _parsed(data):
         case {"kind": str(kind), "fact": {**fact}} if kind in canonical.KINDS:
-            return next((name for name in _digest_fields(kind) if fact.get(name) == digest), None)
+            return next((name for name in _digest_fields(kind) if _names(fact.get(name), digest)), None)
         case _:
             return None  # an unreadable entry has been named already
+
+
+def _names(value: Any, digest: str) -> bool:
+    return value == digest or (isinstance(value, dict) and digest in value.values())
 
 
 @cache

@@ -683,7 +683,7 @@ def log_show(
         entries = (entry for entry in archive.entries(start) if wanted in (None, entry.job))
         for entry in entries if last is None else deque(entries, maxlen=last):
             at = entry.at.astimezone().isoformat(timespec="seconds")
-            where = entry.job if entry.job.startswith("run/") else show.short(entry.job)
+            where = entry.job if entry.job.startswith(("run/", "recipe/")) else show.short(entry.job)
             typer.echo(f"{entry.index:>7} {at} {show.visible(where)} {show.fact(entry.fact)}")
 
 

@@ -18,6 +18,8 @@ from pydantic import SecretStr
 from scraper_agent import app as wiring
 from scraper_agent import policy as policies
 from scraper_agent.app import App
+from scraper_agent.archive.sqlite import SqliteArchive
+from scraper_agent.authoring.load import Loaded
 from scraper_agent.cli import report as reporting
 from scraper_agent.cli import show
 from scraper_agent.cli.commands import Session, example, log_to, progress
@@ -122,6 +124,7 @@ class Trial:
             requests = policies.together(requests, wiring.needs(loaded, [self.parameters["base"]]))
         policy = {
             **yaml.safe_load(wiring.section({erp: requests})),
+            "recipes": {"approved_by": "one"},
             "automatic": {
                 **limits,
                 **{format: {"lines": "500"} for format in ("goodsReceipt", "dangerousGoodsWaybill", "waybillStatus")},
@@ -154,12 +157,20 @@ class Trial:
             (self.folder / name).write_text(text, encoding="utf-8")
 
 
+def approve(app: App, archive: SqliteArchive, loaded: Loaded) -> None:
+    """A person looks at what `recipe diff` shows; a demo approves its own recipes, in that person's name."""
+    approvals, who, why = app.approvals(archive), wiring.account(), render(N_("the demo's own recipe"))
+    approvals.propose(loaded.edition, who, why)
+    approvals.approve(loaded.recipe.recipe, loaded.edition.digest, who, why)
+
+
 def _run(app: App, trial: Trial) -> None:
     folder = trial.folder
     with app.archive() as archive, progress() as bar:
         session = Session(app=app, archive=archive, bar=bar)
         for name in trial.recipes:
             loaded = app.recipe(name)
+            approve(app, archive, loaded)
             session.harvest(loaded, app.parameters(loaded, {}))
         stopped = session.advance()
         task = bar.add_task(render(N_("verifying the log, writing the report")), total=1)
@@ -192,6 +203,7 @@ def _tell(app: App, folder: Path, entries: int, recipe: str) -> None:
         (f"{config} sandbox platform", N_("start the platform again, in a second terminal; then:")),
         (f"{config} send", N_("sign and send what is approved")),
         (f"{config} log verify", N_("recompute the whole log")),
+        (f"{config} recipe list", N_("which recipes may be used, and who approved them")),
         (f"scraper-agent recipe explain {recipe}", N_("what the robot does on the ERP's pages")),
     )
 
