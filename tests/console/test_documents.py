@@ -536,3 +536,24 @@ def test_the_pages_can_be_used_by_everybody(console: Served, people: People) -> 
     for address in ("/approvals", "/documents", batch, blocked, held, "/cases", "/cases/PO-9"):
         page.goto(console.url + address)
         axe(page)
+
+
+def test_what_is_masked_is_seen_whole_by_approvers_alone(console: Served) -> None:
+    known = FORMATS["purchaseOrder"]
+    header = tuple(replace(each, masked=2) if each.id == "supplierName" else each for each in known.header)
+    masking = {"purchaseOrder": replace(known, header=header)}
+    id = job(console, "PO-9").id
+    with console.app.archive(read_only=True) as archive, lists.opened(archive.path) as found:
+        for whole, raw in ((False, "A**E"), (True, "ACME")):
+            made = sheet.Reader(
+                archive=archive, lists=found, formats=masking, policy=console.app.policy, whole=whole
+            ).sheet(id)
+            assert made is not None
+            assert {spot.raw for spot in made.spots if spot.name == "supplierName"} == {raw}
+            assert next(cell.text for of, cell in made.body.header if of.id == "supplierName") == "A**E"
+            assert (made.pictures[0].image is not None) == whole
+            of = found.snapshot(made.draft.run, made.draft.page)
+            assert of is not None
+            assert of.image is not None
+            given = sheet.image(archive, found, masking, id, of.image, whole=whole)
+            assert (given is not None) == whole
