@@ -1,4 +1,4 @@
-"""How long after the file `pause` was set the last request reaches the ERP, or the last fact the log, at every stage."""
+"""How long after the file `pause` was set the last request reaches the ERP, at every stage of reading it."""
 
 from __future__ import annotations
 
