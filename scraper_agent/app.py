@@ -493,10 +493,8 @@ class App:
     def _pressed(self) -> None:
         """The button of the banner: whoever sits at the screen pauses what runs, or lets it go on."""
         do = "resume" if self.control.paused else "pause"
-        try:
+        with suppress(AgentError):  # who is no operator presses in vain, and the banner goes on saying what is done
             self.desk.do(do, (), account(), via="banner")
-        except AgentError as error:
-            self.tell(str(error))
 
     def gate(self, land: Callable[[], object] = _nothing) -> None:
         """A control point of what runs: attends, and stays while a pause is in force; `land` is called before.
