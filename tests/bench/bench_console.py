@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -174,9 +173,10 @@ def _life(draft: Draft, number: int) -> Iterator[Fact]:
 
 def folder(documents: int) -> Path:
     """A folder as the agent works in it, whose archive has so many documents and ten times as many facts; kept."""
-    made_by: tuple[Any, ...] = (_Making, _started, _snapshot, _fault, _life, fill)
-    sources = f"{sqlite.SCHEMA} {RUN_LENGTH} {BETWEEN} {RECIPES} {ENDS} {''.join(map(inspect.getsource, made_by))}"
-    mark = hashlib.sha256(sources.encode()).hexdigest()[:12]
+    made_by = (_Making, _started, _snapshot, _fault, _life, fill)
+    sources = "".join(inspect.getsource(each) for each in made_by)
+    constants = f"{sqlite.SCHEMA} {RUN_LENGTH} {BETWEEN} {RECIPES} {ENDS} "
+    mark = hashlib.sha256((constants + sources).encode()).hexdigest()[:12]
     at = CACHE / f"{documents}-{mark}"
     if at.is_dir():
         return at
