@@ -39,6 +39,7 @@ KINDS: dict[str, type[Fact]] = {
         values.AccountStopped,
         values.Cleared,
         values.KeyChanged,
+        values.PolicyAdopted,
         values.Draft,
         values.Verdict,
         values.Approval,

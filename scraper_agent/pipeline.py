@@ -71,6 +71,7 @@ from scraper_agent.values import (
     ListRead,
     Outcome,
     Parked,
+    PolicyAdopted,
     Reached,
     Reason,
     Receipt,
@@ -718,6 +719,7 @@ class Pipeline:
                 | Fault()
                 | (SessionChecked() | Relogin())
                 | (Reached() | Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
+                | PolicyAdopted()
             ):
                 raise ValueError(f"{job.id} is not a document")
             case Draft() | Verdict() | Approval() | Envelope() | Retry() as still_here:

@@ -48,6 +48,17 @@ class Requests(BaseModel):
     )
 
 
+class Recipes(BaseModel):
+    """Which recipes may be used."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    approved_by: Literal["second_person", "one", "nobody"] = Field(
+        "second_person",
+        description="Who says yes to a recipe before it is used: another person than its author; anybody; or nobody.",
+    )
+
+
 class Policy(BaseModel):
     """The policy file. A format that is not named is always held; an ERP that is not named is not read."""
 
@@ -65,6 +76,7 @@ class Policy(BaseModel):
         {},
         description="Roles by name of an account, or of who signs in; where nobody is named, everybody has every role.",
     )
+    recipes: Recipes = Field(Recipes(), description="Who approves recipes, and anew when what they read has changed.")
     severities: dict[str, Severity] = Field(
         {}, description="By check between documents (CHK-02, CHK-14 to CHK-20, ANL-…, OBL-…): `error` blocks."
     )

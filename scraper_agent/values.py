@@ -18,7 +18,7 @@ Digest = NewType("Digest", str)
 
 JobId = NewType("JobId", str)
 """`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP, `keys` for
-the installation's keys."""
+the installation's keys, `policy` for its policies."""
 
 
 class Severity(StrEnum):
@@ -272,6 +272,26 @@ class KeyChanged:
     """Of a rotation: the statement signed by the old and the new key."""
 
 
+# --- facts of the policy --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyAdopted:
+    """From here on the policy of this version is in force: it was signed, and this is its first use."""
+
+    version: int
+    policy: Digest
+    """The policy file's own bytes."""
+    statement: Digest
+    """The signature's file (see `signing/policy_statement.py`)."""
+    key_index: str
+    """`sk` of the key that signed it."""
+    public_key: str
+    by: str
+    """`person:` and the name of who signed it, as the signature says."""
+    reason: str = ""
+
+
 # --- facts of a document --------------------------------------------------------------------------------------------
 
 
@@ -415,7 +435,7 @@ AccountFact: TypeAlias = AccountStopped | Cleared
 DocumentFact: TypeAlias = (
     Draft | Verdict | Approval | Envelope | Attempt | Delivered | Retry | DeadLetter | Receipt | Failure
 )
-Fact: TypeAlias = RunFact | AccountFact | KeyChanged | DocumentFact
+Fact: TypeAlias = RunFact | AccountFact | KeyChanged | PolicyAdopted | DocumentFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -496,6 +516,7 @@ def state(job: Job) -> State:  # noqa: C901 - one line for each kind of fact
             | (SessionChecked() | Relogin())
             | Reached()
             | (Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
+            | PolicyAdopted()
         ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:
