@@ -21,12 +21,14 @@ from pydantic import BaseModel, SecretStr
 
 import scraper_agent
 from scraper_agent import (
+    adoption,
     canonical,
     files,
     formats,
     incremental,
     mapping,
     outbox,
+    people,
     sending,
     signing,
     vault,
@@ -42,7 +44,7 @@ from scraper_agent.capture.pace import Pace
 from scraper_agent.config import Config, Erp, ReceiverSettings
 from scraper_agent.config import problems as receiver_problems
 from scraper_agent.credentials import SecretPlace
-from scraper_agent.errors import AgentError, Lines, NeedsPerson, Problem, UsageError
+from scraper_agent.errors import AgentError, Lines, NeedsPerson, Problem, SourceErrors, UsageError
 from scraper_agent.format import Format
 from scraper_agent.formats import FORMATS
 from scraper_agent.formats.tables import CodeList
@@ -52,8 +54,8 @@ from scraper_agent.pipeline import Destination, Harvest, Intake, Pipeline, Plan,
 from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
 from scraper_agent.rules import Values
-from scraper_agent.signing import keyfolder, sm2
-from scraper_agent.values import Job, JobId, KeyChanged, RunEnded, State
+from scraper_agent.signing import keyfile, keyfolder, keystate, mandate, sm2
+from scraper_agent.values import Job, JobId, KeyChanged, PolicyAdopted, RunEnded, State
 from scraper_agent.waybill import task
 
 KEYRING = "scraper_agent"
@@ -96,6 +98,17 @@ def builtin_recipes() -> Path:
     return package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """The signature over a policy, verified."""
+
+    said: mandate.Mandate
+    adopted: PolicyAdopted
+    """The fact that puts the policy in force."""
+    statement: bytes
+    """The signature's file."""
+
+
 @dataclass(kw_only=True)
 class App:
     """One configured agent. `known_secrets` are kept out of everything that is written."""
@@ -112,6 +125,8 @@ class App:
     known_secrets: set[str] = field(default_factory=set, repr=False)
     _answers: dict[str, str] = field(default_factory=dict, repr=False)
     """What a person was asked for, so that nobody is asked twice."""
+    _in_force: bool = False
+    """Whether this process has seen that the policy is signed and the newest."""
     _signer: tuple[signing.Config, Signer] | None = field(default=None, repr=False)
     _destinations: list[tuple[ReceiverSettings, Destination]] = field(default_factory=list, repr=False)
     """What was connected to."""
@@ -133,19 +148,156 @@ class App:
             waybill = formats.extended(tables.formats[task.WAYBILL], home / config.crossborder.added_elements)
             tables = replace(tables, formats={**tables.formats, waybill.name: waybill})
         problems = partial(_policy_problems, tables.codes["currency"])
-        policy = yamlfile.load(home / config.policy, policies.Policy, problems)
-        source = (home / config.policy).read_bytes()
+        source = yamlfile.read(home / config.policy)
+        policy = yamlfile.fit(source, policies.Policy, problems)
         compared = analyses.DEFAULT if config.analysis is None else analyses.load(home / config.analysis)
         return cls(
             config=config,
             home=home,
             policy=policy,
-            policy_source=source,
+            policy_source=source.raw,
             tables=tables,
             analyses=compared,
             prompt=prompt,
             tell=tell,
         )
+
+    # --- the policy -------------------------------------------------------------------------------------------------
+
+    @property
+    def policy_signature(self) -> Path:
+        """The file of the policy's signature, beside the policy."""
+        path = self.home / self.config.policy
+        return path.with_name(path.name + mandate.SUFFIX)
+
+    @property
+    def policy_keys(self) -> Mapping[str, str]:
+        """The public keys that a policy may be signed with, by `sk`."""
+        if self.config.policy_keys:
+            return self.config.policy_keys
+        known = keyfolder.entries(self.key_folder)
+        return {each.sk: each.public_key for each in known if each.state(now()) is not keystate.KeyState.REVOKED}
+
+    def sign_policy(self, reason: str) -> mandate.Mandate:
+        """Sign the policy as it is now, in the name of who runs this; it is in force from its first use on.
+
+        Raises:
+            BusinessError: who runs this is no administrator by the policy in force.
+            UsageError: the policy has no version, or one that was used; or no key signs now.
+            NeedsPerson: the signer needs a passphrase or PIN that nobody gives.
+        """
+        version = self.policy.version
+        if version is None:
+            raise UsageError(
+                "SA7090",
+                N_("the policy {path} has no version"),
+                hint=N_("write `version: {next}` into it, and raise it with each change"),
+                path=self.home / self.config.policy,
+                next=1,
+            )
+        people.require(self._people_in_force(), account(), people.Role.ADMINISTRATOR)
+        said = mandate.Mandate(
+            policy=canonical.digest(self.policy_source),
+            version=version,
+            issued=now(),
+            enterprise=self.config.enterprise.uscc,
+            by=f"person:{account()}",
+            reason=reason,
+        )
+        adoption.admit(self.adopted(), said.version, said.policy)
+        statement = mandate.sign(said, self.signer)
+        keyfile.write_over(self.policy_signature, statement)
+        return said
+
+    def adopted(self) -> PolicyAdopted | None:
+        """The policy in force, as the archive knows it; None if there is none."""
+        if not (self.home / self.config.archive).is_file():
+            return None
+        with self.archive(read_only=True) as archive:
+            return adoption.newest(archive)
+
+    def adopted_policy(self) -> policies.Policy | None:
+        """What the policy in force says; None if there is none, or an earlier version of this program wrote it.
+
+        Raises:
+            AgentError: its bytes are not in the archive as they were.
+        """
+        known = self.adopted()
+        if known is None:
+            return None
+        with self.archive(read_only=True) as archive:
+            text = archive.get(known.policy).decode("utf-8-sig")
+        try:
+            return yamlfile.parse(text, self.home / self.config.policy, policies.Policy)
+        except SourceErrors:
+            return None
+
+    def _people_in_force(self) -> people.People:
+        known = self.adopted_policy()
+        return (self.policy if known is None else known).people
+
+    def signed_policy(self) -> Signed:
+        """That the policy, as it was loaded, is signed.
+
+        Raises:
+            UsageError: it is not signed, or was altered since; or nobody is trusted who signed it.
+        """
+        path, keys = self.home / self.config.policy, self.policy_keys
+        try:
+            with self.policy_signature.open("rb") as file:
+                statement = file.read(mandate.MOST_BYTES + 1)
+        except OSError as error:
+            raise UsageError(
+                "SA7091",
+                N_("the policy {path} is not signed: {reason}"),
+                hint=N_("look at it, then `scraper-agent policy sign`: an administrator puts it in force"),
+                path=path,
+                reason=error.strerror,
+            ) from error
+        try:
+            said, sk = mandate.read(statement, keys)
+        except ValueError as error:
+            raise UsageError(
+                "SA7092",
+                N_("the signature {path} does not hold: {reason}"),
+                hint=N_("`scraper-agent policy check` tells which keys count; `policy sign` signs the policy anew"),
+                path=self.policy_signature,
+                reason=str(error).partition("\n")[0],
+            ) from None
+        digest = canonical.digest(self.policy_source)
+        if (said.policy, said.version, said.enterprise) != (
+            digest,
+            self.policy.version,
+            self.config.enterprise.uscc,
+        ):
+            raise UsageError(
+                "SA7093",
+                N_("the policy {path} is not the one that was signed on {when}"),
+                hint=N_("`scraper-agent policy diff` shows what changed; raise `version`, then `policy sign`"),
+                path=path,
+                when=keystate.shown(said.issued),
+            )
+        adopted = PolicyAdopted(
+            version=said.version,
+            policy=digest,
+            statement=canonical.digest(statement),
+            key_index=sk,
+            public_key=keys[sk],
+            by=said.by,
+            reason=said.reason,
+        )
+        return Signed(said=said, adopted=adopted, statement=statement)
+
+    def put_in_force(self, archive: SqliteArchive) -> None:
+        """Before anything is done under the policy: that it is signed, and no newer one was in force.
+
+        Raises:
+            UsageError: not so.
+        """
+        if not self._in_force:
+            signed = self.signed_policy()
+            adoption.adopt(archive, signed.adopted, self.policy_source, signed.statement)
+            self._in_force = True
 
     # --- parts ------------------------------------------------------------------------------------------------------
 
@@ -155,6 +307,13 @@ class App:
             yield archive
 
     def pipeline(self, archive: SqliteArchive, watch: Watch) -> Pipeline:
+        """The program on this archive. One that may write works under a policy that is in force, and no other.
+
+        Raises:
+            UsageError: as `put_in_force`.
+        """
+        if not archive.read_only:
+            self.put_in_force(archive)
         enterprise = self.config.enterprise
         default = self.destination(self.config.receiver)
         return Pipeline(
@@ -469,6 +628,7 @@ class App:
         Raises:
             UsageError: the policy does not allow what the recipe asks of the ERP.
         """
+        self.put_in_force(archive)
         self._allowed(loaded, parameters)
         plan = Plan(
             recipe=loaded.recipe,

@@ -64,6 +64,9 @@ class Policy(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    version: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Raised with each change; needed to be signed. One that was in force is never gone back to."
+    )
     requests: dict[str, Requests] = Field(
         {}, description="By ERP, the first part of a recipe's name: `demo` for `demo/order`."
     )

@@ -70,6 +70,7 @@ AREAS = {
     "approval.py": "SA60",
     "people.py": "SA60",
     "policy.py": "SA60",
+    "adoption.py": "SA60",
     "pipeline.py": "SA60",
     "outbox.py": "SA60",
     "app.py": "SA70",

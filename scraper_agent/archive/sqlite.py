@@ -160,6 +160,10 @@ class SqliteArchive:
     ) -> None:
         self.close()
 
+    @property
+    def read_only(self) -> bool:
+        return self._read_only
+
     def close(self) -> None:
         """Also keeps the blobs put since the last `append`."""
         try:
