@@ -331,12 +331,23 @@ class App:
                 for format in self.tables.formats
                 if (to := self.destination(self.config.receiver_of(format))) is not default
             },
+            strays=self._strays(),
             analyses=self.analyses,
             schedule=self.config.outbox,
             draw=secrets.SystemRandom().random,
             key_index=lambda: signing.chosen(_at(self.home, self.config.signing), now()).key,
             watch=watch,
         )
+
+    def _strays(self) -> dict[str, str]:
+        """By format, where its documents would go, of those that the policy does not let go there."""
+        found: dict[str, str] = {}
+        for format in self.tables.formats if self.policy.destinations else ():
+            known = policies.destinations(self.policy, format)
+            to = sending.places(_at(self.home, self.config.receiver_of(format).transport))
+            if known is not None and not to & frozenset().union(*(_named(self.home, each) for each in known)):
+                found[format] = min(to, key=len)
+        return found
 
     @property
     def signer(self) -> Signer:
@@ -413,13 +424,14 @@ class App:
     def browser(self, erp: str) -> PlaywrightBrowser:
         settings = self.config.browser
         known = self.config.erps.get(erp, Erp())
-        limits = known.pace
+        limits, most, evidence = known.pace, self.policy.pace.get(erp, policies.Pace()), self.policy.evidence.images
+        per_minute = [each for each in (limits.pages_per_minute, most.pages_per_minute) if each is not None]
         return PlaywrightBrowser(
             settings=Settings(
                 executable=settings.executable,
                 headless=settings.headless,
-                images=settings.images,
-                tabs=limits.tabs,
+                images=settings.images if evidence is None else evidence == "keep",
+                tabs=min(filter(None, (limits.tabs, most.tabs))),
                 ca_file=None if known.ca_file is None else self.home / known.ca_file,
                 refuses=self.policy.requests.get(erp, policies.Requests()).refuses,
                 patience_s=settings.patience_s,
@@ -427,7 +439,7 @@ class App:
             ),
             secret=lambda name: self._erp_secret(erp, name),
             tell=self.tell,
-            pace=self._paces.setdefault(erp, Pace(limits.pages_per_minute)),
+            pace=self._paces.setdefault(erp, Pace(min(per_minute, default=None))),
             kept_session=lambda recipe, parameters: kept.read(
                 self.session_file(erp), kept.owner(recipe, parameters), lambda: self._session_key(erp)
             ),
@@ -465,6 +477,9 @@ class App:
             NeedsPerson: nobody did.
             AgentError: no browser, no ERP, no keyring, or the file cannot be written.
         """
+        signed = self.signed_policy().adopted
+        adoption.admit(self.adopted(), signed.version, signed.policy)
+        self._allowed(loaded, parameters)
         erp = erp_of(loaded)
         key = self._session_key(erp, make=True)  # asked first: nobody should log in for nothing
         browser = self.browser(erp)
@@ -595,6 +610,7 @@ class App:
     def _allowed(self, loaded: recipes.Loaded, parameters: Mapping[str, str]) -> None:
         """Whether the policy allows what the recipe may ask for: told before anything is opened."""
         erp = erp_of(loaded)
+        self._format_allowed(loaded.format.name)
         addresses = [parameters[name] for name, p in loaded.recipe.parameters.items() if p.type == "url"]
         needed = needs(loaded, [guard.origin(address) for address in addresses])
         known = self.policy.requests.get(erp, policies.Requests())
@@ -610,6 +626,35 @@ class App:
                 path=self.home / self.config.policy,
                 yaml=Lines(section({erp: policies.together(known, needed)})),
             )
+
+    def _format_allowed(self, format: str) -> None:
+        if not policies.reads(self.policy, format):
+            raise UsageError(
+                "SA7095",
+                N_("the policy does not allow documents of the format {format} to be read"),
+                hint=N_("it allows: {known}; that is said under `documents` in {path}"),
+                format=format,
+                known=", ".join(self.policy.documents or ()) or "-",
+                path=self.home / self.config.policy,
+            )
+
+    def _days_allowed(self, loaded: recipes.Loaded, parameters: Mapping[str, str]) -> None:
+        """Whether every day that the run is asked for is one that the policy allows documents of."""
+        today = mapping.local(now()).date()
+        for window in policies.windows(self.policy, erp_of(loaded), loaded.format.name):
+            for name, parameter in loaded.recipe.parameters.items():
+                if parameter.type != "date":
+                    continue
+                missed = window.misses(date.fromisoformat(parameters[name]), today)
+                if missed is not None:
+                    raise UsageError(
+                        "SA7096",
+                        N_("the policy does not allow the recipe {recipe} to be run with `{name}`: {reason}"),
+                        hint=N_("give another day by --set {name}=YYYY-MM-DD, or, where it begins, by --since"),
+                        recipe=loaded.recipe.recipe,
+                        name=name,
+                        reason=render(missed.text, missed.values),
+                    )
 
     # --- doing ------------------------------------------------------------------------------------------------------
 
@@ -630,6 +675,7 @@ class App:
         """
         self.put_in_force(archive)
         self._allowed(loaded, parameters)
+        self._days_allowed(loaded, parameters)
         plan = Plan(
             recipe=loaded.recipe,
             recipe_source=loaded.source,
@@ -645,7 +691,12 @@ class App:
         return id, self.pipeline(archive, watch).harvest(id, plan, self.browser(erp_of(loaded)))
 
     def take_in(self, archive: SqliteArchive, file: Filled, watch: Watch) -> tuple[JobId, Harvest]:
-        """Make a job of every document of a file that people filled in: of all of them or of none."""
+        """Make a job of every document of a file that people filled in: of all of them or of none.
+
+        Raises:
+            UsageError: the policy does not allow documents of this format.
+        """
+        self._format_allowed(file.contents.format.name)
         intake = Intake(
             file_name=file.name,
             media=file.media,
@@ -903,6 +954,7 @@ def section(requests: Mapping[str, policies.Requests]) -> str:
 def _policy_problems(currencies: CodeList, policy: policies.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
     """Names that no document has: their limits would never be found, and nobody would know why all of it waits."""
     yield from _request_problems(policy, at)
+    yield from _scope_problems(policy, at)
     for code in policy.severities:
         if code not in analyses.DEFAULT.codes:
             yield Problem(
@@ -928,6 +980,36 @@ def _policy_problems(currencies: CodeList, policy: policies.Policy, at: yamlfile
                     hint=N_("three capital letters, such as CNY"),
                     values={"seen": currency},
                 )
+
+
+def _scope_problems(policy: policies.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
+    """ERPs and formats that there are none of: what was to be limited would not be."""
+    formats: list[tuple[yamlfile.Loc, str]] = [(("documents", n), f) for n, f in enumerate(policy.documents or ())]
+    for section in ("documents_per_day", "destinations"):
+        formats += [((section, name), name) for name in getattr(policy, section) if name != policies.ALL]
+    formats += [(("windows", name), name) for name in policy.windows if name not in policy.requests]
+    for loc, seen in formats:
+        if seen not in FORMATS:
+            yield Problem(
+                at=at.key(loc),
+                code="SA7006",
+                text=N_("there is no format `{seen}`; there are {known}"),
+                values={"seen": seen, "known": ", ".join(FORMATS)},
+            )
+    for section in ("hours", "pace"):
+        for erp in getattr(policy, section):
+            if erp not in policy.requests:
+                yield Problem(
+                    at=at.key((section, erp)),
+                    code="SA7094",
+                    text=N_("there is no ERP `{seen}` under `requests`; there are {known}"),
+                    values={"seen": erp, "known": ", ".join(policy.requests) or "-"},
+                )
+
+
+def _named(home: Path, place: str) -> frozenset[str]:
+    """What a destination of the policy may mean: a host, an address, or a folder."""
+    return frozenset({place.rstrip("/").lower(), str((home / place).resolve())})
 
 
 def _request_problems(policy: policies.Policy, at: yamlfile.Positions) -> Iterator[Problem]:

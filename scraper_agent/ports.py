@@ -206,6 +206,10 @@ class Archive(Protocol):
         """
         ...
 
+    def departed(self, since: datetime) -> list[JobId]:
+        """Documents that were first attempted to be sent since then."""
+        ...
+
     def documents(
         self,
         *,

@@ -195,6 +195,7 @@ class Outcome(StrEnum):
     EXPIRED = "expired"  # the session ended, and a new login did not help or cannot be made unattended
     OTHER_SESSION = "other_session"  # somebody else is, or may be, logged in where it must not be
     NO_SECRET = "no_secret"  # noqa: S105 - nobody gave it
+    HOURS = "hours"  # the policy's hours for the ERP are over; it goes on within the next ones
 
     @property
     def stops_account(self) -> bool:

@@ -213,6 +213,7 @@ def outcome(of: Outcome) -> str:
         Outcome.EXPIRED: N_("session expired"),
         Outcome.OTHER_SESSION: N_("another session"),
         Outcome.NO_SECRET: N_("secret missing"),
+        Outcome.HOURS: N_("the policy's hours are over"),
     }
     return render(names[of])
 
