@@ -13,10 +13,14 @@ from scraper_agent.values import JobId, PolicyAdopted
 JOB = JobId("policy")
 
 
+def history(archive: Archive) -> tuple[PolicyAdopted, ...]:
+    """All policies that ever were in force, oldest first."""
+    return tuple(fact for fact in archive.job(JOB).facts if isinstance(fact, PolicyAdopted))
+
+
 def newest(archive: Archive) -> PolicyAdopted | None:
     """The policy in force; None if there never was one."""
-    found = (fact for fact in reversed(archive.job(JOB).facts) if isinstance(fact, PolicyAdopted))
-    return next(found, None)
+    return next(reversed(history(archive)), None)
 
 
 def admit(known: PolicyAdopted | None, version: int, policy: str) -> bool:

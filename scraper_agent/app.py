@@ -23,6 +23,7 @@ import scraper_agent
 from scraper_agent import (
     adoption,
     canonical,
+    explaining,
     files,
     formats,
     incremental,
@@ -133,6 +134,14 @@ class App:
     _paces: dict[str, Pace] = field(default_factory=dict, repr=False)
     """By ERP: recipes that are run one after the other share its minute."""
 
+    def policy_at(self, path: Path) -> policies.Policy:
+        """Another policy file, read as the policy is.
+
+        Raises:
+            UsageError: it is missing or wrong.
+        """
+        return yamlfile.load(path, policies.Policy, partial(_policy_problems, self.tables.codes["currency"]))
+
     @classmethod
     def load(cls, path: Path, *, prompt: Prompt = nobody, tell: Callable[[str], None] = print) -> App:
         """Read the config and the files it names.
@@ -216,17 +225,19 @@ class App:
         with self.archive(read_only=True) as archive:
             return adoption.newest(archive)
 
-    def adopted_policy(self) -> policies.Policy | None:
-        """What the policy in force says; None if there is none, or an earlier version of this program wrote it.
+    def adopted_policy(self, version: int | None = None) -> policies.Policy | None:
+        """What the policy in force says, or one that once was; None if there is none that this program can read.
 
         Raises:
             AgentError: its bytes are not in the archive as they were.
         """
-        known = self.adopted()
-        if known is None:
+        if not (self.home / self.config.archive).is_file():
             return None
         with self.archive(read_only=True) as archive:
-            text = archive.get(known.policy).decode("utf-8-sig")
+            found = [each for each in adoption.history(archive) if version in (None, each.version)]
+            if not found:
+                return None
+            text = archive.get(found[-1].policy).decode("utf-8-sig")
         try:
             return yamlfile.parse(text, self.home / self.config.policy, policies.Policy)
         except SourceErrors:
@@ -612,11 +623,9 @@ class App:
         erp = erp_of(loaded)
         self._format_allowed(loaded.format.name)
         addresses = [parameters[name] for name, p in loaded.recipe.parameters.items() if p.type == "url"]
-        needed = needs(loaded, [guard.origin(address) for address in addresses])
-        known = self.policy.requests.get(erp, policies.Requests())
-        known = known.model_copy(update={"addresses": tuple(guard.origin(a) for a in known.addresses)})
-        policy = self.policy.model_copy(update={"requests": {erp: known}})
-        if lacking := policies.lacking(policy, erp, needed):
+        if lacking := self._lacking(loaded, addresses):
+            known = self.policy.requests.get(erp, policies.Requests())
+            needed = needs(loaded, [guard.origin(address) for address in addresses])
             raise UsageError(
                 "SA7020",
                 N_("the policy does not allow the recipe {recipe} to ask the ERP for: {seen}"),
@@ -626,6 +635,14 @@ class App:
                 path=self.home / self.config.policy,
                 yaml=Lines(section({erp: policies.together(known, needed)})),
             )
+
+    def _lacking(self, loaded: recipes.Loaded, addresses: Iterable[str]) -> tuple[str, ...]:
+        """What of a recipe's requests to these addresses the policy does not name."""
+        erp = erp_of(loaded)
+        needed = needs(loaded, [guard.origin(address) for address in addresses])
+        known = self.policy.requests.get(erp, policies.Requests())
+        known = known.model_copy(update={"addresses": tuple(guard.origin(a) for a in known.addresses)})
+        return policies.lacking(self.policy.model_copy(update={"requests": {erp: known}}), erp, needed)
 
     def _format_allowed(self, format: str) -> None:
         if not policies.reads(self.policy, format):
@@ -655,6 +672,25 @@ class App:
                         name=name,
                         reason=render(missed.text, missed.values),
                     )
+
+    def robot(self, loaded: recipes.Loaded) -> explaining.Robot:
+        """What a recipe is configured for, as the policy leaves it."""
+        erp = erp_of(loaded)
+        format, settings = loaded.format.name, self.browser(erp).settings
+        to = sending.places(_at(self.home, self.config.receiver_of(format).transport))
+        known = {**self.config.erps.get(erp, Erp()).parameters}
+        given = ((name, known.get(name, p.default)) for name, p in loaded.recipe.parameters.items() if p.type == "url")
+        addresses = [address for _, address in given if address is not None and recipes.is_address(address)]
+        return explaining.Robot(
+            recipe=loaded.recipe,
+            format=loaded.format,
+            lacking=self._lacking(loaded, addresses),
+            tabs=settings.tabs,
+            pages_per_minute=self.browser(erp).pace.most,
+            images=settings.images,
+            to=max(to, key=len),
+            stray=format in self._strays(),
+        )
 
     # --- doing ------------------------------------------------------------------------------------------------------
 

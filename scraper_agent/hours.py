@@ -42,6 +42,19 @@ def opens(spans: Iterable[Span], at: datetime) -> datetime | None:
     return min((begin for begin, _ in _around(spans, at) if begin > at), default=None)
 
 
+WEEK = frozenset(range(7 * 24 * 60))
+
+
+def minutes(spans: Iterable[Span]) -> frozenset[int]:
+    """The minutes of the week that are within one of them, from Monday 00:00 on."""
+    monday = datetime(2026, 1, 5)  # noqa: DTZ001 - any Monday
+    found: set[int] = set()
+    for begin, end in _around(spans, monday):
+        first = (begin - monday) // timedelta(minutes=1)
+        found.update(minute % len(WEEK) for minute in range(first, first + (end - begin) // timedelta(minutes=1)))
+    return frozenset(found)
+
+
 def _around(spans: Iterable[Span], at: datetime) -> Iterator[tuple[datetime, datetime]]:
     """Begin and end of each, from the day before `at` to a week after it."""
     for text in spans:

@@ -978,7 +978,8 @@ def test_a_very_long_value_is_shown_to_its_end(at: Agent, site: Site) -> None:
 def test_log_show_prints_facts_in_order(at: Agent, site: Site) -> None:
     lines = at("log", "show").out.splitlines()
     assert [int(line.split()[0]) for line in lines] == list(range(len(lines)))
-    assert " RunStarted {" in lines[0]
+    assert " policy PolicyAdopted {" in lines[0]
+    assert " RunStarted {" in lines[1]
     assert at("log", "show", "--last", "2").out.splitlines() == lines[-2:]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from loguru import logger
 from pydantic import SecretStr
 
 from scraper_agent import adoption, canonical, cli, messages
-from scraper_agent.app import account
+from scraper_agent.app import App, account
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.rules.identity import credit_code_check
 from scraper_agent.signing import keyfolder, mandate
@@ -212,3 +213,57 @@ def test_only_an_administrator_of_the_policy_in_force_signs_the_next_one(agent: 
     write(home, {"version": 2, **POLICY, "people": {account(): {"roles": ["administrator"]}}})
     code, _, err = agent("policy", "sign")
     assert (code, err.splitlines()[0]) == (3, f"SA6020 {account()} is not administrator by the policy, but: -")
+
+
+# --- in words -------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_robot_may_do_is_told_of_the_recipe_as_it_is_configured(agent: Agent, home: Path) -> None:
+    """Without a signature: who is to sign it reads it before."""
+    permit = {"purpose": "login", "path": "/login", "form": ["user", "password"]}
+    requests = {"demo": {"addresses": ["http://erp.example:8080"], "permits": [permit]}}
+    limits = {"pace": {"demo": {"tabs": 1}}, "destinations": {"all": ["customs.example"]}}
+    write(home, {"version": 1, **POLICY, "requests": requests, **limits})
+    config(home, erps={"demo": {"parameters": {"base": "http://erp.example:8080/"}, "pace": {"tabs": 4}}})
+    code, out, err = agent("policy", "explain", "demo/order")
+    assert code == 0, err
+    lines = out.splitlines()
+    assert lines[0] == "What it may read"
+    assert "  - At most 1 page(s) of records load at a time." in lines
+    assert "  - To nobody: the config sends it to http://127.0.0.1:9, which the policy does not name." in lines
+    assert "  - Without a person leaves a document of at most: 1000 USD." in lines
+    assert "Nothing yet" not in out
+    config(home, erps={"demo": {"parameters": {"base": "http://other.example"}}})
+    told = "  - Nothing yet: the recipe asks for what the policy does not allow: http://other.example:80."
+    assert told in agent("policy", "explain", "demo/order")[1].splitlines()
+
+
+def test_a_change_is_told_before_it_is_signed(agent: Agent, home: Path) -> None:
+    code, _, err = agent("policy", "diff")
+    assert (code, err.splitlines()[0]) == (2, "SA7180 no policy of version - was in force here")
+    policies.sign(home, PASSPHRASE)
+    assert agent("send")[0] == 0
+    write(home, {"version": 2, **POLICY, "lists": "proved", "automatic": {"goodsReceipt": {"lines": 3}}})
+    told = [
+        "wider: goodsReceipt without a person: some leave",
+        "narrower: purchaseOrder without a person: none leaves",
+        "narrower: how complete lists must be: proved; before: plausible",
+    ]
+    assert agent("policy", "diff")[1].splitlines() == told
+    assert agent("policy", "diff", "1")[1].splitlines() == told
+    (home / "before.yaml").write_text(yaml.safe_dump({**POLICY, "lists": "proved"}), encoding="utf-8")
+    assert agent("policy", "diff", str(home / "before.yaml"))[1].splitlines() == told[:2]
+    policies.sign(home, PASSPHRASE)
+    assert agent("send")[0] == 0
+    assert agent("policy", "diff")[1].splitlines() == ["They allow the same."]
+    assert agent("policy", "diff", "1")[1].splitlines() == told
+
+
+def test_what_the_example_shows_as_comments_is_a_policy_too(home: Path) -> None:
+    text = (Path(__file__).parents[1] / "policy.example.yaml").read_text(encoding="utf-8")
+    shown = re.sub(r"^# ([a-z_]+:.*|  .*)$", r"\1", text, flags=re.MULTILINE)
+    (home / "policy.yaml").write_text(shown, encoding="utf-8")
+    known = App.load(home / "config.yaml").policy
+    assert {name for name in type(known).model_fields if name in known.model_fields_set} == set(
+        type(known).model_fields
+    )
