@@ -192,7 +192,8 @@ class App:
 
         Raises:
             BusinessError: who runs this is no administrator by the policy in force.
-            UsageError: the policy has no version, or one that was used; or no key signs now.
+            UsageError: the policy has no version, or one that was used; or no key signs now, or one that counts for
+                nothing.
             NeedsPerson: the signer needs a passphrase or PIN that nobody gives.
         """
         version = self.policy.version
@@ -214,7 +215,19 @@ class App:
             reason=reason,
         )
         adoption.admit(self.adopted(), said.version, said.policy)
-        statement = mandate.sign(said, self.signer)
+        signer, keys = self.signer, self.policy_keys
+        if keys.get(signer.key_index) != signer.public_key:
+            raise UsageError(
+                "SA7097",
+                N_("a policy that key {sk} signed would not count; the keys that do are: {known}"),
+                hint=N_(
+                    "the config names under `policy_keys` those that count; the public key of {sk} is {public_key}"
+                ),
+                sk=signer.key_index,
+                known=", ".join(sorted(keys)) or "-",
+                public_key=signer.public_key,
+            )
+        statement = mandate.sign(said, signer)
         keyfile.write_over(self.policy_signature, statement)
         return said
 

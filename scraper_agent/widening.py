@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from pydantic import BaseModel
+
 from scraper_agent import hours
 from scraper_agent.messages import N_
 from scraper_agent.people import Person
@@ -35,11 +37,22 @@ def changes(old: Policy, new: Policy) -> tuple[Change, ...]:
         before, after = getattr(old, name), getattr(new, name)
         if name == "version" or before == after:
             continue
-        told = list(_SECTIONS[name](before, after)) if name in _SECTIONS else []
-        # What nobody wrote a sentence for is told all the same.
-        found += told or [Change(direction="otherwise", what=_what("{key}", key=name), said=_what(N_("is another")))]
+        found += list(_SECTIONS[name](before, after)) if name in _SECTIONS else _others(name, before, after)
     order: tuple[Direction, ...] = ("wider", "narrower", "otherwise")
     return tuple(sorted(found, key=lambda change: order.index(change.direction)))
+
+
+def _others(name: str, before: object, after: object) -> Iterator[Change]:
+    """Of a section that allows neither more nor less, or that nobody wrote a sentence for: told all the same."""
+    fields = type(before).model_fields if isinstance(before, BaseModel) else ()
+    for field in fields:
+        values = [getattr(each, field) for each in (before, after)]
+        if values[0] != values[1]:
+            shown = {key: "-" if each is None else each for key, each in zip(("before", "after"), values, strict=True)}
+            said = _what(N_("{after}; before: {before}"), **shown)
+            yield Change(direction="otherwise", what=_what("{key}", key=f"{name}: {field}"), said=said)
+    if not fields:
+        yield Change(direction="otherwise", what=_what("{key}", key=name), said=_what(N_("is another")))
 
 
 def _what(text: str, **values: object) -> Reason:
@@ -228,4 +241,4 @@ _SECTIONS: Mapping[str, Callable[[Any, Any], Iterator[Change]]] = {
     "recipes": _recipes,
     "severities": _severities,
 }
-"""By key of the policy. What only keeps more or less (evidence, retention) allows the robots neither more nor less."""
+"""By key of the policy. What is only kept (evidence, retention) allows the robots neither more nor less."""

@@ -141,6 +141,11 @@ def test_a_signature_that_no_trusted_key_made_is_refused(agent: Agent, home: Pat
         f"SA7092 the signature {signature} does not hold: signed by none of the keys 01",
     )
     config(home, policy_keys={OTHER.key_index: OTHER.public_key})
+    code, _, err = agent("policy", "sign")
+    assert (code, err.splitlines()[0]) == (
+        2,
+        "SA7097 a policy that key 01 signed would not count; the keys that do are: 02",
+    )
     assert agent("send")[0] == 0, "the config may name the keys that count"
     assert adopted(home)[0].public_key == OTHER.public_key
 

@@ -159,7 +159,7 @@ def test_what_a_robot_cannot_do_under_an_empty_policy() -> None:
         ("recipes: {approved_by: nobody}", "{}", "- second_person; before: nobody"),
         ("severities: {CHK-15: error}", "{}", "+ -; before: error"),
         ("severities: {CHK-15: warning}", "{}", "= -; before: warning"),
-        ("evidence: {images: drop}", "retention: {logs_days: 300}", "= is another = is another"),
+        ("evidence: {images: drop}", "retention: {logs_days: 300}", "= -; before: drop = 300; before: 184"),
     ],
 )
 def test_each_change_is_told_with_its_direction(before: str, after: str, expected: str) -> None:
