@@ -138,6 +138,7 @@ def test_no_more_documents_leave_on_a_day_than_the_policy_allows(world: World, s
     assert departed(world) == 2
     world.send()
     assert departed(world) == 2, "of another process, too"
+    assert [state(job) for job in world.jobs()].count(State.APPROVED) == 3, "a signature would grow old until tomorrow"
     with world.pipeline() as pipeline:
         told = [pipeline.held_because(job) for job in world.jobs()]
     assert [messages.english(*each[0]) for each in told if each] == 3 * [
@@ -152,6 +153,17 @@ def test_no_more_documents_leave_on_a_day_than_the_policy_allows(world: World, s
     world.policy = Policy(automatic=LIMIT)
     world.send()
     assert departed(world) == 5
+
+
+def test_what_is_signed_already_waits_as_well(world: World) -> None:
+    world.policy = Policy(automatic=LIMIT)
+    with world.pipeline() as pipeline:
+        (id,) = pipeline.harvest(RUN, PLAN, seeing(frozen())).documents
+        assert state(pipeline.advance(id, send=False)) is State.SIGNED
+    world.policy = Policy(automatic=LIMIT, documents_per_day={"all": 0})
+    assert [state(job) for job in world.send()] == [State.SIGNED]
+    world.policy = Policy(automatic=LIMIT)
+    assert [state(job) for job in world.send()] == [State.RECEIPTED]
 
 
 def test_a_limit_of_one_format_holds_no_other(world: World) -> None:
