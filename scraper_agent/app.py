@@ -23,9 +23,11 @@ from pydantic import BaseModel, SecretStr
 
 import scraper_agent
 from scraper_agent import (
+    adoption,
     approval,
     canonical,
     desk,
+    explaining,
     files,
     formats,
     incremental,
@@ -33,6 +35,7 @@ from scraper_agent import (
     mapping,
     orders,
     outbox,
+    people,
     recipes_approved,
     sending,
     signing,
@@ -51,7 +54,7 @@ from scraper_agent.capture.pace import Pace
 from scraper_agent.config import Config, Erp, ReceiverSettings
 from scraper_agent.config import problems as receiver_problems
 from scraper_agent.credentials import SecretPlace
-from scraper_agent.errors import AgentError, Lines, NeedsPerson, Problem, UsageError
+from scraper_agent.errors import AgentError, Lines, NeedsPerson, Problem, SourceErrors, UsageError
 from scraper_agent.format import Format
 from scraper_agent.formats import FORMATS
 from scraper_agent.formats.tables import CodeList
@@ -62,8 +65,8 @@ from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
 from scraper_agent.recipes_approved import Approvals, Key
 from scraper_agent.rules import Values
-from scraper_agent.signing import keyfolder, sm2
-from scraper_agent.values import ControlFact, Job, JobId, KeyChanged, RunEnded, State
+from scraper_agent.signing import keyfile, keyfolder, keystate, mandate, sm2
+from scraper_agent.values import ControlFact, Job, JobId, KeyChanged, PolicyAdopted, RunEnded, State
 from scraper_agent.waybill import task
 
 KEYRING = "scraper_agent"
@@ -132,6 +135,17 @@ class _Writing:
     attending: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """The signature over a policy, verified."""
+
+    said: mandate.Mandate
+    adopted: PolicyAdopted
+    """The fact that puts the policy in force."""
+    statement: bytes
+    """The signature's file."""
+
+
 @dataclass(kw_only=True)
 class App:
     """One configured agent. `known_secrets` are kept out of everything that is written."""
@@ -150,6 +164,8 @@ class App:
     known_secrets: set[str] = field(default_factory=set, repr=False)
     _answers: dict[str, str] = field(default_factory=dict, repr=False)
     """What a person was asked for, so that nobody is asked twice."""
+    _in_force: bool = False
+    """Whether this process has seen that the policy is signed and the newest."""
     _signer: tuple[signing.Config, Signer] | None = field(default=None, repr=False)
     _destinations: list[tuple[ReceiverSettings, Destination]] = field(default_factory=list, repr=False)
     """What was connected to."""
@@ -158,6 +174,14 @@ class App:
     _desk: desk.Desk | None = field(default=None, repr=False)
     _paces: dict[str, Pace] = field(default_factory=dict, repr=False)
     """By ERP: recipes that are run one after the other share its minute."""
+
+    def policy_at(self, path: Path) -> policies.Policy:
+        """Another policy file, read as the policy is.
+
+        Raises:
+            UsageError: it is missing or wrong.
+        """
+        return yamlfile.load(path, policies.Policy, partial(_policy_problems, self.tables.codes["currency"]))
 
     @classmethod
     def load(cls, path: Path, *, prompt: Prompt = nobody, tell: Callable[[str], None] = print) -> App:
@@ -174,19 +198,171 @@ class App:
             waybill = formats.extended(tables.formats[task.WAYBILL], home / config.crossborder.added_elements)
             tables = replace(tables, formats={**tables.formats, waybill.name: waybill})
         problems = partial(_policy_problems, tables.codes["currency"])
-        policy = yamlfile.load(home / config.policy, policies.Policy, problems)
-        source = (home / config.policy).read_bytes()
+        source = yamlfile.read(home / config.policy)
+        policy = yamlfile.fit(source, policies.Policy, problems)
         compared = analyses.DEFAULT if config.analysis is None else analyses.load(home / config.analysis)
         return cls(
             config=config,
             home=home,
             policy=policy,
-            policy_source=source,
+            policy_source=source.raw,
             tables=tables,
             analyses=compared,
             prompt=prompt,
             tell=tell,
         )
+
+    # --- the policy -------------------------------------------------------------------------------------------------
+
+    @property
+    def policy_signature(self) -> Path:
+        """The file of the policy's signature, beside the policy."""
+        path = self.home / self.config.policy
+        return path.with_name(path.name + mandate.SUFFIX)
+
+    @property
+    def policy_keys(self) -> Mapping[str, str]:
+        """The public keys that a policy may be signed with, by `sk`."""
+        if self.config.policy_keys:
+            return self.config.policy_keys
+        known = keyfolder.entries(self.key_folder)
+        return {each.sk: each.public_key for each in known if each.state(now()) is not keystate.KeyState.REVOKED}
+
+    def sign_policy(self, reason: str) -> mandate.Mandate:
+        """Sign the policy as it is now, in the name of who runs this; it is in force from its first use on.
+
+        Raises:
+            BusinessError: who runs this is no administrator by the policy in force.
+            UsageError: the policy has no version, or one that was used; or no key signs now, or one that counts for
+                nothing.
+            NeedsPerson: the signer needs a passphrase or PIN that nobody gives.
+        """
+        version = self.policy.version
+        if version is None:
+            raise UsageError(
+                "SA7090",
+                N_("the policy {path} has no version"),
+                hint=N_("write `version: {next}` into it, and raise it with each change"),
+                path=self.home / self.config.policy,
+                next=1,
+            )
+        people.require(self._people_in_force(), account(), people.Role.ADMINISTRATOR)
+        said = mandate.Mandate(
+            policy=canonical.digest(self.policy_source),
+            version=version,
+            issued=now(),
+            enterprise=self.config.enterprise.uscc,
+            by=f"person:{account()}",
+            reason=reason,
+        )
+        adoption.admit(self.adopted(), said.version, said.policy)
+        signer, keys = self.signer, self.policy_keys
+        if keys.get(signer.key_index) != signer.public_key:
+            raise UsageError(
+                "SA7097",
+                N_("a policy that key {sk} signed would not count; the keys that do are: {known}"),
+                hint=N_(
+                    "the config names under `policy_keys` those that count; the public key of {sk} is {public_key}"
+                ),
+                sk=signer.key_index,
+                known=", ".join(sorted(keys)) or "-",
+                public_key=signer.public_key,
+            )
+        statement = mandate.sign(said, signer)
+        keyfile.write_over(self.policy_signature, statement)
+        return said
+
+    def adopted(self) -> PolicyAdopted | None:
+        """The policy in force, as the archive knows it; None if there is none."""
+        if not (self.home / self.config.archive).is_file():
+            return None
+        with self.archive(read_only=True) as archive:
+            return adoption.newest(archive)
+
+    def adopted_policy(self, version: int | None = None) -> policies.Policy | None:
+        """What the policy in force says, or one that once was; None if there is none that this program can read.
+
+        Raises:
+            AgentError: its bytes are not in the archive as they were.
+        """
+        if not (self.home / self.config.archive).is_file():
+            return None
+        with self.archive(read_only=True) as archive:
+            found = [each for each in adoption.history(archive) if version in (None, each.version)]
+            if not found:
+                return None
+            text = archive.get(found[-1].policy).decode("utf-8-sig")
+        try:
+            return yamlfile.parse(text, self.home / self.config.policy, policies.Policy)
+        except SourceErrors:
+            return None
+
+    def _people_in_force(self) -> people.People:
+        known = self.adopted_policy()
+        return (self.policy if known is None else known).people
+
+    def signed_policy(self) -> Signed:
+        """That the policy, as it was loaded, is signed.
+
+        Raises:
+            UsageError: it is not signed, or was altered since; or nobody is trusted who signed it.
+        """
+        path, keys = self.home / self.config.policy, self.policy_keys
+        try:
+            with self.policy_signature.open("rb") as file:
+                statement = file.read(mandate.MOST_BYTES + 1)
+        except OSError as error:
+            raise UsageError(
+                "SA7091",
+                N_("the policy {path} is not signed: {reason}"),
+                hint=N_("look at it, then `scraper-agent policy sign`: an administrator puts it in force"),
+                path=path,
+                reason=error.strerror,
+            ) from error
+        try:
+            said, sk = mandate.read(statement, keys)
+        except ValueError as error:
+            raise UsageError(
+                "SA7092",
+                N_("the signature {path} does not hold: {reason}"),
+                hint=N_("`scraper-agent policy check` tells which keys count; `policy sign` signs the policy anew"),
+                path=self.policy_signature,
+                reason=str(error).partition("\n")[0],
+            ) from None
+        digest = canonical.digest(self.policy_source)
+        if (said.policy, said.version, said.enterprise) != (
+            digest,
+            self.policy.version,
+            self.config.enterprise.uscc,
+        ):
+            raise UsageError(
+                "SA7093",
+                N_("the policy {path} is not the one that was signed on {when}"),
+                hint=N_("`scraper-agent policy diff` shows what changed; raise `version`, then `policy sign`"),
+                path=path,
+                when=keystate.shown(said.issued),
+            )
+        adopted = PolicyAdopted(
+            version=said.version,
+            policy=digest,
+            statement=canonical.digest(statement),
+            key_index=sk,
+            public_key=keys[sk],
+            by=said.by,
+            reason=said.reason,
+        )
+        return Signed(said=said, adopted=adopted, statement=statement)
+
+    def put_in_force(self, archive: SqliteArchive) -> None:
+        """Before anything is done under the policy: that it is signed, and no newer one was in force.
+
+        Raises:
+            UsageError: not so.
+        """
+        if not self._in_force:
+            signed = self.signed_policy()
+            adoption.adopt(archive, signed.adopted, self.policy_source, signed.statement)
+            self._in_force = True
 
     # --- parts ------------------------------------------------------------------------------------------------------
 
@@ -210,6 +386,13 @@ class App:
         return self._writing is not None
 
     def pipeline(self, archive: SqliteArchive, watch: Watch) -> Pipeline:
+        """The program on this archive. One that may write works under a policy that is in force, and no other.
+
+        Raises:
+            UsageError: as `put_in_force`.
+        """
+        if not archive.read_only:
+            self.put_in_force(archive)
         enterprise = self.config.enterprise
         default = self.destination(self.config.receiver)
         made = Pipeline(
@@ -227,6 +410,7 @@ class App:
                 for format in self.tables.formats
                 if (to := self.destination(self.config.receiver_of(format))) is not default
             },
+            strays=self._strays(),
             analyses=self.analyses,
             schedule=self.config.outbox,
             draw=secrets.SystemRandom().random,
@@ -238,6 +422,16 @@ class App:
         if self._writing is not None and self._writing.archive is archive:
             self._writing.pipeline = made
         return made
+
+    def _strays(self) -> dict[str, str]:
+        """By format, where its documents would go, of those that the policy does not let go there."""
+        found: dict[str, str] = {}
+        for format in self.tables.formats if self.policy.destinations else ():
+            known = policies.destinations(self.policy, format)
+            to = sending.places(_at(self.home, self.config.receiver_of(format).transport))
+            if known is not None and not to & frozenset().union(*(_named(self.home, each) for each in known)):
+                found[format] = min(to, key=len)
+        return found
 
     @property
     def signer(self) -> Signer:
@@ -314,13 +508,14 @@ class App:
     def browser(self, erp: str) -> PlaywrightBrowser:
         settings = self.config.browser
         known = self.config.erps.get(erp, Erp())
-        limits = known.pace
+        limits, most, evidence = known.pace, self.policy.pace.get(erp, policies.Pace()), self.policy.evidence.images
+        per_minute = [each for each in (limits.pages_per_minute, most.pages_per_minute) if each is not None]
         return PlaywrightBrowser(
             settings=Settings(
                 executable=settings.executable,
                 headless=settings.headless,
-                images=settings.images,
-                tabs=limits.tabs,
+                images=settings.images if evidence is None else evidence == "keep",
+                tabs=min(filter(None, (limits.tabs, most.tabs))),
                 ca_file=None if known.ca_file is None else self.home / known.ca_file,
                 refuses=self.policy.requests.get(erp, policies.Requests()).refuses,
                 patience_s=settings.patience_s,
@@ -331,7 +526,7 @@ class App:
             hold=Hold(self.control, self.attend),
             robot=f"scraper-agent {scraper_agent.__version__} ({account()})",
             press=self._pressed,
-            pace=self._paces.setdefault(erp, Pace(limits.pages_per_minute)),
+            pace=self._paces.setdefault(erp, Pace(min(per_minute, default=None))),
             kept_session=lambda recipe, parameters: kept.read(
                 self.session_file(erp), kept.owner(recipe, parameters), lambda: self._session_key(erp)
             ),
@@ -370,7 +565,10 @@ class App:
             AgentError: no browser, no ERP, no keyring, or the file cannot be written.
         """
         self.gate()
+        signed = self.signed_policy().adopted
+        adoption.admit(self.adopted(), signed.version, signed.policy)
         self._admit(loaded)
+        self._allowed(loaded, parameters)
         erp = erp_of(loaded)
         key = self._session_key(erp, make=True)  # asked first: nobody should log in for nothing
         browser = self.browser(erp)
@@ -611,12 +809,11 @@ class App:
     def _allowed(self, loaded: recipes.Loaded, parameters: Mapping[str, str]) -> None:
         """Whether the policy allows what the recipe may ask for: told before anything is opened."""
         erp = erp_of(loaded)
+        self._format_allowed(loaded.format.name)
         addresses = [parameters[name] for name, p in loaded.recipe.parameters.items() if p.type == "url"]
-        needed = needs(loaded, [guard.origin(address) for address in addresses])
-        known = self.policy.requests.get(erp, policies.Requests())
-        known = known.model_copy(update={"addresses": tuple(guard.origin(a) for a in known.addresses)})
-        policy = self.policy.model_copy(update={"requests": {erp: known}})
-        if lacking := policies.lacking(policy, erp, needed):
+        if lacking := self._lacking(loaded, addresses):
+            known = self.policy.requests.get(erp, policies.Requests())
+            needed = needs(loaded, [guard.origin(address) for address in addresses])
             raise UsageError(
                 "SA7020",
                 N_("the policy does not allow the recipe {recipe} to ask the ERP for: {seen}"),
@@ -662,6 +859,62 @@ class App:
         with self.archive() as archive:
             self.approvals(archive).require(loaded.edition, account())
 
+    def _lacking(self, loaded: recipes.Loaded, addresses: Iterable[str]) -> tuple[str, ...]:
+        """What of a recipe's requests to these addresses the policy does not name."""
+        erp = erp_of(loaded)
+        needed = needs(loaded, [guard.origin(address) for address in addresses])
+        known = self.policy.requests.get(erp, policies.Requests())
+        known = known.model_copy(update={"addresses": tuple(guard.origin(a) for a in known.addresses)})
+        return policies.lacking(self.policy.model_copy(update={"requests": {erp: known}}), erp, needed)
+
+    def _format_allowed(self, format: str) -> None:
+        if not policies.reads(self.policy, format):
+            raise UsageError(
+                "SA7095",
+                N_("the policy does not allow documents of the format {format} to be read"),
+                hint=N_("it allows: {known}; that is said under `documents` in {path}"),
+                format=format,
+                known=", ".join(self.policy.documents or ()) or "-",
+                path=self.home / self.config.policy,
+            )
+
+    def _days_allowed(self, loaded: recipes.Loaded, parameters: Mapping[str, str]) -> None:
+        """Whether every day that the run is asked for is one that the policy allows documents of."""
+        today = mapping.local(now()).date()
+        for window in policies.windows(self.policy, erp_of(loaded), loaded.format.name):
+            for name, parameter in loaded.recipe.parameters.items():
+                if parameter.type != "date":
+                    continue
+                missed = window.misses(date.fromisoformat(parameters[name]), today)
+                if missed is not None:
+                    raise UsageError(
+                        "SA7096",
+                        N_("the policy does not allow the recipe {recipe} to be run with `{name}`: {reason}"),
+                        hint=N_("give another day by --set {name}=YYYY-MM-DD, or, where it begins, by --since"),
+                        recipe=loaded.recipe.recipe,
+                        name=name,
+                        reason=render(missed.text, missed.values),
+                    )
+
+    def robot(self, loaded: recipes.Loaded) -> explaining.Robot:
+        """What a recipe is configured for, as the policy leaves it."""
+        erp = erp_of(loaded)
+        format, settings = loaded.format.name, self.browser(erp).settings
+        to = sending.places(_at(self.home, self.config.receiver_of(format).transport))
+        known = {**self.config.erps.get(erp, Erp()).parameters}
+        given = ((name, known.get(name, p.default)) for name, p in loaded.recipe.parameters.items() if p.type == "url")
+        addresses = [address for _, address in given if address is not None and recipes.is_address(address)]
+        return explaining.Robot(
+            recipe=loaded.recipe,
+            format=loaded.format,
+            lacking=self._lacking(loaded, addresses),
+            tabs=settings.tabs,
+            pages_per_minute=self.browser(erp).pace.most,
+            images=settings.images,
+            to=max(to, key=len),
+            stray=format in self._strays(),
+        )
+
     # --- doing ------------------------------------------------------------------------------------------------------
 
     def harvest(
@@ -681,7 +934,9 @@ class App:
             PersonNeeded: a stop is in force.
             NeedsPerson: the recipe is not approved.
         """
+        self.put_in_force(archive)
         self._allowed(loaded, parameters)
+        self._days_allowed(loaded, parameters)
         edition = self.approvals(archive).require(loaded.edition, account())
         self.gate()
         plan = Plan(
@@ -704,8 +959,10 @@ class App:
 
         Raises:
             PersonNeeded: a stop is in force.
+            UsageError: the policy does not allow documents of this format.
         """
         self.gate()
+        self._format_allowed(file.contents.format.name)
         intake = Intake(
             file_name=file.name,
             media=file.media,
@@ -966,6 +1223,7 @@ def section(requests: Mapping[str, policies.Requests]) -> str:
 def _policy_problems(currencies: CodeList, policy: policies.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
     """Names that no document has: their limits would never be found, and nobody would know why all of it waits."""
     yield from _request_problems(policy, at)
+    yield from _scope_problems(policy, at)
     for code in policy.severities:
         if code not in analyses.DEFAULT.codes:
             yield Problem(
@@ -1000,6 +1258,36 @@ def _policy_problems(currencies: CodeList, policy: policies.Policy, at: yamlfile
                     hint=N_("three capital letters, such as CNY"),
                     values={"seen": currency},
                 )
+
+
+def _scope_problems(policy: policies.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
+    """ERPs and formats that there are none of: what was to be limited would not be."""
+    formats: list[tuple[yamlfile.Loc, str]] = [(("documents", n), f) for n, f in enumerate(policy.documents or ())]
+    for section in ("documents_per_day", "destinations"):
+        formats += [((section, name), name) for name in getattr(policy, section) if name != policies.ALL]
+    formats += [(("windows", name), name) for name in policy.windows if name not in policy.requests]
+    for loc, seen in formats:
+        if seen not in FORMATS:
+            yield Problem(
+                at=at.key(loc),
+                code="SA7006",
+                text=N_("there is no format `{seen}`; there are {known}"),
+                values={"seen": seen, "known": ", ".join(FORMATS)},
+            )
+    for section in ("hours", "pace"):
+        for erp in getattr(policy, section):
+            if erp not in policy.requests:
+                yield Problem(
+                    at=at.key((section, erp)),
+                    code="SA7094",
+                    text=N_("there is no ERP `{seen}` under `requests`; there are {known}"),
+                    values={"seen": erp, "known": ", ".join(policy.requests) or "-"},
+                )
+
+
+def _named(home: Path, place: str) -> frozenset[str]:
+    """What a destination of the policy may mean: a host, an address, or a folder."""
+    return frozenset({place.rstrip("/").lower(), str((home / place).resolve())})
 
 
 def _request_problems(policy: policies.Policy, at: yamlfile.Positions) -> Iterator[Problem]:

@@ -51,6 +51,7 @@ KINDS: dict[str, type[Fact]] = {
         values.Resumed,
         values.RecipeProposed,
         values.RecipeDecided,
+        values.PolicyAdopted,
         values.Draft,
         values.Verdict,
         values.Approval,

@@ -126,6 +126,11 @@ class Config(Strict):
     archive: Path = Path("archive.db")
     recipes: Path = Path("recipes")
     policy: Path = Path("policy.yaml")
+    policy_keys: dict[keystate.KeyIndex, PublicKey] = Field(
+        {},
+        description="SM2 public keys by `sk` that a policy may be signed with; default: those of the key folder that "
+        "are not revoked.",
+    )
     analysis: Path | None = Field(
         None,
         description="What the comparison of documents does otherwise than by default: tolerances, factors, ledgers.",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Literal, assert_never
 
@@ -18,6 +18,7 @@ from scraper_agent import (
     cases,
     completeness,
     envelope,
+    hours,
     incremental,
     leaving,
     mapping,
@@ -80,6 +81,7 @@ from scraper_agent.values import (
     Outcome,
     Parked,
     Paused,
+    PolicyAdopted,
     Reached,
     Reason,
     Receipt,
@@ -262,6 +264,8 @@ class Pipeline:
     receiver: Receiver
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     """Of formats that do not go to `receiver` by `transport`; those that go to one receiver have the same object."""
+    strays: Mapping[str, str] = field(default_factory=dict)
+    """By format, where its documents would go, of those that the policy does not let go there."""
     tables: Tables = PACKAGED
     analyses: Settings = DEFAULT
     schedule: outbox.Settings = outbox.DEFAULT
@@ -291,6 +295,10 @@ class Pipeline:
     """Of runs that have ended."""
     _held: list[tuple[JobId, Fact]] | None = None
     """Facts that are not durable yet, so that nobody may hear of them; None where each is as it is appended."""
+    _erps: dict[JobId, str] = field(default_factory=dict)
+    """By run."""
+    _left: tuple[date, Counter[str]] | None = None
+    """How many documents left on this day, by format."""
     _read_by: dict[JobId, JobId] = field(default_factory=dict)
     """The run of this process that read a document, which may be known from an earlier one with worse lists."""
     _papers: dict[tuple[str, str, str], cases.Paper] = field(default_factory=dict)
@@ -313,6 +321,7 @@ class Pipeline:
             AgentError: the ERP cannot be reached or entered; what was read before stays.
         """
         accounts.admit(self.archive, plan.recipe, plan.parameters)
+        self._admit_hour(plan.recipe)
         self._lists.pop(id, None)
         run = _Run(self, id, self.archive.length(id))
         found = self._taken_up(id, plan)
@@ -325,6 +334,7 @@ class Pipeline:
         try:
             for sighting in sightings:
                 self._see(run, sighting, reader, plan, found)
+                self._admit_hour(plan.recipe)
                 if plan.most_documents is not None and len(found.documents) >= plan.most_documents:
                     found.complete = False
                     break
@@ -351,6 +361,23 @@ class Pipeline:
         if stopped is not None:
             raise stopped
         return found
+
+    def _admit_hour(self, recipe: Recipe) -> None:
+        """Raises PersonNeeded where the policy does not let the ERP be read now."""
+        erp = accounts.erp_of(recipe)
+        spans, here = self.policy.hours.get(erp), mapping.local(self.now())
+        if spans is not None and not hours.is_open(spans, here):
+            opens = hours.opens(spans, here)
+            raise PersonNeeded(
+                "SA6032",
+                N_("the policy does not allow {erp} to be read now, at {now}, but: {hours}"),
+                outcome=Outcome.HOURS,
+                hint=N_("run again from {next} on, in the time of China; what was read stays"),
+                erp=erp,
+                now=f"{here:%Y-%m-%d %H:%M}",
+                hours=", ".join(spans) or "-",
+                next="-" if opens is None else f"{opens:%Y-%m-%d %H:%M}",
+            )
 
     def _see(self, run: _Run, sighting: Sighting, reader: mapping.Reader, plan: Plan, found: Harvest) -> None:
         match sighting:
@@ -774,6 +801,7 @@ class Pipeline:
                 | (Paused() | Halted() | Resumed())
                 | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
                 | (RecipeProposed() | RecipeDecided())
+                | PolicyAdopted()
             ):
                 raise ValueError(f"{job.id} is not a document")
             case (
@@ -802,9 +830,13 @@ class Pipeline:
             case Approval() | Envelope() | Retry() if self._may_not_leave(job):
                 return self._verdict(job)
             case Approval() as granted:
-                return self._sign(job, granted.document)
+                self._refuse_forbidden(job)
+                return None if self._full(job) else self._sign(job, granted.document)
             case Envelope() | Retry():
-                return self._departure(job, last, fresh=fresh) if send else None
+                if not send:
+                    return None
+                self._refuse_forbidden(job)
+                return self._departure(job, last, fresh=fresh)
             case unknown:
                 assert_never(unknown)
 
@@ -970,6 +1002,81 @@ class Pipeline:
         self._newest_version(job)
         return job
 
+    # --- what the policy forbids, whoever approved ------------------------------------------------------------------
+
+    def _forbidden(self, job: Job, document: Document | None = None) -> tuple[Finding, ...]:
+        """Why the document must not leave. What withdraws another one may be of any day: it only takes back."""
+        if not self.policy.windows and self.policy.documents is None:
+            return ()
+        draft, document = _draft_of(job), document or self.document(job)
+        erp = self._erp_of(draft.run)
+        policy = self.policy.model_copy(update={"windows": {}}) if draft.withdrawn_by else self.policy
+        times = self.archive.times(job.id)
+        read_on = mapping.local(times[0] if times else self.now()).date()
+        return tuple(policies.forbids(policy, erp, draft.format, self._day(document, draft.format), read_on))
+
+    def _day(self, document: Document, format: str) -> tuple[str, date | None]:
+        """The field with the document's own date, and that date."""
+        roles = self.analyses.documents.get(format)
+        dated = (each.id for each in self.formats[format].header if each.type.holds in ("date", "datetime"))
+        field = roles.date if roles is not None else next(dated, "")
+        value = document.header.get(field)
+        if isinstance(value, datetime):
+            return field, value.date()
+        return field, value if isinstance(value, date) else None
+
+    def _erp_of(self, run: JobId) -> str:
+        """The ERP that a run read, as the policy calls it."""
+        if run not in self._erps:
+            began = (fact for fact in self.archive.job(run).facts if isinstance(fact, RunStarted))
+            first = next(began, None)
+            self._erps[run] = "" if first is None else first.recipe_id.split("/")[0]
+        return self._erps[run]
+
+    def _refuse_forbidden(self, job: Job) -> None:
+        """Raises BusinessError where the policy, which may have changed since it was approved, lets it not leave."""
+        draft = _draft_of(job)
+        to = self.strays.get(draft.format)
+        if to is not None:
+            raise BusinessError(
+                "SA6033",
+                N_("the policy does not let {format} go to {to}"),
+                hint=N_("it may go to: {known}; that is said under `destinations` in the policy"),
+                format=draft.format,
+                to=to,
+                known=", ".join(policies.destinations(self.policy, draft.format) or ()) or "-",
+            )
+        for finding in self._forbidden(job):
+            raise BusinessError(
+                "SA6034",
+                N_("{id} does not leave: {reason}"),
+                hint=N_("the policy is above the approval that it has; `scraper-agent job withdraw` stops it for good"),
+                id=job.id,
+                reason=messages.render(finding.text, finding.values),
+            )
+
+    def _forbidden_because(self, job: Job) -> Iterator[Reason]:
+        draft = _draft_of(job)
+        if draft.format in self.strays:
+            told = {"format": draft.format, "to": self.strays[draft.format]}
+            yield Reason(text=N_("the policy does not let {format} go to {to}"), values=told)
+        for finding in self._forbidden(job):
+            yield Reason(text=finding.text, values=finding.values)
+
+    def _full(self, job: Job) -> Reason | None:
+        """Why it does not leave before tomorrow; None for what has left before, and is only sent again."""
+        if not self.policy.documents_per_day or any(isinstance(fact, Attempt) for fact in job.facts):
+            return None
+        return policies.full(self.policy, _draft_of(job).format, self._left_today())
+
+    def _left_today(self) -> Counter[str]:
+        """How many documents have left on this day of China, by format."""
+        today = mapping.local(self.now()).date()
+        if self._left is None or self._left[0] != today:
+            midnight = datetime.combine(today, time.min, mapping.CHINA_TIME)
+            self._left = today, Counter(map(_format_of, self.archive.departed(midnight)))
+        return self._left[1]
+
     # --- the outbox -------------------------------------------------------------------------------------------------
 
     def destination(self, id: JobId) -> Destination:
@@ -1003,7 +1110,7 @@ class Pipeline:
         now = self.now()
         if isinstance(last, Retry) and last.not_before is not None and now < last.not_before:
             return None
-        if self.breaker(job.id).holds(now) or self._waits(job):
+        if self.breaker(job.id).holds(now) or self._waits(job) or self._full(job):
             return None
         if not (fresh and isinstance(last, Envelope)) and self._stale(job):
             return self._sign(job, in_force(job))
@@ -1228,7 +1335,8 @@ class Pipeline:
         # Of a field whose text was unreadable, "is missing" would only say again what is already said.
         found = self.formats[draft.format].check(document, context)
         checked = tuple(f for f in found if f.field not in unread)
-        return (*failed, *checked, *self._not_to_leave(document), *self.analysis().findings(job.id))
+        forbidden = (*self._not_to_leave(document), *self._forbidden(job, document))
+        return (*failed, *checked, *forbidden, *self.analysis().findings(job.id))
 
     def _not_to_leave(self, document: Document) -> Iterator[Finding]:
         return leaving.findings(document, self.formats[document.format], self.policy.fields.get(document.format))
@@ -1334,9 +1442,11 @@ class Pipeline:
 
     def held_because(self, job: Job) -> tuple[tuple[str, Mapping[str, str]], ...]:
         """Why the policy left this job to a person, or what has to be accepted before: templates and their values."""
-        if isinstance(job.last, Envelope | Retry):
-            _, reason = self._followed(job)
-            return () if reason is None else ((reason.text, reason.values),)
+        if isinstance(job.last, Approval | Envelope | Retry) and state(job) is not State.DECLINED:
+            reasons = [self._full(job), *self._forbidden_because(job)]
+            if not isinstance(job.last, Approval):
+                reasons.append(self._followed(job)[1])
+            return tuple((each.text, each.values) for each in reasons if each is not None)
         if state(job) is State.ON_HOLD:
             return self._kept_back(job)
         if isinstance(job.last, Endorsed):
@@ -1597,6 +1707,8 @@ class Pipeline:
 
     def _append(self, id: JobId, position: int, fact: Fact) -> None:
         self.archive.append(id, position, fact)
+        if isinstance(fact, Attempt) and fact.number == 1 and self._left is not None:
+            self._left[1][_format_of(id)] += 1
         if isinstance(fact, Draft | Excluded):
             self._known = None
             if self._unfiled is not None:

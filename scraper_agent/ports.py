@@ -223,6 +223,10 @@ class Archive(Protocol):
         """Documents that stand so now. Those that change meanwhile may come or not."""
         ...
 
+    def departed(self, since: datetime) -> list[JobId]:
+        """Documents that were first attempted to be sent since then."""
+        ...
+
     def documents(
         self,
         *,

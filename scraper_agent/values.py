@@ -18,8 +18,8 @@ Digest = NewType("Digest", str)
 
 JobId = NewType("JobId", str)
 """`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP, `keys` for
-the installation's keys, `recipe/<recipe id>` for the approvals of a recipe, `control` for what people paused and
-stopped, `console` for who signed in to the console."""
+the installation's keys, `policy` for its policies, `recipe/<recipe id>` for the approvals of a recipe,
+`control` for what people paused and stopped, `console` for who signed in to the console."""
 
 
 class Severity(StrEnum):
@@ -199,6 +199,7 @@ class Outcome(StrEnum):
     OTHER_SESSION = "other_session"  # somebody else is, or may be, logged in where it must not be
     NO_SECRET = "no_secret"  # noqa: S105 - nobody gave it
     HALTED = "halted"  # a person stopped the robot
+    HOURS = "hours"  # the policy's hours for the ERP are over; it goes on within the next ones
 
     @property
     def stops_account(self) -> bool:
@@ -395,6 +396,26 @@ class RecipeDecided:
     reason: str
     statement: Digest | None = None
     """The approval under the installation's signature (see `recipes_approved.py`); None if it is declined."""
+
+
+# --- facts of the policy --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyAdopted:
+    """From here on the policy of this version is in force: it was signed, and this is its first use."""
+
+    version: int
+    policy: Digest
+    """The policy file's own bytes."""
+    statement: Digest
+    """The signature's file (see `signing/policy_statement.py`)."""
+    key_index: str
+    """`sk` of the key that signed it."""
+    public_key: str
+    by: str
+    """`person:` and the name of who signed it, as the signature says."""
+    reason: str = ""
 
 
 # --- facts of a document --------------------------------------------------------------------------------------------
@@ -600,7 +621,9 @@ DocumentFact: TypeAlias = (
 ControlFact: TypeAlias = Paused | Halted | Resumed
 ConsoleFact: TypeAlias = SignedIn | SignedOut | SignInRefused | Denied | TokenChanged | RunOrdered
 RecipeFact: TypeAlias = RecipeProposed | RecipeDecided
-Fact: TypeAlias = RunFact | AccountFact | KeyChanged | RecipeFact | ControlFact | ConsoleFact | DocumentFact
+Fact: TypeAlias = (
+    RunFact | AccountFact | KeyChanged | PolicyAdopted | RecipeFact | ControlFact | ConsoleFact | DocumentFact
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -703,6 +726,7 @@ def state(job: Job) -> State:  # noqa: C901, PLR0912 - one line for each kind of
             | (RecipeProposed() | RecipeDecided())
             | (Paused() | Halted() | Resumed())
             | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
+            | PolicyAdopted()
         ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:

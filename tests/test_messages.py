@@ -77,6 +77,7 @@ AREAS = {
     "policy.py": "SA60",
     "leaving.py": "SA60",
     "preview.py": "SA60",
+    "adoption.py": "SA60",
     "pipeline.py": "SA60",
     "outbox.py": "SA60",
     "recipes_approved.py": "SA60",

@@ -30,7 +30,20 @@ from scraper_agent.archive.listed import Listed
 from scraper_agent.errors import AgentError, Conflict
 from scraper_agent.messages import N_
 from scraper_agent.ports import Clock
-from scraper_agent.values import Digest, DocumentFact, Draft, Entry, Fact, Job, JobId, Retry, RunStarted, State, state
+from scraper_agent.values import (
+    Attempt,
+    Digest,
+    DocumentFact,
+    Draft,
+    Entry,
+    Fact,
+    Job,
+    JobId,
+    Retry,
+    RunStarted,
+    State,
+    state,
+)
 
 APPLICATION_ID = 0x53415243  # "SARC", in the file's header
 SCHEMA = 3
@@ -106,6 +119,8 @@ DUE_AT = f"{_DUE} AND s.due = ? AND s.job > ? ORDER BY s.job LIMIT ?"
 DUE_AFTER = f"{_DUE} AND s.due > ? AND s.due <= ? ORDER BY s.due, s.job LIMIT ?"
 SENDS = """SELECT l.idx, l.entry FROM facts f INDEXED BY facts_sent JOIN log l ON l.idx = f.idx
     WHERE f.kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt') ORDER BY f.idx DESC LIMIT ?"""
+ATTEMPTS = """SELECT l.idx, l.entry FROM facts f INDEXED BY facts_sent JOIN log l ON l.idx = f.idx
+    WHERE f.kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt') AND f.kind = 'Attempt' ORDER BY f.idx DESC"""
 SENDS_OF = """SELECT l.idx, l.entry FROM facts f INDEXED BY facts_sent
     JOIN jobs j ON j.number = f.job JOIN log l ON l.idx = f.idx
     WHERE f.kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt')
@@ -169,6 +184,10 @@ class SqliteArchive:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def read_only(self) -> bool:
+        return self._read_only
 
     def close(self) -> None:
         """Also keeps the blobs put since the last `append`."""
@@ -364,6 +383,16 @@ class SqliteArchive:
         if formats is None:
             return [self._read(*row) for row in self._db.execute(SENDS, (most,))]
         return [self._read(*row) for row in self._db.execute(SENDS_OF, (json.dumps(sorted(formats)), most))]
+
+    def departed(self, since: datetime) -> list[JobId]:
+        found: list[JobId] = []
+        for row in self._db.execute(ATTEMPTS):  # from the newest on, as far as need be
+            entry = self._read(*row)
+            if entry.at < since:
+                break
+            if isinstance(entry.fact, Attempt) and entry.fact.number == 1:
+                found.append(entry.job)
+        return found
 
     def times(self, id: JobId) -> tuple[datetime, ...]:
         rows = self._db.execute(

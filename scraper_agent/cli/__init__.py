@@ -65,6 +65,7 @@ def build() -> typer.Typer:
         format,
         key,
         outbox,
+        policy,
         recipe,
         report,
         sandbox,
@@ -81,6 +82,7 @@ def build() -> typer.Typer:
     commands.cli.add_typer(outbox.job, name="job")
     control.add_to(commands.cli)
     commands.cli.add_typer(recipe.commands, name="recipe")
+    commands.cli.add_typer(policy.commands, name="policy")
     commands.cli.add_typer(format.commands, name="format")
     told = N_("Open a browser in which a person logs in, and keep the session, encrypted, for runs to come.")
     commands.cli.command("login", help=messages.render(told), epilog=commands.example("login demo/order"))(

@@ -222,7 +222,9 @@ def init(
             path=error.filename or folder,
             reason=error.strerror,
         ) from error
-    show.talk.print(render(N_("Next: fill in config.yaml, then `scraper-agent key new`.")))
+    show.talk.print(
+        render(N_("Next: fill in config.yaml and policy.yaml, then `scraper-agent key new` and `policy sign`."))
+    )
 
 
 def _template(name: str) -> str:

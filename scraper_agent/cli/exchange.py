@@ -55,6 +55,7 @@ def perform(trial: Trial) -> None:
         trial.configure(receivers=authorities.receivers())
         app = App.load(trial.folder / "config.yaml", tell=lambda step: show.talk.print(step, markup=False))
         log_to(app)
+        app.sign_policy("demo")
         with closing(app):
             sent = _read_and_send(app)
             _say(N_("The province took them and gave each a QR code, which the driver shows on the road. One of them:"))

@@ -223,6 +223,7 @@ def outcome(of: Outcome) -> str:
         Outcome.OTHER_SESSION: N_("another session"),
         Outcome.NO_SECRET: N_("secret missing"),
         Outcome.HALTED: N_("stopped by a person"),
+        Outcome.HOURS: N_("the policy's hours are over"),
     }
     return render(names[of])
 
