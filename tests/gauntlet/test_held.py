@@ -34,8 +34,8 @@ STAGES = {
     "logging in": ("POST /login", 1.2),
     "the list loads": ("GET /orders", 0.0),
     "a page of the list": ("GET /orders?page=2", 0.0),
-    "a record's page loads": ("GET /orders/3", 1.2),
-    "a record's page settles": ("GET /data/2", 1.2),
+    "a record's page loads": ("GET /orders/3", 2.1),
+    "a record's page settles": ("GET /data/2", 2.1),
     "a record's page is waited for": ("GET /more/4", 0.0),
 }
 
