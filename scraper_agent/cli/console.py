@@ -57,9 +57,11 @@ def console(
                 N_("The link signs in once, within {minutes} minutes. Ctrl-C ends the console."), {"minutes": minutes}
             )
         )
-        if not no_open:
-            threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.ExitStack() as left, contextlib.suppress(KeyboardInterrupt):
+            if not no_open:
+                page = consoles.doorway(app, link)
+                left.callback(page.unlink, missing_ok=True)
+                threading.Thread(target=webbrowser.open, args=(page.resolve().as_uri(),), daemon=True).start()
             threading.Event().wait()
 
 

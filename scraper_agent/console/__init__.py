@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from scraper_agent import control
 from scraper_agent.app import App
 from scraper_agent.console.children import Children
 from scraper_agent.console.journal import Journal, note
@@ -22,7 +23,7 @@ from scraper_agent.errors import AgentError
 from scraper_agent.messages import N_
 from scraper_agent.serving import Serving
 
-__all__ = ["Console", "note", "serve", "token_file"]
+__all__ = ["Console", "doorway", "note", "serve", "token_file"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,23 @@ class Console:
     def link(self, person: str, now: datetime) -> str:
         """Signs this person in, once, within some minutes. What follows the `#` is in no log: no browser sends it."""
         return f"{self.url}/sign-in#{self.sessions.link(person, now)}"
+
+
+def doorway(app: App, link: str) -> Path:
+    """A file of this account alone that leads a browser to `link`: what a program is started with, all accounts see.
+
+    Raises:
+        AgentError: it cannot be written.
+    """
+    path = app.home / app.config.control / "console.html"
+    try:
+        control.prepare(path.parent)
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f'<!doctype html><meta http-equiv="refresh" content="0;url={link}">')
+    except OSError as error:
+        raise control.unwritable(path, error) from error
+    return path
 
 
 def token_file(app: App) -> TokenFile:

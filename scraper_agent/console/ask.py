@@ -107,24 +107,24 @@ class Ask:
 
     def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """A page, or a part of one, in the person's language."""
-        said, self.session.said = self.session.said, []
-        text = looks.render(
-            template,
-            {
-                **self.around,
-                "ask": self,
-                "said": said,
-                "csrf": self.session.csrf,
-                "lang": self.lang,
-                "here": self.route.path,
-                **values,
-            },
-        )
+        shell = {
+            **self.around,
+            "ask": self,
+            "csrf": self.session.csrf,
+            "lang": self.lang,
+            "here": self.route.path,
+            "told_once": () if self.route.quiet else tuple(self.session.said),
+        }
+        if shell.keys() & values:
+            raise ValueError(f"{template}: {shell.keys() & values} belong to the layout")
+        if not self.route.quiet:
+            self.session.said.clear()
+        text = looks.render(template, {**shell, **values})
         return Response(text, status, media_type="text/html")
 
     def redirect(self, path: str, said: str = "") -> Response:
         """303 to a page of this console, which tells what was done."""
-        if not path.startswith("/") or path.startswith(("//", "/\\")):
+        if not is_own(path):
             raise ValueError(f"{path} is no page of this console")
         if said:
             self.session.said.append(said)
@@ -138,6 +138,11 @@ class Ask:
     def missing(self) -> UsageError:
         """To be raised where there is nothing under this address."""
         return NotThere("SA7705", N_("there is nothing under this address"))
+
+
+def is_own(path: str) -> bool:
+    """Whether it is an address within this console, whatever a browser makes of it."""
+    return path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
 
 
 class NotThere(UsageError):

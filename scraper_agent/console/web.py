@@ -223,7 +223,7 @@ class Web:
             query=request.query_params,
             form=form,
             children=self._children,
-            around={"menu": self._menu},
+            around={"menu": self._menu, "address": _address(request)},
         )
         return await run_in_threadpool(_answered, asked, self._tell)
 
@@ -255,6 +255,12 @@ def _status(error: AgentError) -> int:
             return Status.BAD_REQUEST
         case _:
             return Status.SERVICE_UNAVAILABLE
+
+
+def _address(request: Request) -> str:
+    """Of this page, to come back to; of what is no page, that of the first."""
+    query = request.url.query
+    return f"{request.url.path}{'?' if query else ''}{query}" if request.method == "GET" else "/"
 
 
 def _nowhere(asked: Ask) -> Response:

@@ -93,6 +93,18 @@ def test_the_token_of_the_link_is_sent_in_no_address(console: Served, chromium: 
     page.context.close()
 
 
+def test_a_browser_is_led_in_by_a_file_that_is_nobody_elses(own: Served, chromium: Browser) -> None:
+    path = consoles.doorway(own.app, own.console.link("li.na", own.now))
+    if os.name != "nt":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    page = chromium.new_page()
+    page.goto(path.resolve().as_uri(), wait_until="commit")
+    page.wait_for_url(f"{own.url}/")
+    page.reload()
+    assert page.locator(".who .name").inner_text() == "li.na"
+    page.context.close()
+
+
 def test_without_script_the_token_is_typed(console: Served, chromium: Browser) -> None:
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
@@ -414,6 +426,16 @@ def test_the_language_is_each_persons_own(console: Served) -> None:
         assert other.act("/language", lang="zh").status_code == 303
         assert "待审批" in other.get("/").text
         assert other.act("/language", lang="fr").status_code == 303
+        assert other.act("/language", lang="zh", back="/runs?before=7").headers["location"] == "/runs?before=7"
+        for foreign in (
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example/",
+            "/\t/evil.example",
+            "\r\nX: y",
+            "",
+        ):
+            assert other.act("/language", lang="zh", back=foreign).headers["location"] == "/"
         assert "待审批" in other.get("/").text
 
 

@@ -82,6 +82,7 @@ def test_one_run_is_told_in_full(console: Served) -> None:
     assert f'<a href="{OLD}">2026-05-06 09:00:00</a>' in listed
     assert listed.index(OLD) < listed.index("2026-05-05 09:30:00")
     assert archive.RUN in one
+    assert 'class="said"' not in one
     assert "http://erp.example/save?n=1" in one
     assert "writes" in one
 

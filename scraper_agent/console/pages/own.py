@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from scraper_agent.console.ask import Ask, Route, action
+from scraper_agent.console.ask import Ask, Route, action, is_own
 
 
 def language(ask: Ask) -> Response:
     wanted = ask.form.get("lang", "")
     if wanted in ("zh", "en"):
         ask.session.lang = wanted
-    return ask.redirect("/")
+    back = ask.form.get("back", "/")
+    return ask.redirect(back if is_own(back) else "/")
 
 
 ROUTES: Sequence[Route] = (action("/language", language, role=None),)
