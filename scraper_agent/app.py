@@ -825,7 +825,13 @@ class App:
             )
 
     def approvals(self, archive: SqliteArchive) -> Approvals:
-        """Who approved which recipe."""
+        """Who approved which recipe. Whoever may approve is said by a policy that is in force, and by no other.
+
+        Raises:
+            UsageError: as `put_in_force`, where the archive can be written.
+        """
+        if not archive.read_only:
+            self.put_in_force(archive)
         return Approvals(
             archive=archive, policy=self.policy, keys=self._approving_keys, signer=lambda: self.signer, now=now
         )

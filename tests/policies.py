@@ -17,8 +17,11 @@ _SIGNERS: dict[str, sm2_file.Sm2FileSigner] = {}
 """By public key: a key file takes its time to be opened."""
 
 
-def sign(home: Path, passphrase: str) -> None:
-    """Give `policy.yaml` in `home` its signature; and a version, which is raised with each change of the file."""
+def sign(home: Path, passphrase: str, *, sk: str | None = None) -> None:
+    """Give `policy.yaml` in `home` its signature; and a version, which is raised with each change of the file.
+
+    `sk`: with another key than the one that signs documents.
+    """
     config = yaml.safe_load((home / "config.yaml").read_text(encoding="utf-8"))
     policy, statement = home / "policy.yaml", home / "policy.yaml.sig"
     text = policy.read_text(encoding="utf-8")
@@ -36,11 +39,12 @@ def sign(home: Path, passphrase: str) -> None:
         by="person:tests",
         reason="tests",
     )
-    statement.write_bytes(mandate.sign(said, _signer(home / config["signing"]["folder"], passphrase)))
+    signing = config["signing"]
+    statement.write_bytes(mandate.sign(said, _signer(home / signing["folder"], sk or signing.get("key"), passphrase)))
 
 
-def _signer(folder: Path, passphrase: str) -> sm2_file.Sm2FileSigner:
-    entry = keyfolder.current(folder, datetime.now(UTC))
+def _signer(folder: Path, key: str | None, passphrase: str) -> sm2_file.Sm2FileSigner:
+    entry = keyfolder.chosen(folder, key, datetime.now(UTC))
     if entry.public_key not in _SIGNERS:
         config = sm2_file.Config(kind="file", folder=folder, key=entry.sk)
         _SIGNERS[entry.public_key] = sm2_file.Sm2FileSigner(config, SecretStr(passphrase), lambda: datetime.now(UTC))

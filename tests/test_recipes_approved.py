@@ -29,6 +29,7 @@ from scraper_agent.ports import Signer
 from scraper_agent.recipes_approved import TYPE, Approvals, Said, State
 from scraper_agent.signing import keyfolder, sm2_file, statement
 from scraper_agent.values import Digest, RecipeDecided, RecipeProposed, RunStarted
+from tests import policies
 
 TOP = Path(__file__).parents[1]
 PASSPHRASE = "a pass phrase of these tests"  # noqa: S105 - of a key this file makes
@@ -65,6 +66,7 @@ class Site:
         if approved_by is not None:
             data["recipes"] = {"approved_by": approved_by}
         (self.folder / "policy.yaml").write_text(json.dumps(data), encoding="utf-8")
+        policies.sign(self.folder, PASSPHRASE, sk="02")  # 01 is revoked by some tests
 
     def app(self) -> App:
         return App.load(self.folder / "config.yaml")
