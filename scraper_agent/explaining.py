@@ -13,7 +13,7 @@ from scraper_agent import policy as policies
 from scraper_agent.format import Format
 from scraper_agent.messages import N_
 from scraper_agent.people import Role
-from scraper_agent.policy import Policy
+from scraper_agent.policy import Approving, Leaving, Policy
 from scraper_agent.recipe import Permit, Recipe
 from scraper_agent.values import Completeness, Reason
 
@@ -153,6 +153,14 @@ def _leaves(policy: Policy, robot: Robot) -> Iterator[Reason]:
     yield _say(
         N_("The fields of {format}, as a signed document; no page, no image, no password."), format=robot.format.name
     )
+    leaving = policy.fields.get(robot.format.name, Leaving())
+    if leaving.only is not None:
+        text = N_("Of the fields that a document may lack, these alone: {fields}.")
+        yield _say(text, fields=_listed(leaving.only) or "-")
+    if leaving.leave_out:
+        yield _say(N_("Never these fields: {fields}."), fields=_listed(leaving.leave_out))
+    if leaving.mask:
+        yield _say(N_("Of these texts the beginning or the end alone: {fields}."), fields=_listed(leaving.mask))
     for name in (robot.format.name, policies.ALL):
         if name not in policy.documents_per_day:
             continue
@@ -180,17 +188,29 @@ def _agreed(policy: Policy, robot: Robot) -> Iterator[Reason]:
             yield _say(N_("The recipe is used once a person has approved it."))
         case "nobody":
             yield _say(N_("The recipe is used without anybody's approval."))
-    limit = policy.automatic.get(robot.format.name)
-    if limit is None:
-        yield _say(N_("Every document waits for a person's approval."))
-    else:
-        yield from _automatic(limit, policy)
+    yield from _approved(policy, robot.format.name)
     yield _say(N_("A document with an error leaves on nobody's word."))
     if policy.people:
         able = (name for name in policy.people if Role.APPROVER in people.roles(policy.people, name))
         yield _say(N_("May approve documents: {names}."), names=_listed(able))
     else:
         yield _say(N_("The policy names nobody: whoever may open the archive may approve documents."))
+
+
+def _approved(policy: Policy, format: str) -> Iterator[Reason]:
+    """Who says yes to a document."""
+    rule, limit = policy.approval.get(format, Approving()), policy.automatic.get(format)
+    if rule.rule == "four_eyes":
+        yield _say(N_("Every document waits until two different people have approved it."))
+    elif rule.rule == "per_document" or limit is None:
+        yield _say(N_("Every document waits for a person's approval."))
+    else:
+        yield from _automatic(limit, policy)
+        if rule.rule == "per_batch":
+            yield _say(N_("What would leave without a person waits for one approval of all of its run together."))
+        if rule.sample is not None:
+            text = N_("Of what would leave without a person, about one in {count} waits for one all the same.")
+            yield _say(text, count=rule.sample.one_in)
 
 
 def _automatic(limit: policies.Limit, policy: Policy) -> Iterator[Reason]:

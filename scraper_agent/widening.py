@@ -11,13 +11,14 @@ from pydantic import BaseModel
 from scraper_agent import hours
 from scraper_agent.messages import N_
 from scraper_agent.people import Person
-from scraper_agent.policy import Limit, Pace, Policy, Recipes, Requests, Window
+from scraper_agent.policy import Approving, Leaving, Limit, Pace, Policy, Recipes, Requests, Window
 from scraper_agent.values import Completeness, Reason, Severity
 
 Direction: TypeAlias = Literal["wider", "narrower", "otherwise"]
 
 _LISTS = (Completeness.PROVED, Completeness.PLAUSIBLE, Completeness.UNPROVED)
 _APPROVED_BY = ("second_person", "one", "nobody")
+_RULES = ("four_eyes", "per_document", "per_batch", "automatic")
 _LIMITS = {"warnings": ("hold", "allow"), "analyses": ("hold", "allow"), "case": ("complete", "any")}
 """Words of a limit, the widest last."""
 
@@ -198,6 +199,30 @@ def _automatic(before: Mapping[str, Limit], after: Mapping[str, Limit]) -> Itera
             yield from _word(what, order, getattr(old, key), getattr(new, key))
 
 
+def _approval(before: Mapping[str, Approving], after: Mapping[str, Approving]) -> Iterator[Change]:
+    for format in _scopes(before, after):
+        old, new = before.get(format, Approving()), after.get(format, Approving())
+        yield from _word(_what(N_("who approves {scope}"), scope=format), _RULES, old.rule, new.rule)
+        drawn = [None if each.sample is None else each.sample.one_in for each in (old, new)]
+        yield from _number(_what(N_("one {scope} in so many that waits all the same"), scope=format), *drawn)
+
+
+def _fields(before: Mapping[str, Leaving], after: Mapping[str, Leaving]) -> Iterator[Change]:
+    for format in _scopes(before, after):
+        old, new = before.get(format, Leaving()), after.get(format, Leaving())
+        what = _what(N_("optional fields of {scope} that may leave"), scope=format)
+        if old.only is None or new.only is None:
+            shown = [None if each.only is None else ", ".join(each.only) or "-" for each in (old, new)]
+            if shown[0] != shown[1]:
+                yield _limit(what, *shown, wider=new.only is None)
+        else:
+            yield from _sets(what, old.only, new.only)
+        what = _what(N_("fields of {scope} that never leave"), scope=format)
+        yield from _sets(what, old.leave_out, new.leave_out, less=True)
+        masks = [[f"{name} {mask.keep_first}+{mask.keep_last}" for name, mask in e.mask.items()] for e in (old, new)]
+        yield from _sets(_what(N_("fields of {scope} that leave masked"), scope=format), *masks, less=True)
+
+
 def _lists(before: Completeness, after: Completeness) -> Iterator[Change]:
     yield from _word(_what(N_("how complete lists must be")), _LISTS, before.value, after.value)
 
@@ -236,6 +261,8 @@ _SECTIONS: Mapping[str, Callable[[Any, Any], Iterator[Change]]] = {
     "documents_per_day": _per_day,
     "destinations": _destinations,
     "automatic": _automatic,
+    "approval": _approval,
+    "fields": _fields,
     "lists": _lists,
     "people": _people,
     "recipes": _recipes,

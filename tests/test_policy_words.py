@@ -175,3 +175,57 @@ def test_each_change_is_told_with_its_direction(before: str, after: str, expecte
 
 def test_policies_that_say_the_same_differ_in_nothing() -> None:
     assert widening.changes(policy(STRICT), policy(STRICT + "version: 7\n")) == ()
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("{rule: per_document}", ["Every document waits for a person's approval."]),
+        ("{rule: four_eyes}", ["Every document waits until two different people have approved it."]),
+        (
+            "{rule: per_batch, sample: {one_in: 20}}",
+            [
+                "All others wait for a person's approval.",
+                "What would leave without a person waits for one approval of all of its run together.",
+                "Of what would leave without a person, about one in 20 waits for one all the same.",
+            ],
+        ),
+    ],
+)
+def test_who_approves_is_told_as_the_rule_says(rule: str, said: list[str]) -> None:
+    found = told(policy(f"automatic: {{purchaseOrder: {{lines: 5}}}}\napproval: {{purchaseOrder: {rule}}}"))
+    agreed = found["Who must agree"]
+    end = agreed.index("A document with an error leaves on nobody's word.")
+    assert agreed[end - len(said) : end] == said
+    without = any(line.startswith("Without a person leaves") for line in agreed)
+    assert without == ("per_batch" in rule)
+
+
+def test_fields_that_do_not_leave_are_told() -> None:
+    fields = "{only: [orderDate], leave_out: [remark, lines.goodsName], mask: {supplierName: {keep_first: 1}}}"
+    found = told(policy(f"fields: {{purchaseOrder: {fields}}}"))
+    assert found["What leaves, and where it goes"][1:4] == [
+        "Of the fields that a document may lack, these alone: orderDate.",
+        "Never these fields: remark, lines.goodsName.",
+        "Of these texts the beginning or the end alone: supplierName.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "narrow", "wide"),
+    [
+        ("approval", "{purchaseOrder: {rule: four_eyes}}", "{purchaseOrder: {rule: per_document}}"),
+        ("approval", "{purchaseOrder: {rule: per_batch}}", "{}"),
+        ("approval", "{purchaseOrder: {sample: {one_in: 5}}}", "{purchaseOrder: {sample: {one_in: 50}}}"),
+        ("approval", "{purchaseOrder: {sample: {one_in: 5}}}", "{}"),
+        ("fields", "{purchaseOrder: {only: [remark]}}", "{}"),
+        ("fields", "{purchaseOrder: {only: []}}", "{purchaseOrder: {only: [remark]}}"),
+        ("fields", "{purchaseOrder: {leave_out: [remark]}}", "{}"),
+        ("fields", "{purchaseOrder: {mask: {remark: {keep_last: 4}}}}", "{}"),
+    ],
+)
+def test_who_approves_and_what_leaves_gets_wider_or_narrower(key: str, narrow: str, wide: str) -> None:
+    less, more = policy(f"{key}: {narrow}"), policy(f"{key}: {wide}")
+    assert [change.direction for change in widening.changes(less, more)] == ["wider"]
+    assert [change.direction for change in widening.changes(more, less)] == ["narrower"]
+    assert widening.changes(less, less) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import webbrowser
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,8 +48,12 @@ def console(
 ) -> None:
     if context.invoked_subcommand is not None:
         return
-    app: App = context.obj.app()
-    with consoles.serve(app, config=context.obj.config, port=port, clock=wiring.now) as served:
+    until_interrupted(context.obj.app(), context.obj.config, port, no_open=no_open)
+
+
+def until_interrupted(app: App, config: Path, port: int, *, no_open: bool = False) -> None:
+    """Serve the console, and sign whoever is at this terminal in."""
+    with consoles.serve(app, config=config, port=port, clock=wiring.now) as served:
         link = served.link(wiring.account(), wiring.now())
         minutes = int(session.LINK_LASTS.total_seconds() // 60)
         show.console.print(link, markup=False, soft_wrap=True)

@@ -5,7 +5,6 @@ It holds no state but who is signed in: all it shows comes from the archive, and
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from scraper_agent import control
 from scraper_agent.app import App
 from scraper_agent.console.children import Children
+from scraper_agent.console.current import Current
 from scraper_agent.console.journal import Journal, note
 from scraper_agent.console.session import Sessions, TokenFile
 from scraper_agent.console.web import Web
@@ -70,11 +70,17 @@ def serve(app: App, *, config: Path, port: int, clock: Callable[[], datetime]) -
     Raises:
         AgentError: the port is taken.
     """
-    journal = Journal(functools.partial(note, app))
+    current = Current(app, config)
+    journal = Journal(lambda fact: note(current(), fact))
     sessions = Sessions(token_file(app), journal.tell)
     names: set[str] = set()
     web = Web(
-        app, sessions, Children(config, app.home / app.config.control), journal.tell, clock, lambda: frozenset(names)
+        current,
+        sessions,
+        Children(config, app.home / app.config.control),
+        journal.tell,
+        clock,
+        lambda: frozenset(names),
     )
     try:
         serving = Serving(web.asgi, port)

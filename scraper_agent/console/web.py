@@ -107,18 +107,18 @@ class Guard:
 
 
 class Web:
-    """The application. `hosts`: as a browser writes them, such as `127.0.0.1:8470`."""
+    """The application. `current`: the agent as it is now; `hosts`: as a browser writes them, `127.0.0.1:8470`."""
 
     def __init__(
         self,
-        app: App,
+        current: Callable[[], App],
         sessions: Sessions,
         children: Children,
         tell: Callable[[ConsoleFact], None],
         clock: Callable[[], datetime],
         hosts: Callable[[], frozenset[str]],
     ) -> None:
-        self._app = app
+        self._current = current
         self._sessions = sessions
         self._children = children
         self._tell = tell
@@ -169,7 +169,7 @@ class Web:
 
     def _admit(self, token: str, lang: str) -> tuple[str, Session]:
         cookie, session = self._sessions.sign_in(token, lang, self._now())
-        if not people.roles(self._app.policy.people, session.person):
+        if not people.roles(self._current().policy.people, session.person):
             self._sessions.end(cookie)
             self._tell(Denied(by=f"person:{session.person}", what="sign-in"))
             raise BusinessError(
@@ -215,7 +215,7 @@ class Web:
                 return PlainTextResponse("not from a form of this session\n", Status.FORBIDDEN)
             form = sent
         asked = Ask(
-            app=self._app,
+            app=self._current(),
             now=self._now(),
             route=route,
             session=session,

@@ -28,7 +28,7 @@ from scraper_agent.values import (
     Refused,
     Retry,
 )
-from tests import world
+from tests import policies, world
 
 NOW = world.NOW
 """When the console is looked at: 6 May 2026, 09:30 in Beijing."""
@@ -56,7 +56,13 @@ def folder(at: Path) -> App:
     everything = ["operator", "approver", "auditor", "administrator"]
     policy["people"] = {name: {"roles": roles} for name, roles in {**PEOPLE, wiring.account(): everything}.items()}
     (at / "policy.yaml").write_text(yaml.safe_dump(policy, allow_unicode=True), encoding="utf-8")
+    sign(at)
     return App.load(at / "config.yaml", tell=lambda _: None)
+
+
+def sign(at: Path) -> None:
+    """The policy as it is now."""
+    policies.sign(at, (at / "passphrase").read_text(encoding="utf-8"))
 
 
 def image(number: str) -> bytes:

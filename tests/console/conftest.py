@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import httpx
@@ -15,9 +16,20 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from scraper_agent import console as consoles
+from scraper_agent import notes
 from scraper_agent.app import App
+from scraper_agent.archive.sqlite import SqliteArchive
+from scraper_agent.errors import AgentError
+from scraper_agent.values import SignedIn
 from tests.chromium import chromium as real
 from tests.console import archive
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = monotonic() + 60
+    while not true():
+        assert monotonic() < end
+        sleep(0.02)
 
 
 @dataclass
@@ -48,9 +60,23 @@ class Served:
         """HTTP as a page of this console speaks it; signed in, if `name` is given."""
         with Client(base_url=self.url, headers={"Origin": self.url}) as made:
             if name is not None:
+                before = self._signed_in()
                 answer = made.post("/sign-in", data={"token": self.token(name), "lang": lang})
                 assert answer.status_code == 303, answer.text
+                until(lambda: self._signed_in() > before or self._is_written())  # so that the log rests
             yield made
+
+    def _signed_in(self) -> int:
+        with self.app.archive(read_only=True) as log:
+            return sum(isinstance(fact, SignedIn) for fact in log.job(notes.JOB).facts)
+
+    def _is_written(self) -> bool:
+        """By another process, which takes no orders: what happens at the door is logged after it."""
+        try:
+            with SqliteArchive(self.app.home / self.app.config.archive, lambda: archive.NOW):
+                return False
+        except AgentError:
+            return True
 
 
 class Client(httpx.Client):

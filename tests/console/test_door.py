@@ -6,10 +6,8 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from time import monotonic, sleep
 
 import httpx
 import pytest
@@ -32,7 +30,7 @@ from scraper_agent.values import (
 )
 from tests.console import archive
 from tests.console.accessible import axe
-from tests.console.conftest import People, Served
+from tests.console.conftest import People, Served, until
 from tests.gauntlet import listing
 
 OTHERS = [
@@ -44,13 +42,6 @@ OTHERS = [
     "127.0.0.1:{port}.evil.example",
 ]
 PAGES = ["/", "/runs", "/runs/begin", "/runs/live", f"/runs/{archive.RUN.removeprefix('run/')}", "/nothing-here"]
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = monotonic() + 60
-    while not true():
-        assert monotonic() < end
-        sleep(0.02)
 
 
 def noted(served: Served) -> list[Fact]:
@@ -109,7 +100,7 @@ def test_without_script_the_token_is_typed(console: Served, chromium: Browser) -
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{console.url}/runs")
-    page.get_by_label("Token").fill(console.token("li.na"))
+    page.get_by_label("令牌").fill(console.token("li.na"))
     page.locator("button.main").click()
     page.wait_for_url(f"{console.url}/")
     assert page.locator("h1").count() == 1

@@ -132,6 +132,7 @@ def test_pages_tell_what_the_archive_and_the_config_say(known: Client, console: 
     page = text(known, "/policy")
     assert "liu.yang" in page
     assert canonical.digest(console.app.policy_source) in page
+    assert "test/order" in page
     assert "01" in text(known, "/keys")
 
 

@@ -35,8 +35,8 @@ from scraper_agent.values import (
 )
 from tests.console import archive
 from tests.console.accessible import axe
-from tests.console.conftest import People, Served, copied, served
-from tests.console.test_door import noted, until
+from tests.console.conftest import People, Served, copied, served, until
+from tests.console.test_door import noted
 
 OLD = f"/runs/{archive.RUN.removeprefix('run/')}"
 LIVE = JobId("run/20260506T012500000000-test-order")
@@ -80,7 +80,7 @@ def test_one_run_is_told_in_full(console: Served) -> None:
     with console.client("li.na") as client:
         listed, one = client.get("/runs").text, client.get(OLD).text
     assert f'<a href="{OLD}">2026-05-06 09:00:00</a>' in listed
-    assert listed.index(OLD) < listed.index("2026-05-05 09:30:00")
+    assert listed.index(OLD) < listed.index("2026-05-05 09:30:0")
     assert archive.RUN in one
     assert 'class="said"' not in one
     assert "http://erp.example/save?n=1" in one
@@ -167,6 +167,7 @@ def test_a_run_is_begun_by_name_as_a_process_of_its_own(own: Served) -> None:
     policy = own.app.home / "policy.yaml"
     kept = policy.read_text(encoding="utf-8")
     policy.write_text(kept.replace("http://127.0.0.1:9", "http://127.0.0.1:8"), encoding="utf-8")  # nothing is opened
+    archive.sign(own.app.home)
     with own.client("zhang.wei") as client:
         begun = client.act(
             "/runs/begin", do="run", recipe=["demo/order", "demo/invoice"], max_documents="7", dry_run="1"
