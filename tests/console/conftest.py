@@ -60,13 +60,21 @@ class Served:
         """HTTP as a page of this console speaks it; signed in, if `name` is given."""
         with Client(base_url=self.url, headers={"Origin": self.url}) as made:
             if name is not None:
-                before = self._signed_in()
-                answer = made.post("/sign-in", data={"token": self.token(name), "lang": lang})
-                assert answer.status_code == 303, answer.text
-                until(lambda: self._signed_in() > before or self._is_written())  # so that the log rests
+                with self.logged():
+                    answer = made.post("/sign-in", data={"token": self.token(name), "lang": lang})
+                    assert answer.status_code == 303, answer.text
             yield made
 
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """Somebody signs in; afterwards the log says so, and rests."""
+        before = self._signed_in()
+        yield
+        until(lambda: self._signed_in() > before or self._is_written())
+
     def _signed_in(self) -> int:
+        if not (self.app.home / self.app.config.archive).is_file():
+            return 0
         with self.app.archive(read_only=True) as log:
             return sum(isinstance(fact, SignedIn) for fact in log.job(notes.JOB).facts)
 
@@ -137,8 +145,9 @@ class People:
         self.pages.append(page)
         page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.goto(f"{served.url}/sign-in?lang={lang}#{served.token(name or 'li.na')}")
-        page.wait_for_url(f"{served.url}/")
+        with served.logged():
+            page.goto(f"{served.url}/sign-in?lang={lang}#{served.token(name or 'li.na')}")
+            page.wait_for_url(f"{served.url}/")
         return page
 
 
