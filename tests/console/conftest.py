@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from scraper_agent import console as consoles
 from scraper_agent import notes
@@ -140,10 +140,15 @@ class People:
     pages: list[Page] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
+    def _heard(self, said: ConsoleMessage) -> None:
+        # A page that asks by itself may do so once more when the console has ended.
+        if said.type == "error" and "net::ERR_" not in said.text:
+            self.complaints.append(f"{said.text} ({said.location.get('url')})")
+
     def sign_in(self, served: Served, name: str = "", *, lang: str = "zh", width: int = 1280) -> Page:
         page = self.browser.new_page(viewport={"width": width, "height": 900})
         self.pages.append(page)
-        page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         with served.logged():
             page.goto(f"{served.url}/sign-in?lang={lang}#{served.token(name or 'li.na')}")
