@@ -22,6 +22,7 @@ from scraper_agent.ports import PersonNeeded
 from scraper_agent.sandbox.platform import Platform
 from scraper_agent.signing import keyfolder
 from scraper_agent.values import Approval, Attempt, Draft, Envelope, Fact, Job, JobId, Outcome, Receipt, State, Verdict
+from tests import policies
 from tests.test_desk import keys
 from tests.world import AK, PASSPHRASE, PLAN, PROFILE, RUN, STRAIGHT, frozen, seeing
 
@@ -53,6 +54,7 @@ def desk(tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
         policy = {"automatic": {"purchaseOrder": {"amounts": {"USD": "1000"}}}}
         (tmp_path / "policy.yaml").write_text(yaml.safe_dump(policy), encoding="utf-8")
+        policies.sign(tmp_path, PASSPHRASE)
         app = load(tmp_path)
         with app.archive() as archive:
             app.pipeline(archive, lambda _id, _fact: None).harvest(RUN, PLAN, seeing(frozen(1), frozen(2), frozen(3)))

@@ -15,8 +15,9 @@ from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.errors import SourceErrors
 from scraper_agent.sending import https
 from scraper_agent.values import Approval, Endorsed, Envelope, State, in_force
+from tests import policies
 from tests.test_outbox_cli import Agent, Site, at, keys, number, site
-from tests.world import World, frozen
+from tests.world import PASSPHRASE, World, frozen
 
 __all__ = ["at", "keys", "site"]
 
@@ -25,6 +26,7 @@ LIMITS = {"automatic": {"purchaseOrder": {"amounts": {"USD": "1000"}}}}
 
 def policy(site: Site, **more: object) -> None:
     (site.folder / "policy.yaml").write_text(yaml.safe_dump(LIMITS | more), encoding="utf-8")
+    policies.sign(site.folder, PASSPHRASE)
 
 
 def body(site: Site, digest: str) -> bytes:

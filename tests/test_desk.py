@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -23,6 +24,7 @@ from scraper_agent.orders import Order, Outcome, Tray, new_id
 from scraper_agent.ports import PersonNeeded
 from scraper_agent.signing import keyfolder
 from scraper_agent.values import Approval, Failure, Halted, Job, JobId, Paused, Resumed, Retry, Verdict
+from tests import policies
 from tests.world import AK, NOW, PASSPHRASE, PLAN, PROFILE, RUN, frozen, seeing
 
 PEOPLE = {
@@ -39,10 +41,10 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def desk(tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Path:
     """A folder with a config, a policy that names people, and an archive with three orders that wait for a person."""
-    monkeypatch.setenv("DESK_KEY", PASSPHRASE)
+    folder = tmp_path_factory.mktemp("desk")
     (entry,) = keyfolder.entries(keys)
     config: dict[str, Any] = {
         "enterprise": {"name": PROFILE["name"], "uscc": PROFILE["uscc"]},
@@ -54,13 +56,22 @@ def desk(tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "public_keys": {"01": entry.public_key},
         },
     }
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
-    (tmp_path / "policy.yaml").write_text(yaml.safe_dump({"people": PEOPLE}), encoding="utf-8")
-    app = load(tmp_path)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+    (folder / "policy.yaml").write_text(yaml.safe_dump({"people": PEOPLE}), encoding="utf-8")
+    policies.sign(folder, PASSPHRASE)
+    app = load(folder)
     with app.archive() as archive:
         pipeline = app.pipeline(archive, lambda _id, _fact: None)
         for id in pipeline.harvest(RUN, PLAN, seeing(frozen(1), frozen(2), frozen(3))).documents:
             pipeline.check(id)
+    return folder
+
+
+@pytest.fixture
+def desk(tmp_path: Path, filled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One of its own, as `filled`."""
+    monkeypatch.setenv("DESK_KEY", PASSPHRASE)
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
