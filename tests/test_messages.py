@@ -101,7 +101,7 @@ CARRIERS = {
 }
 """Codes of a kind of trouble whose sentence comes from where it was found."""
 
-WITHOUT_CHINESE = {"ERP", "en", "{part} of {all}"}
+WITHOUT_CHINESE = {"en", "{part} of {all}"}
 
 _CODE = re.compile(r"SA\d{4}")
 _QUOTED = re.compile(r"`[^`]*`")
