@@ -99,7 +99,7 @@ if (view) {
       const [x, y, width, height] = row.dataset.box.split(" ").map(Number);
       const whole = picture.viewBox.baseVal;
       const wide = Math.min(whole.width, Math.max(width + 80, 420));
-      const high = Math.max(height + 36, 70);
+      const high = Math.max(height + 48, 80);
       const shown = document.createElementNS(SVG, "svg");
       const left = Math.min(Math.max(x + width / 2 - wide / 2, 0), whole.width - wide);
       shown.setAttribute("viewBox", `${left} ${y + height / 2 - high / 2} ${wide} ${high}`);
