@@ -1245,7 +1245,7 @@ def test_a_refusal_that_repeats_the_password_is_told_without_it(
 def test_a_page_that_copies_the_password_into_its_text_is_kept_without_it(
     at: Agent, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(browser, "_ACT_S", 0.5)
+    monkeypatch.setattr(browser, "_ACT_S", 2)
     script = "document.getElementById('echo').textContent = 'wrong: ' + this.value; document.title = this.value"
     with page_of(LOGIN.format(kind="password", script=script)) as base:
         site.allow(base)
