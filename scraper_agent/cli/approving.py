@@ -12,6 +12,7 @@ from scraper_agent import approval, mapping, people
 from scraper_agent.app import App
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cli import show
+from scraper_agent.console import words
 from scraper_agent.messages import N_, render
 from scraper_agent.people import Role
 from scraper_agent.pipeline import Pipeline
@@ -29,7 +30,7 @@ def _told(pipeline: Pipeline, job: Job) -> None:
     total = mapping.amount(document, pipeline.formats[document.format])
     amount = f"{total[1]} {total[0]}" if total else ""
     keys = (fact.key for fact in job.facts if isinstance(fact, Draft))
-    line = f"{show.short(job.id)}  {next(keys)}  {amount}  {show.state_name(state(job))}"
+    line = f"{show.short(job.id)}  {next(keys)}  {amount}  {words.state_name(state(job))}"
     show.console.print(show.visible(line), markup=False, soft_wrap=True)
     if isinstance(job.last, Endorsed):
         show.talk.print(render(N_("A second person has to approve it as well.")), markup=False)

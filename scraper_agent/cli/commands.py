@@ -29,6 +29,7 @@ from scraper_agent.archive import verify as verifying
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring.load import Loaded
 from scraper_agent.cli import INTERRUPTED, approving, parameters, show
+from scraper_agent.console import words
 from scraper_agent.errors import AgentError, BusinessError, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
@@ -567,7 +568,7 @@ def job_show(
                 for finding in fact.findings:
                     show.console.print(show.finding(finding))
         show.console.print(
-            f"{found.id}  {show.state_name(state(found))}  {in_force(found)}", markup=False, soft_wrap=True
+            f"{found.id}  {words.state_name(state(found))}  {in_force(found)}", markup=False, soft_wrap=True
         )
         why = _why(found, pipeline.held_because)
         if why:

@@ -27,6 +27,7 @@ from scraper_agent.cli.commands import (
     report,
     state_of,
 )
+from scraper_agent.console import words
 from scraper_agent.errors import AgentError, SendFailed, SendUnknown, UsageError
 from scraper_agent.messages import N_, render
 from scraper_agent.orders import MOST_TARGETS
@@ -171,7 +172,7 @@ def _bodies(of: Job) -> dict[str, Digest]:
 
 
 def _tell_withdrawn(done: Job, *, new: bool) -> None:
-    show.console.print(f"{show.short(done.id)}  {show.state_name(state(done))}", markup=False, soft_wrap=True)
+    show.console.print(f"{show.short(done.id)}  {words.state_name(state(done))}", markup=False, soft_wrap=True)
     if new:
         told = render(
             N_("It leaves when a person approves it: `scraper-agent approve {id}`."), {"id": show.short(done.id)}
@@ -233,7 +234,7 @@ def advance(
         ended.update({each: n for each, n in tally.states.items() if each not in OPEN})
     ended.update({each: counts[each] for each in OPEN if counts[each]})
     show.console.print(
-        "  ".join(f"{show.state_name(s)} {n}" for s, n in ended.items()) or render(N_("nothing to send"))
+        "  ".join(f"{words.state_name(s)} {n}" for s, n in ended.items()) or render(N_("nothing to send"))
     )
     report(stopped)
     if stopped:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scraper_agent import canonical, completeness, leaving, mapping, preview
+from scraper_agent.console import words
 from scraper_agent.format import Document, Field, Format
 from scraper_agent.messages import N_, render
 from scraper_agent.values import (
@@ -50,26 +51,6 @@ _COLOURS = {
 _ORIGINS = TypeAdapter(tuple[mapping.Origin, ...])
 _SHORT = 12
 """Digits of a job's number that are shown and that are enough to name it."""
-
-
-def state_name(of: State) -> str:
-    names = {
-        State.READ: N_("read"),
-        State.BLOCKED: N_("blocked"),
-        State.HELD: N_("held"),
-        State.ON_HOLD: N_("on hold"),
-        State.APPROVED: N_("approved"),
-        State.DECLINED: N_("declined"),
-        State.SIGNED: N_("signed"),
-        State.UNKNOWN: N_("unknown"),
-        State.DELIVERED: N_("delivered"),
-        State.WAITING: N_("waiting"),
-        State.DEAD: N_("dead letter"),
-        State.RECEIPTED: N_("receipted"),
-        State.REJECTED: N_("rejected"),
-        State.STOPPED: N_("stopped"),
-    }
-    return render(names[of])
 
 
 def named(of: Format | Field) -> str:
@@ -157,7 +138,9 @@ def jobs(listed: Iterable[tuple[Job, str]]) -> Table:
             continue
         now = state(job)
         colour = _COLOURS.get(now, "default")
-        table.add_row(short(job.id), draft.format, plain(draft.key), f"[{colour}]{state_name(now)}[/]", plain(why))
+        table.add_row(
+            short(job.id), draft.format, plain(draft.key), f"[{colour}]{words.state_name(now)}[/]", plain(why)
+        )
     return table
 
 
