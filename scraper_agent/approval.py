@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 
-from scraper_agent import analysis, completeness
-from scraper_agent.errors import BusinessError
+from scraper_agent import analysis, canonical, completeness, people
+from scraper_agent.errors import BusinessError, Problem
 from scraper_agent.messages import N_
-from scraper_agent.policy import Limit, Policy
-from scraper_agent.values import Approval, Completeness, Digest, Finding, ListRead, Severity, Verdict
+from scraper_agent.people import Role
+from scraper_agent.policy import Approving, Limit, Policy
+from scraper_agent.values import (
+    Approval,
+    Completeness,
+    Digest,
+    Endorsed,
+    Finding,
+    JobId,
+    ListRead,
+    Severity,
+    Verdict,
+)
+from scraper_agent.yamlfile import Positions
+
+Reasons = tuple[tuple[str, dict[str, str]], ...]
+"""Why a document waits for a person: templates of the catalogue and their values."""
 
 
 def decide(
@@ -19,17 +36,65 @@ def decide(
     if verdict.blocked or reasons_to_hold(policy, verdict, format, amount, lines=lines):
         return None
     within = f"{amount[1]} {amount[0]}, {lines} lines" if amount else f"{lines} lines"
-    return Approval(document=verdict.document, granted=True, by="policy", reason=f"within the limits: {within}")
+    sample = rule(policy, format).sample
+    drawn = f"; not drawn, one in {sample.one_in} is" if sample is not None else ""
+    return Approval(document=verdict.document, granted=True, by="policy", reason=f"within the limits: {within}{drawn}")
 
 
 def reasons_to_hold(
     policy: Policy, verdict: Verdict, format: str, amount: tuple[str, Decimal] | None, *, lines: int
-) -> tuple[tuple[str, dict[str, str]], ...]:
-    """Templates of the catalogue and their values; empty if the policy approves."""
-    limit = policy.automatic.get(format)
-    if limit is None:
-        return ((N_("the policy approves no {format} by itself"), {"format": format}),)
-    return tuple(_reasons(limit, verdict, amount, lines))
+) -> Reasons:
+    """Empty if the policy approves."""
+    alone = reasons_to_decide_alone(policy, verdict, format, amount, lines=lines)
+    if not alone and rule(policy, format).rule == "per_batch":
+        return ((N_("it waits for the approval of all of its run: `scraper-agent approve --run`"), {}),)
+    return alone
+
+
+def reasons_to_decide_alone(
+    policy: Policy, verdict: Verdict, format: str, amount: tuple[str, Decimal] | None, *, lines: int
+) -> Reasons:
+    """Empty if the policy approves it, or lets it be approved together with others."""
+    match rule(policy, format):
+        case Approving(rule="four_eyes"):
+            return ((N_("by the policy two people approve each {format}"), {"format": format}),)
+        case Approving(rule="per_document"):
+            return ((N_("by the policy a person approves each {format}"), {"format": format}),)
+        case Approving(sample=sample):
+            limit = policy.automatic.get(format)
+            if limit is None:
+                return ((N_("the policy approves no {format} by itself"), {"format": format}),)
+            reasons = tuple(_reasons(limit, verdict, amount, lines))
+            if reasons or sample is None or not drawn(verdict.document, sample.one_in):
+                return reasons
+            return (
+                (N_("it is in the sample: of about {count}, one waits for a person"), {"count": str(sample.one_in)}),
+            )
+
+
+def rule(policy: Policy, format: str) -> Approving:
+    return policy.approval.get(format, Approving())
+
+
+def problems(policy: Policy, at: Positions) -> Iterator[Problem]:
+    """Rules that would never find anything to be about."""
+    for format, each in policy.approval.items():
+        if each.needs_limits and format not in policy.automatic:
+            yield Problem(
+                at=at.key(("approval", format)),
+                code="SA6049",
+                text=N_("a batch or a sample of {format} is taken of what is within its limits, and it has none"),
+                hint=N_("set its limits under `automatic`"),
+                values={"format": format},
+            )
+
+
+def drawn(document: Digest, one_in: int) -> bool:
+    """Whether a document is in a sample. The same document always is or is not.
+
+    Its bytes hold when and from which page they were read: who writes the record in the ERP cannot tell beforehand.
+    """
+    return int.from_bytes(canonical.sm3(f"sample {document}".encode())) % one_in == 0
 
 
 def _reasons(
@@ -68,7 +133,7 @@ def waits_for_case(policy: Policy, format: str) -> bool:
     return limit is not None and limit.case == "complete"
 
 
-def case_to_hold(case: str, missing: Iterable[str]) -> tuple[tuple[str, dict[str, str]], ...]:
+def case_to_hold(case: str, missing: Iterable[str]) -> Reasons:
     """As `reasons_to_hold`, for a format that waits for its case, which lacks what is `missing`."""
     lacking = ", ".join(missing)
     if not lacking:
@@ -76,7 +141,7 @@ def case_to_hold(case: str, missing: Iterable[str]) -> tuple[tuple[str, dict[str
     return ((N_("its case {case} is not complete; it lacks {missing}"), {"case": case, "missing": lacking}),)
 
 
-def lists_to_hold(policy: Policy, lists: Iterable[ListRead] | None) -> tuple[tuple[str, dict[str, str]], ...]:
+def lists_to_hold(policy: Policy, lists: Iterable[ListRead] | None) -> Reasons:
     """As `reasons_to_hold`, for the lists of the run that read a document; None if that run has not ended."""
     if policy.lists is Completeness.UNPROVED:
         return ()
@@ -132,6 +197,72 @@ def not_waiting(id: str, last: str | None) -> BusinessError:
         id=id,
         last=last,
     )
+
+
+def counted(policy: Policy, format: str, endorsed: Endorsed | None, said: Approval) -> Approval | Endorsed:
+    """What a person's word is worth. `endorsed`: what the first of two people said, if anybody did.
+
+    Raises:
+        BusinessError: the same person said so before.
+    """
+    if not said.granted or rule(policy, format).rule != "four_eyes":
+        return said
+    first = None if endorsed is None or endorsed.document != said.document else endorsed.by
+    if first is None or Role.APPROVER not in people.roles(policy.people, first.removeprefix("person:")):
+        return Endorsed(document=said.document, by=said.by, reason=said.reason)
+    if _person(first) == _person(said.by):
+        raise BusinessError(
+            "SA6055",
+            N_("{name} has approved it already; by the policy a second person has to"),
+            hint=N_("ask another approver"),
+            name=said.by.removeprefix("person:"),
+        )
+    return said
+
+
+def _person(by: str) -> str:
+    """Two spellings of one account are one person."""
+    return unicodedata.normalize("NFKC", by.removeprefix("person:")).casefold().strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Documents that one person approves in one decision."""
+
+    documents: tuple[tuple[JobId, Digest], ...]
+    """Each with its bytes in force."""
+
+    @property
+    def body(self) -> bytes:
+        """What its digest is of: another document, or other bytes of one, make it another batch."""
+        return canonical.dumps(sorted(self.documents))
+
+    @property
+    def digest(self) -> Digest:
+        return canonical.digest(self.body)
+
+
+def same_batch(batch: Batch, shown: Digest) -> None:
+    """Raises BusinessError: a person was shown another batch."""
+    expected = batch.digest
+    if shown != expected:
+        raise BusinessError(
+            "SA6056",
+            N_("the batch shown has digest {seen}; the one that waits has {expected}"),
+            hint=N_("look at it again, then decide"),
+            seen=shown,
+            expected=expected,
+        )
+
+
+def reasoned(reason: str) -> None:
+    """Raises BusinessError: no reason is given."""
+    if not reason.strip():
+        raise BusinessError(
+            "SA6051",
+            N_("a document is held back, or fields left out of it, only with a reason"),
+            hint=N_("add --reason TEXT"),
+        )
 
 
 def _same(verdict: Verdict, shown: Digest) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from scraper_agent.messages import N_
-from scraper_agent.values import Certificate, Completeness, Fact, ListRead, Reason, Relogin, RunStarted
+from scraper_agent.values import Anew, Certificate, Completeness, Fact, ListRead, Reason, Relogin, RunStarted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +177,7 @@ def counting(facts: Sequence[Fact]) -> tuple[ListRead, ...]:
         match fact:
             case RunStarted():
                 found.clear()
-            case Relogin(void_lists=void):
+            case Relogin(void_lists=void) | Anew(void_lists=void):
                 found = found[: len(found) - void]
             case ListRead():
                 found.append(fact)

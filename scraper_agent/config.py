@@ -126,6 +126,11 @@ class Config(Strict):
     archive: Path = Path("archive.db")
     recipes: Path = Path("recipes")
     policy: Path = Path("policy.yaml")
+    policy_keys: dict[keystate.KeyIndex, PublicKey] = Field(
+        {},
+        description="SM2 public keys by `sk` that a policy may be signed with; default: those of the key folder that "
+        "are not revoked.",
+    )
     analysis: Path | None = Field(
         None,
         description="What the comparison of documents does otherwise than by default: tolerances, factors, ledgers.",
@@ -138,6 +143,10 @@ class Config(Strict):
     districts: Path | None = Field(None, description="The codes of 国内地区, YAML or CSV.")
     rates: Path | None = Field(None, description="Exchange rates, YAML or CSV.")
     sessions: Path = Field(Path("sessions"), description="Folder of kept sessions, encrypted.")
+    control: Path = Field(
+        Path("control"),
+        description="Folder of the files `pause` and `stop`, and of what people order a running process.",
+    )
     browser: BrowserSettings = BrowserSettings()
     erps: dict[str, Erp] = Field({}, description="By the first part of a recipe's name: `demo` for `demo/order`.")
     signing: signing.Config

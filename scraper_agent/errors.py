@@ -62,6 +62,11 @@ class AgentError(Exception):
         return messages.render(self.text, self._shown)
 
     @property
+    def hinted(self) -> str:
+        """What to do about it; empty if nothing is known."""
+        return messages.render(self.hint, self._shown)
+
+    @property
     def _shown(self) -> dict[str, object]:
         """The values; none of them can begin a line of its own, since they may be text of a page."""
         return {k: " ".join(v.splitlines()) if isinstance(v, str) else v for k, v in self.values.items()}
@@ -69,7 +74,7 @@ class AgentError(Exception):
     def __str__(self) -> str:
         told = f"{self.code} {self.sentence}"
         if self.hint:
-            told += f"\n{messages.render(N_('hint: '))}{messages.render(self.hint, self._shown)}"
+            told += f"\n{messages.render(N_('hint: '))}{self.hinted}"
         return told
 
 

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import gettext
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
 from importlib import resources
 
 LANGUAGES = ("en", "zh_CN")
 
 _chosen: gettext.NullTranslations = gettext.NullTranslations()
+_here: ContextVar[gettext.NullTranslations | None] = ContextVar("_here", default=None)
+"""Within `speaking`."""
 
 
 def N_(text: str) -> str:  # noqa: N802 - the marker's name is gettext's own
@@ -23,10 +28,26 @@ def N_(text: str) -> str:  # noqa: N802 - the marker's name is gettext's own
 
 def use(language: str) -> None:
     """Show everything from now on in `language`: a tag such as `zh_CN.UTF-8`, `zh-CN` or `en`."""
-    global _chosen  # noqa: PLW0603 - one process talks to one person
-    if not language.lower().startswith("zh"):
-        _chosen = gettext.NullTranslations()
-        return
+    global _chosen  # noqa: PLW0603 - a command line talks to one person
+    _chosen = _translations(language)
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Within it, this thread or task shows everything in `language`: a server talks to several people at a time."""
+    before = _here.set(_translations(language))
+    try:
+        yield
+    finally:
+        _here.reset(before)
+
+
+def _translations(language: str) -> gettext.NullTranslations:
+    return _chinese() if language.lower().startswith("zh") else gettext.NullTranslations()
+
+
+@cache
+def _chinese() -> gettext.NullTranslations:
     from babel.messages.mofile import write_mo  # noqa: PLC0415 - 0.1 s that English does not need
     from babel.messages.pofile import read_po  # noqa: PLC0415
 
@@ -35,14 +56,14 @@ def use(language: str) -> None:
     with source.open("rb") as po:
         write_mo(compiled, read_po(po, locale="zh_CN"))
     compiled.seek(0)
-    _chosen = gettext.GNUTranslations(compiled)
+    return gettext.GNUTranslations(compiled)
 
 
 def render(text: str, values: Mapping[str, object] | None = None) -> str:
     """`text` in the chosen language, its `{placeholders}` filled from `values`."""
     if not text:
         return ""
-    said = _chosen.gettext(text)
+    said = (_here.get() or _chosen).gettext(text)
     return said.format_map(_Lenient(values)) if values else said
 
 

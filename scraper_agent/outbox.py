@@ -14,7 +14,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scraper_agent.values import Attempt, Delivered, Entry, Fact, JobId, Receipt, Retry
+from scraper_agent.values import Attempt, Delivered, Entry, Fact, JobId, Receipt, Released, Retry
 
 RETRY_AFTER_MOST = timedelta(days=1)
 """A receiver that asks for more is not heard further: its answer is not signed."""
@@ -107,7 +107,8 @@ def given_up(facts: Sequence[Fact], times: Sequence[datetime], now: datetime, se
 
     `times`: when each of `facts` was logged.
     """
-    since = max((n for n, fact in enumerate(facts) if isinstance(fact, Retry) and fact.by), default=-1) + 1
+    wanted = (n for n, fact in enumerate(facts) if isinstance(fact, Released) or (isinstance(fact, Retry) and fact.by))
+    since = max(wanted, default=-1) + 1
     tries = sum(isinstance(fact, Retry) and fact.cause != "away" for fact in facts[since:])
     first = next((at for fact, at in zip(facts[since:], times[since:], strict=True) if isinstance(fact, Attempt)), now)
     return tries >= settings.most_attempts or now - first > timedelta(days=settings.oldest_days)

@@ -28,6 +28,9 @@ class Person(BaseModel):
     roles: frozenset[Role] = Field(min_length=1)
 
 
+NO_ROLE = "SA6020"
+"""The code of what `require` raises."""
+
 People = Mapping[str, Person]
 """By name. Empty: the enterprise tells nobody apart, and whoever may open the archive has every role."""
 

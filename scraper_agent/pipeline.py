@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Literal, assert_never
 
@@ -17,7 +18,9 @@ from scraper_agent import (
     cases,
     completeness,
     envelope,
+    hours,
     incremental,
+    leaving,
     mapping,
     messages,
     outbox,
@@ -51,39 +54,57 @@ from scraper_agent.ports import (
 from scraper_agent.recipe import Recipe
 from scraper_agent.values import (
     AccountStopped,
+    Anew,
     Approval,
     Attempt,
     Cleared,
     Completeness,
     DeadLetter,
     Delivered,
+    Denied,
     Digest,
     Draft,
+    Endorsed,
     Envelope,
+    Excluded,
     Fact,
     Failure,
     Fault,
     Fetched,
     Finding,
+    Halted,
+    Held,
     Job,
     JobId,
     KeyChanged,
     ListRead,
     Outcome,
     Parked,
+    Paused,
+    PolicyAdopted,
     Reached,
     Reason,
     Receipt,
+    RecipeDecided,
+    RecipeProposed,
     Refused,
+    Released,
     Relogin,
+    Resumed,
     Retry,
     RunEnded,
     RunFact,
+    RunOrdered,
     RunStarted,
     SessionChecked,
+    SignedIn,
+    SignedOut,
+    SignInRefused,
     Snapshot,
     State,
+    TokenChanged,
     Verdict,
+    in_force,
     state,
 )
 from scraper_agent.waybill import answer, status
@@ -122,6 +143,8 @@ class Plan:
     agent: str
     dry_run: bool = False
     most_documents: int | None = None
+    edition: Digest | None = None
+    """What was approved of the recipe; None where the policy asks for no approval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,8 +213,26 @@ def _half() -> float:
     return 0.5
 
 
+def _unmarked() -> str:
+    raise NotImplementedError("nothing draws marks here")
+
+
 def _any() -> None:
     return None
+
+
+Gate = Callable[[Callable[[], object]], None]
+"""A control point: returns at once unless people paused what runs; then it first calls what it is given, which is to
+land what is under way. Raises PersonNeeded where they stopped it.
+"""
+
+
+def _open_gate(_land: Callable[[], object]) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass
 
 
 Post = Callable[[Callable[[], bytes | None]], Callable[[], bytes | None]]
@@ -223,15 +264,21 @@ class Pipeline:
     receiver: Receiver
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     """Of formats that do not go to `receiver` by `transport`; those that go to one receiver have the same object."""
+    strays: Mapping[str, str] = field(default_factory=dict)
+    """By format, where its documents would go, of those that the policy does not let go there."""
     tables: Tables = PACKAGED
     analyses: Settings = DEFAULT
     schedule: outbox.Settings = outbox.DEFAULT
     draw: Callable[[], float] = _half
     """Evenly from 0 up to 1."""
+    mark: Callable[[], str] = _unmarked
+    """A text that nobody can guess, of 32 hex digits; another each time."""
     key_index: Callable[[], str | None] = _any
     """`sk` of the key that signs now: what was signed with another is signed anew before it leaves. None: any will do.
     """
     watch: Watch = _silent
+    gate: Gate = _open_gate
+    """Asked before each fact of a document that goes on its way."""
     doubts: list[tuple[JobId, AgentError]] = field(default_factory=list)
     """Sends that failed or whose outcome is unknown, and answers that proved nothing: for whoever runs this to be told.
     """
@@ -248,6 +295,10 @@ class Pipeline:
     """Of runs that have ended."""
     _held: list[tuple[JobId, Fact]] | None = None
     """Facts that are not durable yet, so that nobody may hear of them; None where each is as it is appended."""
+    _erps: dict[JobId, str] = field(default_factory=dict)
+    """By run."""
+    _left: tuple[date, Counter[str]] | None = None
+    """How many documents left on this day, by format."""
     _read_by: dict[JobId, JobId] = field(default_factory=dict)
     """The run of this process that read a document, which may be known from an earlier one with worse lists."""
     _papers: dict[tuple[str, str, str], cases.Paper] = field(default_factory=dict)
@@ -270,6 +321,7 @@ class Pipeline:
             AgentError: the ERP cannot be reached or entered; what was read before stays.
         """
         accounts.admit(self.archive, plan.recipe, plan.parameters)
+        self._admit_hour(plan.recipe)
         self._lists.pop(id, None)
         run = _Run(self, id, self.archive.length(id))
         found = self._taken_up(id, plan)
@@ -282,6 +334,7 @@ class Pipeline:
         try:
             for sighting in sightings:
                 self._see(run, sighting, reader, plan, found)
+                self._admit_hour(plan.recipe)
                 if plan.most_documents is not None and len(found.documents) >= plan.most_documents:
                     found.complete = False
                     break
@@ -309,6 +362,23 @@ class Pipeline:
             raise stopped
         return found
 
+    def _admit_hour(self, recipe: Recipe) -> None:
+        """Raises PersonNeeded where the policy does not let the ERP be read now."""
+        erp = accounts.erp_of(recipe)
+        spans, here = self.policy.hours.get(erp), mapping.local(self.now())
+        if spans is not None and not hours.is_open(spans, here):
+            opens = hours.opens(spans, here)
+            raise PersonNeeded(
+                "SA6032",
+                N_("the policy does not allow {erp} to be read now, at {now}, but: {hours}"),
+                outcome=Outcome.HOURS,
+                hint=N_("run again from {next} on, in the time of China; what was read stays"),
+                erp=erp,
+                now=f"{here:%Y-%m-%d %H:%M}",
+                hours=", ".join(spans) or "-",
+                next="-" if opens is None else f"{opens:%Y-%m-%d %H:%M}",
+            )
+
     def _see(self, run: _Run, sighting: Sighting, reader: mapping.Reader, plan: Plan, found: Harvest) -> None:
         match sighting:
             case Page() as page:
@@ -326,7 +396,7 @@ class Pipeline:
                 run.append(read)
             case Done(place=place):
                 found.done.add(place)
-            case Relogin() as again:
+            case (Relogin() | Anew()) as again:
                 reader.forget()
                 found.lists = found.lists[: len(found.lists) - again.void_lists]
                 run.append(again)
@@ -357,6 +427,7 @@ class Pipeline:
             started_by=plan.started_by,
             agent=plan.agent,
             dry_run=plan.dry_run,
+            edition=plan.edition,
         )
 
     def _page(self, run: _Run, page: Page, reader: mapping.Reader, plan: Plan, found: Harvest) -> None:
@@ -433,24 +504,28 @@ class Pipeline:
                 self._accepted(version)
         found = Harvest()
         run = _Run(self, id, self.archive.length(id))
+        with self._at_once():
+            self._log_file(run, intake)
+            stamp = mapping.Stamp(page=body, taken_at=self.now(), reported_at=self.now(), replaces=None, operator=None)
+            for reading in readings:
+                document, draft = self._drafted(id, reading, format, intake, stamp)
+                found.documents[document] = draft
+                self._read_by[document] = id
+            run.append(RunEnded(complete=True, documents=len(found.documents), faults=0))
+        return found
+
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """All facts that are appended within, or none of them."""
         self._held = []
         try:
             with self.archive.together():
-                self._log_file(run, intake)
-                stamp = mapping.Stamp(
-                    page=body, taken_at=self.now(), reported_at=self.now(), replaces=None, operator=None
-                )
-                for reading in readings:
-                    document, draft = self._drafted(id, reading, format, intake, stamp)
-                    found.documents[document] = draft
-                    self._read_by[document] = id
-                run.append(RunEnded(complete=True, documents=len(found.documents), faults=0))
+                yield
             told, self._held = self._held, None
         finally:
             self._held = None
         for job, fact in told:
             self.watch(job, fact)
-        return found
 
     def _log_file(self, run: _Run, intake: Intake) -> None:
         run.append(
@@ -548,7 +623,12 @@ class Pipeline:
     def _drafted(
         self, run: JobId, reading: mapping.Reading, format: Format, maker: mapping.Maker, stamp: mapping.Stamp
     ) -> tuple[JobId, Draft]:
-        """The job of a reading, new or known. `stamp`: what it replaces is found out here."""
+        """The job of a reading, new or known. `stamp`: what it replaces is found out here.
+
+        What may not leave is left out first: not even the job's number, which the receiver sees, is made with it.
+        """
+        rule = self.policy.fields.get(format.name)
+        reading = leaving.read(reading, format, rule)
         key = mapping.business_key(reading, format)
         versions = self._versions(format.name, key, reading.record)
         id = self._version(mapping.job_id(reading, format), versions)
@@ -558,8 +638,9 @@ class Pipeline:
             accepted = [version for version in versions if self._accepted(version)]
             # What the receiver was told to delete, it has no more.
             has = accepted[-1] if accepted and not _withdraws(self.archive.job(accepted[-1])) else None
-            stamp = replace(stamp, replaces=has)
+            stamp = replace(stamp, replaces=None if has is None else _told(self.archive.job(has)))
             document = mapping.document(reading, format, maker, self.profile, id, stamp)
+            document = leaving.narrowed(document, format, rule)
             draft = Draft(
                 run=run,
                 format=format.name,
@@ -569,7 +650,7 @@ class Pipeline:
                 provenance=self.archive.put(canonical.dumps(reading.origins)),
                 page=stamp.page,
                 unread=reading.unread,
-                replaces=stamp.replaces,
+                replaces=has,
             )
             self._append(id, 0, draft)
             if run in self._names:
@@ -634,7 +715,9 @@ class Pipeline:
         """Stop a version that a newer one has taken the place of, unless it has left."""
         job = self.archive.job(id)
         match job.last:
-            case Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry() | DeadLetter():
+            case (Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry() | DeadLetter()) | (
+                Endorsed() | Held() | Released() | Excluded()
+            ):
                 if (stopped := self._superseded(job)) is not None:
                     self._with(job, stopped)
             case _:
@@ -646,9 +729,9 @@ class Pipeline:
         """Draft -> Verdict, and no further: what a dry run does. A job that waits is checked again."""
         job = self.archive.job(id)
         match job.last:
-            case Draft() as draft:
-                return self._with(job, self._verdict(id, draft))
-            case Verdict() as verdict if again := self._rechecked(job, verdict):
+            case Draft() | Released() | Excluded(kept_back=False):
+                return self._with(job, self._verdict(job))
+            case Verdict() | Endorsed() if again := self._rechecked(job):
                 return self._with(job, again)
             case _:
                 return job
@@ -663,24 +746,30 @@ class Pipeline:
         """
         return self.depart(id, send=send)()
 
-    def depart(self, id: JobId, *, send: bool = True, post: Post = _when_landing) -> Callable[[], Job]:
+    def depart(
+        self, id: JobId, *, send: bool = True, post: Post = _when_landing, land: Callable[[], object] = _nothing
+    ) -> Callable[[], Job]:
         """As `advance`, up to where the receiver's answer is waited for; the call that is returned lands the job.
 
-        `post` begins to send, so that the next job can be checked and signed meanwhile.
+        `post` begins to send, so that the next job can be checked and signed meanwhile; `land` takes the answer to
+        what was posted before, should this one have to wait at the gate.
 
         Raises:
             NeedsPerson: as `advance`.
         """
         job = self.archive.job(id)
         fresh = False
-        while (fact := self._next(job, fresh=fresh, send=send)) is not None:
+        while True:
+            self.gate(land)
+            fact = self._next(job, fresh=fresh, send=send)
+            if fact is None:
+                return partial(_landed, job)
             job, fresh = self._with(job, fact), True
             if isinstance(fact, Attempt):
                 # The attempt is logged: if we die now, the next run finds it and asks the receiver first.
                 transport = self.destination(id).transport
                 sent = post(partial(transport.send, self.archive.get(fact.envelope), key=self.key(job)))
                 return partial(self._land, job, fact, sent)
-        return partial(_landed, job)
 
     def _land(self, job: Job, attempt: Attempt, answer: Callable[[], bytes | None]) -> Job:
         fact = self._answered(job, attempt, answer)
@@ -690,22 +779,13 @@ class Pipeline:
         # A crash before this leaves it waiting: `_departure` gives it up as well.
         return job if (dead := self._given_up(job)) is None else self._with(job, dead)
 
-    def decide(self, id: JobId, verdict_of_person: Callable[[Verdict], Approval]) -> Job:
-        """Append a person's decision on a job that waits for one.
-
-        Raises:
-            BusinessError: as `approval.by_person`, or the job does not wait.
-        """
-        job = self.archive.job(id)
-        if not isinstance(job.last, Verdict):
-            raise approval.not_waiting(id, type(job.last).__name__ if job.last else None)
-        return self._with(job, verdict_of_person(job.last))
-
     def _next(self, job: Job, *, fresh: bool, send: bool) -> Fact | None:
         """The fact that follows, or None. `fresh`: this call, not an earlier process, logged the last fact."""
         match job.last:
             case Approval(granted=False) | DeadLetter() | Receipt() | Failure():
                 return None
+            case Held() | Excluded(kept_back=True):
+                return self._superseded(job)
             case (Attempt() | Delivered()) as left:
                 return self._ask(job, left) if send else None
             case (
@@ -716,31 +796,286 @@ class Pipeline:
                 | Refused()
                 | ListRead()
                 | Fault()
-                | (SessionChecked() | Relogin())
+                | (SessionChecked() | Relogin() | Anew())
                 | (Reached() | Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
+                | (Paused() | Halted() | Resumed())
+                | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
+                | (RecipeProposed() | RecipeDecided())
+                | PolicyAdopted()
             ):
                 raise ValueError(f"{job.id} is not a document")
-            case Draft() | Verdict() | Approval() | Envelope() | Retry() as still_here:
-                return self._superseded(job) or self._onward(job, still_here, fresh=fresh, send=send)
+            case (
+                Draft() | Verdict() | Approval() | Envelope() | Retry() | Endorsed() | Released() | Excluded()
+            ) as here:
+                return self._superseded(job) or self._onward(job, here, fresh=fresh, send=send)
             case unknown:
                 assert_never(unknown)
 
     def _onward(
-        self, job: Job, last: Draft | Verdict | Approval | Envelope | Retry, *, fresh: bool, send: bool
+        self,
+        job: Job,
+        last: Draft | Verdict | Approval | Envelope | Retry | Endorsed | Released | Excluded,
+        *,
+        fresh: bool,
+        send: bool,
     ) -> Fact | None:
         """The fact that follows if this is the newest version of its record."""
         match last:
-            case Draft() as draft:
-                return self._verdict(job.id, draft)
-            case Verdict() as verdict:
-                again = None if fresh else self._rechecked(job, verdict)
+            case Draft() | Released() | Excluded():
+                return self._verdict(job)
+            case Verdict() | Endorsed():
+                again = None if fresh else self._rechecked(job)
+                verdict = _verdict_of(job)
                 return again or (None if verdict.blocked else self._decision(job, verdict))
+            case Approval() | Envelope() | Retry() if self._may_not_leave(job):
+                return self._verdict(job)
             case Approval() as granted:
-                return self._sign(job, granted.document)
+                self._refuse_forbidden(job)
+                return None if self._full(job) else self._sign(job, granted.document)
             case Envelope() | Retry():
-                return self._departure(job, last, fresh=fresh) if send else None
+                if not send:
+                    return None
+                self._refuse_forbidden(job)
+                return self._departure(job, last, fresh=fresh)
             case unknown:
                 assert_never(unknown)
+
+    # --- what people decide -----------------------------------------------------------------------------------------
+
+    def decide(self, id: JobId, verdict_of_person: Callable[[Verdict], Approval]) -> Job:
+        """Append a person's decision on a job that waits for one; of a yes where two have to, the first is an Endorsed.
+
+        Raises:
+            BusinessError: as `approval.by_person` and `approval.counted`, or the job does not wait.
+        """
+        job = self.archive.job(id)
+        if not isinstance(job.last, Verdict | Endorsed):
+            raise approval.not_waiting(id, type(job.last).__name__ if job.last else None)
+        said = verdict_of_person(_verdict_of(job))
+        endorsed = job.last if isinstance(job.last, Endorsed) else None
+        return self._with(job, approval.counted(self.policy, _draft_of(job).format, endorsed, said))
+
+    def batch(self, run: JobId | None = None) -> approval.Batch:
+        """What waits for nothing but the approval of its run; None: of all runs."""
+        wanted = {name for name in self.formats if approval.rule(self.policy, name).rule == "per_batch"}
+        ids = self.archive.in_state(State.HELD) if run is None else self.archive.documents(run=run)
+        waiting = (self.archive.job(id) for id in ids if _format_of(id) in wanted)
+        return approval.Batch(
+            documents=tuple((job.id, in_force(job)) for job in waiting if self._only_for_its_batch(job))
+        )
+
+    def _only_for_its_batch(self, job: Job) -> bool:
+        verdict = job.last
+        if not isinstance(verdict, Verdict) or verdict.blocked or _withdraws(job) or self._superseded(job):
+            return False
+        if self._lists_hold(job) or self._case_holds(job) or self._people_hold(job):
+            return False
+        document = self.document(job)
+        format = self.formats[document.format]
+        total = mapping.amount(document, format)
+        return not approval.reasons_to_decide_alone(self.policy, verdict, format.name, total, lines=len(document.lines))
+
+    def decide_batch(self, batch: approval.Batch, *, shown: Digest, by: str, reason: str) -> list[Job]:
+        """Approve each document of a batch: all of them or none. Where two people have to, this is one of them.
+
+        Raises:
+            BusinessError: another batch was shown, or as `decide` of one of them.
+        """
+        approval.same_batch(batch, shown)
+        decided = []
+        with self._at_once():
+            self.archive.put(batch.body)
+            for id, document in batch.documents:
+
+                def yes(verdict: Verdict, document: Digest = document) -> Approval:
+                    return replace(approval.by_person(verdict, shown=document, by=by, reason=reason), batch=shown)
+
+                decided.append(self.decide(id, yes))
+        return decided
+
+    # --- what people are shown --------------------------------------------------------------------------------------
+
+    def request(self, job: Job) -> tuple[bytes, bool]:
+        """The envelope that carries the document, and whether it is signed; if not, its time and signature will differ.
+
+        Raises:
+            RequestInvalid: its receiver's profile cannot carry it.
+        """
+        document = in_force(job)
+        for fact in reversed(job.facts):
+            if isinstance(fact, Envelope) and fact.document == document and state(job) in _SIGNED:
+                return self.archive.get(fact.envelope), True
+        receiver = self.destination(job.id).receiver
+        body, format, sk = self.archive.get(document), _draft_of(job).format, self.key_index() or "01"
+        return (
+            envelope.unsigned(body, format, self.key(job), receiver.ak, sk, self.now(), receiver.profile),
+            False,
+        )
+
+    def sent_last(self, job: Job) -> Job | None:
+        """The version of the record that the receiver has, or took last before this one; None if it never took any."""
+        draft = _draft_of(job)
+        if draft.replaces is not None:
+            return self.archive.job(draft.replaces)
+        versions = self._versions(draft.format, draft.key, draft.record)
+        older = map(self.archive.job, reversed(versions[: versions.index(job.id)]))
+        return next((each for each in older if state(each) is State.RECEIPTED), None)
+
+    # --- holding back and leaving out -------------------------------------------------------------------------------
+
+    def hold(self, id: JobId, by: str, reason: str) -> Job:
+        """Keep back a document that has not left, until a person releases it. Its approval is void.
+
+        Raises:
+            BusinessError: no reason; it has left, or may have, or has an end; or there is a newer version.
+        """
+        job = self._deciding(id, reason)
+        match job.last:
+            case (Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry() | DeadLetter()) | (
+                Endorsed() | Released() | Excluded(kept_back=False)
+            ) if not self._may_be_there(job):
+                return self._with(job, Held(document=in_force(job), by=f"person:{by}", reason=reason))
+            case _:
+                raise BusinessError(
+                    "SA6052",
+                    N_("{id} is {state}, and cannot be held back"),
+                    hint=N_("only what surely has not left can be"),
+                    id=id,
+                    state=state(job).value,
+                )
+
+    def release(self, id: JobId, by: str, reason: str = "") -> Job:
+        """What a person kept back is checked anew; whatever approval it had before, it needs another.
+
+        Raises:
+            BusinessError: nobody keeps it back.
+        """
+        job = self.archive.job(id)
+        if not job.facts:
+            raise approval.not_waiting(id, None)
+        if state(job) is not State.ON_HOLD:
+            raise BusinessError("SA6053", N_("{id} is {state}; nobody holds it back"), id=id, state=state(job).value)
+        self._with(job, Released(document=in_force(job), by=f"person:{by}", reason=reason))
+        return self.check(id)  # a crash before this leaves it as one that was just read
+
+    def exclude(self, id: JobId, fields: Sequence[str], by: str, reason: str) -> Job:
+        """Leave these fields out of a document that has never left; then it is checked and approved anew.
+
+        Raises:
+            BusinessError: no reason; it has left once, or has an end; it has no such field; there is a newer version.
+        """
+        job = self._deciding(id, reason)
+        never_left = not any(isinstance(fact, Attempt) for fact in job.facts)
+        if not never_left or state(job) in _ENDED:
+            raise BusinessError(
+                "SA6057",
+                N_("{id} is {state}, and no field can be left out of it"),
+                hint=N_("only what has never left can be changed"),
+                id=id,
+                state=state(job).value,
+            )
+        document = self.document(job)
+        format = self.formats[document.format]
+        mark = self.mark()
+        less, names = leaving.without(document, fields)
+        if "recordGuid" in less.header:
+            less = replace(less, header={**less.header, "recordGuid": mapping.record_guid(_marked(id, mark))})
+        self._with(
+            job,
+            Excluded(
+                document=self.archive.put(encode(less, format)),
+                before=in_force(job),
+                fields=names,
+                by=f"person:{by}",
+                reason=reason,
+                mark=mark,
+                kept_back=state(job) is State.ON_HOLD,
+            ),
+        )
+        return self.check(id)  # a crash before this leaves it as one that was just read
+
+    def _deciding(self, id: JobId, reason: str) -> Job:
+        job = self.archive.job(id)
+        if not job.facts:
+            raise approval.not_waiting(id, None)
+        approval.reasoned(reason)
+        self._newest_version(job)
+        return job
+
+    # --- what the policy forbids, whoever approved ------------------------------------------------------------------
+
+    def _forbidden(self, job: Job, document: Document | None = None) -> tuple[Finding, ...]:
+        """Why the document must not leave. What withdraws another one may be of any day: it only takes back."""
+        if not self.policy.windows and self.policy.documents is None:
+            return ()
+        draft, document = _draft_of(job), document or self.document(job)
+        erp = self._erp_of(draft.run)
+        policy = self.policy.model_copy(update={"windows": {}}) if draft.withdrawn_by else self.policy
+        times = self.archive.times(job.id)
+        read_on = mapping.local(times[0] if times else self.now()).date()
+        return tuple(policies.forbids(policy, erp, draft.format, self._day(document, draft.format), read_on))
+
+    def _day(self, document: Document, format: str) -> tuple[str, date | None]:
+        """The field with the document's own date, and that date."""
+        roles = self.analyses.documents.get(format)
+        dated = (each.id for each in self.formats[format].header if each.type.holds in ("date", "datetime"))
+        field = roles.date if roles is not None else next(dated, "")
+        value = document.header.get(field)
+        if isinstance(value, datetime):
+            return field, value.date()
+        return field, value if isinstance(value, date) else None
+
+    def _erp_of(self, run: JobId) -> str:
+        """The ERP that a run read, as the policy calls it."""
+        if run not in self._erps:
+            began = (fact for fact in self.archive.job(run).facts if isinstance(fact, RunStarted))
+            first = next(began, None)
+            self._erps[run] = "" if first is None else first.recipe_id.split("/")[0]
+        return self._erps[run]
+
+    def _refuse_forbidden(self, job: Job) -> None:
+        """Raises BusinessError where the policy, which may have changed since it was approved, lets it not leave."""
+        draft = _draft_of(job)
+        to = self.strays.get(draft.format)
+        if to is not None:
+            raise BusinessError(
+                "SA6033",
+                N_("the policy does not let {format} go to {to}"),
+                hint=N_("it may go to: {known}; that is said under `destinations` in the policy"),
+                format=draft.format,
+                to=to,
+                known=", ".join(policies.destinations(self.policy, draft.format) or ()) or "-",
+            )
+        for finding in self._forbidden(job):
+            raise BusinessError(
+                "SA6034",
+                N_("{id} does not leave: {reason}"),
+                hint=N_("the policy is above the approval that it has; `scraper-agent job withdraw` stops it for good"),
+                id=job.id,
+                reason=messages.render(finding.text, finding.values),
+            )
+
+    def _forbidden_because(self, job: Job) -> Iterator[Reason]:
+        draft = _draft_of(job)
+        if draft.format in self.strays:
+            told = {"format": draft.format, "to": self.strays[draft.format]}
+            yield Reason(text=N_("the policy does not let {format} go to {to}"), values=told)
+        for finding in self._forbidden(job):
+            yield Reason(text=finding.text, values=finding.values)
+
+    def _full(self, job: Job) -> Reason | None:
+        """Why it does not leave before tomorrow; None for what has left before, and is only sent again."""
+        if not self.policy.documents_per_day or any(isinstance(fact, Attempt) for fact in job.facts):
+            return None
+        return policies.full(self.policy, _draft_of(job).format, self._left_today())
+
+    def _left_today(self) -> Counter[str]:
+        """How many documents have left on this day of China, by format."""
+        today = mapping.local(self.now()).date()
+        if self._left is None or self._left[0] != today:
+            midnight = datetime.combine(today, time.min, mapping.CHINA_TIME)
+            self._left = today, Counter(map(_format_of, self.archive.departed(midnight)))
+        return self._left[1]
 
     # --- the outbox -------------------------------------------------------------------------------------------------
 
@@ -775,10 +1110,10 @@ class Pipeline:
         now = self.now()
         if isinstance(last, Retry) and last.not_before is not None and now < last.not_before:
             return None
-        if self.breaker(job.id).holds(now) or self._waits(job):
+        if self.breaker(job.id).holds(now) or self._waits(job) or self._full(job):
             return None
         if not (fresh and isinstance(last, Envelope)) and self._stale(job):
-            return self._sign(job, _draft_of(job).document)
+            return self._sign(job, in_force(job))
         if not self.breaker(job.id).admits(now):
             return None
         before = next((fact.number for fact in reversed(job.facts) if isinstance(fact, Attempt)), 0)
@@ -918,14 +1253,10 @@ class Pipeline:
             raise BusinessError(
                 "SA6010", N_("a document is withdrawn only with a reason"), hint=N_("add --reason TEXT")
             )
-        draft = _draft_of(job)
-        versions = self._versions(draft.format, draft.key, draft.record)
-        newest = [v for v in versions if v == id or not _came_to_nothing(self.archive.job(v))][-1]
-        if newest != id:
-            raise BusinessError("SA6011", N_("{id} has a newer version, {newest}"), id=id, newest=newest)
+        self._newest_version(job)
         job = self._asked(job)
         match job.last:
-            case Receipt(accepted=True) if not draft.withdrawn_by:
+            case Receipt(accepted=True) if not _withdraws(job):
                 return self._withdrawal(job, by, reason)
             case Attempt() | Delivered() | Envelope() | Retry() | DeadLetter() if self._may_be_there(job):
                 raise BusinessError(
@@ -934,12 +1265,22 @@ class Pipeline:
                     hint=N_("`scraper-agent send` asks for the answer"),
                     id=id,
                 )
-            case Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry() | DeadLetter():
+            case (Draft() | Verdict() | Approval(granted=True) | Envelope() | Retry() | DeadLetter()) | (
+                Endorsed() | Held() | Released() | Excluded()
+            ):
                 return self._with(job, Failure(stage=_stage(job), message=f"withdrawn by person:{by}: {reason}"))
             case _:
                 raise BusinessError(
                     "SA6013", N_("{id} is {state}: there is nothing to withdraw"), id=id, state=state(job).value
                 )
+
+    def _newest_version(self, job: Job) -> None:
+        """Raises BusinessError: there is a newer one."""
+        draft = _draft_of(job)
+        versions = self._versions(draft.format, draft.key, draft.record)
+        newest = [v for v in versions if v == job.id or not _came_to_nothing(self.archive.job(v))][-1]
+        if newest != job.id:
+            raise BusinessError("SA6011", N_("{id} has a newer version, {newest}"), id=job.id, newest=newest)
 
     def _withdrawal(self, job: Job, by: str, reason: str) -> Job:
         draft, document = _draft_of(job), self.document(job)
@@ -948,7 +1289,7 @@ class Pipeline:
         id = JobId(
             f"doc/{format.name}/{canonical.sm3(canonical.dumps([job.id, 'withdrawn', str(len(versions))])).hex()}"
         )
-        made = mapping.withdrawal(document, format, job.id, id, self.now())
+        made = mapping.withdrawal(document, format, _told(job), id, self.now())
         if made is None:
             raise BusinessError(
                 "SA6014",
@@ -961,7 +1302,7 @@ class Pipeline:
             0,
             replace(
                 draft,
-                document=self.archive.put(encode(made, format)),
+                document=self.archive.put(encode(self._narrowed(made), format)),
                 replaces=job.id,
                 withdrawn_by=f"person:{by}",
                 reason=reason,
@@ -971,28 +1312,43 @@ class Pipeline:
 
     # --- checking and deciding --------------------------------------------------------------------------------------
 
-    def _verdict(self, id: JobId, draft: Draft) -> Verdict:
+    def _verdict(self, job: Job) -> Verdict:
         return Verdict(
-            document=draft.document,
-            findings=self._findings(id, draft),
-            tables=self.tables.behind(self.formats[draft.format]),
+            document=in_force(job),
+            findings=self._findings(job),
+            tables=self.tables.behind(self.formats[_draft_of(job).format]),
         )
 
-    def _rechecked(self, job: Job, verdict: Verdict) -> Verdict | None:
+    def _rechecked(self, job: Job) -> Verdict | None:
         """The verdict as it is now, None if unchanged: another document may have taken the number, or given it up."""
-        now = self._verdict(job.id, _draft_of(job))
-        return None if now == verdict else now
+        now = self._verdict(job)
+        return None if now == _verdict_of(job) else now
 
-    def _findings(self, id: JobId, draft: Draft) -> tuple[Finding, ...]:
+    def _findings(self, job: Job) -> tuple[Finding, ...]:
+        draft = _draft_of(job)
         siblings = map(self.archive.job, self.archive.documents(format=draft.format, key=draft.key))
         others = {_draft_of(job).record for job in siblings if not isinstance(job.last, Failure)}
         context = self.tables.context(tuple(sorted(others - {draft.record})), self._names_in(draft.run))
-        document = self._decoded(id, draft)
-        unread = {f.field for f in draft.unread}
+        document = self.document(job)
+        failed = tuple(finding for finding in draft.unread if not leaving.left_out(job, finding.field))
+        unread = {f.field for f in failed}
         # Of a field whose text was unreadable, "is missing" would only say again what is already said.
         found = self.formats[draft.format].check(document, context)
         checked = tuple(f for f in found if f.field not in unread)
-        return (*draft.unread, *checked, *self.analysis().findings(id))
+        forbidden = (*self._not_to_leave(document), *self._forbidden(job, document))
+        return (*failed, *checked, *forbidden, *self.analysis().findings(job.id))
+
+    def _not_to_leave(self, document: Document) -> Iterator[Finding]:
+        return leaving.findings(document, self.formats[document.format], self.policy.fields.get(document.format))
+
+    def _may_not_leave(self, job: Job) -> bool:
+        """Whether the policy forbids since it was approved what it holds, and it can still be kept here."""
+        if _draft_of(job).format not in self.policy.fields or self._may_be_there(job):
+            return False
+        return any(True for _ in self._not_to_leave(self.document(job)))
+
+    def _narrowed(self, document: Document) -> Document:
+        return leaving.narrowed(document, self.formats[document.format], self.policy.fields.get(document.format))
 
     def analysis(self) -> Analysis:
         """Every document against all others, as they are known now."""
@@ -1001,7 +1357,7 @@ class Pipeline:
                 job = self.archive.job(id)
                 draft = _draft_of(job)
                 try:
-                    document = self._decoded(id, draft)
+                    document = self.document(job)
                 except AgentError:
                     continue  # its format is another now, or its bytes are gone: nothing can be compared with it
                 # In the order of the log, so that the newest version of a record is what stays.
@@ -1037,7 +1393,7 @@ class Pipeline:
         if run not in self._names:
             names: dict[str, frozenset[str]] = {}
             for id in self.archive.documents(run=run):
-                _note_names(names, json.loads(self.archive.get(_draft_of(self.archive.job(id)).document))["header"])
+                _note_names(names, json.loads(self.archive.get(in_force(self.archive.job(id))))["header"])
             self._names[run] = names
         return self._names[run]
 
@@ -1057,17 +1413,15 @@ class Pipeline:
         Raises:
             BusinessError: its format is no longer defined as it was when it was read.
         """
-        return self._decoded(job.id, _draft_of(job))
-
-    def _decoded(self, id: JobId, draft: Draft) -> Document:
+        draft = _draft_of(job)
         try:
-            return decode(self.formats[draft.format], self.archive.get(draft.document))
+            return decode(self.formats[draft.format], self.archive.get(in_force(job)))
         except (KeyError, ValueError) as error:
             raise BusinessError(
                 "SA6007",
                 N_("{id} was read when the format {format} was defined otherwise: {reason}"),
                 hint=N_("put the old definition back, or change the record in the ERP so that it is read anew"),
-                id=id,
+                id=job.id,
                 format=draft.format,
                 reason=str(error),
             ) from error
@@ -1077,7 +1431,7 @@ class Pipeline:
             return None
         document = self.document(job)
         format = self.formats[document.format]
-        if self._lists_hold(job):
+        if self._lists_hold(job) or self._people_hold(job):
             return None
         if approval.waits_for_case(self.policy, format.name):
             self._settle(job.id)
@@ -1088,9 +1442,16 @@ class Pipeline:
 
     def held_because(self, job: Job) -> tuple[tuple[str, Mapping[str, str]], ...]:
         """Why the policy left this job to a person, or what has to be accepted before: templates and their values."""
-        if isinstance(job.last, Envelope | Retry):
-            _, reason = self._followed(job)
-            return () if reason is None else ((reason.text, reason.values),)
+        if isinstance(job.last, Approval | Envelope | Retry) and state(job) is not State.DECLINED:
+            reasons = [self._full(job), *self._forbidden_because(job)]
+            if not isinstance(job.last, Approval):
+                reasons.append(self._followed(job)[1])
+            return tuple((each.text, each.values) for each in reasons if each is not None)
+        if state(job) is State.ON_HOLD:
+            return self._kept_back(job)
+        if isinstance(job.last, Endorsed):
+            told = {"name": _name(job.last.by), "reason": job.last.reason}
+            return ((N_("{name} has approved it, a second person has to: {reason}"), told),)
         if not isinstance(job.last, Verdict):
             return ()
         if _withdraws(job):
@@ -1099,7 +1460,39 @@ class Pipeline:
         format = self.formats[document.format]
         total = mapping.amount(document, format)
         limits = approval.reasons_to_hold(self.policy, job.last, format.name, total, lines=len(document.lines))
-        return (*self._lists_hold(job), *self._case_holds(job), *limits)
+        return (*self._lists_hold(job), *self._case_holds(job), *self._people_hold(job), *limits)
+
+    def _people_hold(self, job: Job) -> approval.Reasons:
+        """What a person did to it, or to its earlier version, that the policy alone does not set aside."""
+        changed = [
+            (
+                N_("{name} left out {fields}: {reason}"),
+                {"name": _name(fact.by), "fields": ", ".join(fact.fields), "reason": fact.reason},
+            )
+            for fact in job.facts
+            if isinstance(fact, Excluded)
+        ]
+        return (*changed, *self._kept_back_before(job))
+
+    def _kept_back_before(self, job: Job) -> approval.Reasons:
+        """A change in the ERP does not release what a person kept back."""
+        draft = _draft_of(job)
+        if self.archive.documents(format=draft.format, key=draft.key) == [job.id]:
+            return ()  # as nearly always
+        versions = self._versions(draft.format, draft.key, draft.record)
+        for earlier in map(self.archive.job, reversed(versions[: versions.index(job.id)])):
+            if len(earlier.facts) > 1 and state(Job(id=earlier.id, facts=earlier.facts[:-1])) is State.ON_HOLD:
+                return self._kept_back(earlier)
+            if any(isinstance(fact, Approval) for fact in earlier.facts):
+                return ()
+        return ()
+
+    def _kept_back(self, job: Job) -> approval.Reasons:
+        held = next(fact for fact in reversed(job.facts) if isinstance(fact, Held))
+        told = {"name": _name(held.by), "reason": held.reason}
+        if state(job) is State.ON_HOLD:
+            return ((N_("{name} keeps it back: {reason}"), told),)
+        return ((N_("{name} kept back its earlier version: {reason}"), told),)
 
     def _settle(self, id: JobId) -> None:
         """Check the other documents of the case: one that turns out to be blocked does not complete it."""
@@ -1150,8 +1543,9 @@ class Pipeline:
 
     def key(self, job: Job) -> str:
         """The idempotency key: the same for every attempt, even from a queue that was rebuilt."""
-        draft = _draft_of(job)
-        content = Digest(f"sm3:{job.id.rsplit('/', 1)[-1]}")
+        draft, told = _draft_of(job), _told(job)
+        own = told == job.id
+        content = Digest(f"sm3:{job.id.rsplit('/', 1)[-1]}") if own else canonical.digest(told.encode())
         return envelope.idempotency_key(self.destination(job.id).receiver.ak, draft.format, draft.key, content)
 
     def _answered(
@@ -1238,14 +1632,14 @@ class Pipeline:
 
     def _receipt(self, job: Job, attempt: Attempt | Delivered, answer: bytes) -> Delivered | Receipt | Retry | None:
         """The verified receipt; None while the answer proves nothing new, so that the receiver is asked again."""
-        draft, receiver = _draft_of(job), self.destination(job.id).receiver
+        receiver = self.destination(job.id).receiver
         try:
             said = envelope.open_receipt(
                 answer,
                 receiver.verify,
                 receiver.public_keys,
                 key=self.key(job),
-                digest=draft.document,
+                digest=in_force(job),
                 profile=receiver.profile,
             )
         except envelope.ReceiptInvalid as error:
@@ -1293,7 +1687,7 @@ class Pipeline:
         if not isinstance(job.last, Receipt) or not job.last.accepted:
             return None
         receiver = self.destination(job.id).receiver
-        raw, digest = self.archive.get(job.last.receipt), _draft_of(job).document
+        raw, digest = self.archive.get(job.last.receipt), in_force(job)
         if anew:
             said = envelope.open_receipt(
                 raw,
@@ -1315,7 +1709,9 @@ class Pipeline:
 
     def _append(self, id: JobId, position: int, fact: Fact) -> None:
         self.archive.append(id, position, fact)
-        if isinstance(fact, Draft):
+        if isinstance(fact, Attempt) and fact.number == 1 and self._left is not None:
+            self._left[1][_format_of(id)] += 1
+        if isinstance(fact, Draft | Excluded):
             self._known = None
             if self._unfiled is not None:
                 self._unfiled.append(id)
@@ -1362,6 +1758,11 @@ def _format_of(id: JobId) -> str:
     return id.split("/")[1]
 
 
+_SIGNED = frozenset(
+    {State.SIGNED, State.UNKNOWN, State.DELIVERED, State.WAITING, State.DEAD, State.RECEIPTED, State.REJECTED}
+)
+"""What was signed last is what leaves or left."""
+
 _ENDED = frozenset({State.DECLINED, State.RECEIPTED, State.REJECTED, State.STOPPED})
 """Nothing becomes of these any more."""
 
@@ -1379,6 +1780,25 @@ def _came_to_nothing(job: Job) -> bool:
 def _stage(job: Job) -> Literal["sign", "send"]:
     """What a job that stops now will not come to."""
     return "send" if isinstance(job.last, Envelope | Retry | DeadLetter) else "sign"
+
+
+def _verdict_of(job: Job) -> Verdict:
+    """The newest one, of a job that has been checked."""
+    return next(fact for fact in reversed(job.facts) if isinstance(fact, Verdict))
+
+
+def _told(job: Job) -> JobId:
+    """What the receiver sees of the job's number is made of this, see `Excluded.mark`."""
+    marks = [fact.mark for fact in job.facts if isinstance(fact, Excluded)]
+    return _marked(job.id, marks[-1]) if marks else job.id
+
+
+def _marked(id: JobId, mark: str) -> JobId:
+    return JobId(f"{id}/{mark}")
+
+
+def _name(by: str) -> str:
+    return by.removeprefix("person:")
 
 
 def _tries(job: Job) -> int:

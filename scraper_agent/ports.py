@@ -11,7 +11,20 @@ from typing import Literal, Protocol, TypeAlias
 
 from scraper_agent.errors import AgentError, NeedsPerson
 from scraper_agent.recipe import Recipe
-from scraper_agent.values import Digest, Entry, Fact, Job, JobId, ListRead, Outcome, Refused, Relogin, SessionChecked
+from scraper_agent.values import (
+    Anew,
+    Digest,
+    Entry,
+    Fact,
+    Job,
+    JobId,
+    ListRead,
+    Outcome,
+    Refused,
+    Relogin,
+    SessionChecked,
+    State,
+)
 
 Clock: TypeAlias = Callable[[], datetime]
 """Returns the time now, aware, UTC."""
@@ -66,7 +79,7 @@ class Done:
     place: str
 
 
-Sighting: TypeAlias = Page | File | Refused | ListRead | Trouble | Look | Done | Relogin
+Sighting: TypeAlias = Page | File | Refused | ListRead | Trouble | Look | Done | Relogin | Anew
 """What a harvest yields, in the order it happened."""
 
 
@@ -204,6 +217,14 @@ class Archive(Protocol):
 
         `formats`: of documents of these formats only.
         """
+        ...
+
+    def in_state(self, wanted: State) -> Iterator[JobId]:
+        """Documents that stand so now. Those that change meanwhile may come or not."""
+        ...
+
+    def departed(self, since: datetime) -> list[JobId]:
+        """Documents that were first attempted to be sent since then."""
         ...
 
     def documents(

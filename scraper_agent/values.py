@@ -18,7 +18,8 @@ Digest = NewType("Digest", str)
 
 JobId = NewType("JobId", str)
 """`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP, `keys` for
-the installation's keys."""
+the installation's keys, `policy` for its policies, `recipe/<recipe id>` for the approvals of a recipe,
+`control` for what people paused and stopped, `console` for who signed in to the console."""
 
 
 class Severity(StrEnum):
@@ -56,6 +57,8 @@ class RunStarted:
     """SM3 of the operating system's account name, 64 hex digits."""
     agent: str
     dry_run: bool
+    edition: Digest | None = dataclasses.field(default=None, metadata={"none": "left out"})
+    """What was approved of the recipe (see `RecipeProposed`); None where the policy asks for no approval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +198,8 @@ class Outcome(StrEnum):
     EXPIRED = "expired"  # the session ended, and a new login did not help or cannot be made unattended
     OTHER_SESSION = "other_session"  # somebody else is, or may be, logged in where it must not be
     NO_SECRET = "no_secret"  # noqa: S105 - nobody gave it
+    HALTED = "halted"  # a person stopped the robot
+    HOURS = "hours"  # the policy's hours for the ERP are over; it goes on within the next ones
 
     @property
     def stops_account(self) -> bool:
@@ -213,6 +218,17 @@ class Relogin:
     url: str
     number: int
     """Which new login of this run it is, from 1."""
+    void_lists: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anew:
+    """A pause fell into `where`, which was begun anew after it, as what the page shows may lack what was held back.
+
+    Records that had been read are not opened again. Of the lists logged before, the last `void_lists` count no more.
+    """
+
+    where: str
     void_lists: int
 
 
@@ -272,6 +288,136 @@ class KeyChanged:
     """Of a rotation: the statement signed by the old and the new key."""
 
 
+# --- facts of control -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """Nothing is opened, signed or sent until `Resumed`; what runs waits."""
+
+    by: str
+    """`person:` and the name; `file`, or `file:` and its owner, where the file was made by hand."""
+    via: str
+    """`cli`, `console`, `banner`; `file` where it was made by hand."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted:
+    """What runs ends, and nothing begins until `Resumed`."""
+
+    by: str
+    via: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """Neither a pause nor a stop is in force any more."""
+
+    by: str
+    via: str
+    reason: str = ""
+
+
+# --- facts of the console -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    by: str
+    """`person:` and the name, as of every fact here."""
+    how: Literal["link", "token"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedOut:
+    by: str
+    why: Literal["asked", "idle", "longest", "revoked"]
+    """A person asked; nobody was there; the session was as old as one may be; its token was revoked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInRefused:
+    """Wrong tokens came; from whom is not known. `count`: so many in a row so far."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied:
+    """A person wanted what the policy gives them no role for."""
+
+    by: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenChanged:
+    by: str
+    action: Literal["made", "revoked"]
+    name: str
+    """Whose tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrdered:
+    """A person began a run, or sending, from the console."""
+
+    by: str
+    command: str
+
+
+# --- facts of a recipe's approval -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeProposed:
+    """Somebody wants this edition of a recipe to be used; whoever says so counts as its author."""
+
+    recipe_id: str
+    version: str
+    digest: Digest
+    """Of the list of its files (see `authoring/edition.py`), which is kept as they are."""
+    files: Mapping[str, Digest]
+    """Every file that decides what is read and asked, by name."""
+    by: str
+    """`person:` and the account name."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeDecided:
+    """Whether an edition may be used. Of several decisions on one, the last counts."""
+
+    digest: Digest
+    granted: bool
+    by: str
+    reason: str
+    statement: Digest | None = None
+    """The approval under the installation's signature (see `recipes_approved.py`); None if it is declined."""
+
+
+# --- facts of the policy --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyAdopted:
+    """From here on the policy of this version is in force: it was signed, and this is its first use."""
+
+    version: int
+    policy: Digest
+    """The policy file's own bytes."""
+    statement: Digest
+    """The signature's file (see `signing/policy_statement.py`)."""
+    key_index: str
+    """`sk` of the key that signed it."""
+    public_key: str
+    by: str
+    """`person:` and the name of who signed it, as the signature says."""
+    reason: str = ""
+
+
 # --- facts of a document --------------------------------------------------------------------------------------------
 
 
@@ -319,6 +465,8 @@ class Approval:
     by: str
     """`policy`, or `person:` and the account name."""
     reason: str
+    batch: Digest | None = dataclasses.field(default=None, metadata={"none": "left out"})
+    """Of what was approved in one decision with others; None if it was decided by itself (see `approval.Batch`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -398,6 +546,59 @@ class Failure:
     message: str
 
 
+# --- facts of what people decide about a document -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endorsed:
+    """The first of two people who must approve; the second one's word is the Approval."""
+
+    document: Digest
+    by: str
+    """`person:` and the account name."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A person keeps back a document that has not left. Nothing follows but its release, or its end."""
+
+    document: Digest
+    by: str
+    """`person:` and the account name."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """It is kept back no more, and is checked and approved anew: an approval from before the hold is void."""
+
+    document: Digest
+    by: str
+    """`person:` and the account name."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excluded:
+    """A person left fields out of a document that has never left; it is checked and approved anew."""
+
+    document: Digest
+    """The new bytes, in force from here on."""
+    before: Digest
+    fields: tuple[str, ...]
+    """`remark`, `lines.goodsName` of every line, `lines[3].goodsName` of one."""
+    by: str
+    """`person:` and the account name."""
+    reason: str
+    mark: str
+    """Drawn by chance. What the receiver sees of the job's number is made with it: else that number, a digest over what
+    was read, would tell whoever tries all values which one was left out.
+    """
+    kept_back: bool
+    """It was on hold, and stays so."""
+
+
 RunFact: TypeAlias = (
     RunStarted
     | Snapshot
@@ -407,15 +608,22 @@ RunFact: TypeAlias = (
     | Fault
     | SessionChecked
     | Relogin
+    | Anew
     | Reached
     | Parked
     | RunEnded
 )
 AccountFact: TypeAlias = AccountStopped | Cleared
+DecisionFact: TypeAlias = Endorsed | Held | Released | Excluded
 DocumentFact: TypeAlias = (
-    Draft | Verdict | Approval | Envelope | Attempt | Delivered | Retry | DeadLetter | Receipt | Failure
+    Draft | Verdict | Approval | Envelope | Attempt | Delivered | Retry | DeadLetter | Receipt | Failure | DecisionFact
 )
-Fact: TypeAlias = RunFact | AccountFact | KeyChanged | DocumentFact
+ControlFact: TypeAlias = Paused | Halted | Resumed
+ConsoleFact: TypeAlias = SignedIn | SignedOut | SignInRefused | Denied | TokenChanged | RunOrdered
+RecipeFact: TypeAlias = RecipeProposed | RecipeDecided
+Fact: TypeAlias = (
+    RunFact | AccountFact | KeyChanged | PolicyAdopted | RecipeFact | ControlFact | ConsoleFact | DocumentFact
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -446,6 +654,7 @@ class State(StrEnum):
     READ = "read"
     BLOCKED = "blocked"
     HELD = "held"
+    ON_HOLD = "on_hold"  # a person keeps it back
     APPROVED = "approved"
     DECLINED = "declined"
     SIGNED = "signed"
@@ -458,7 +667,19 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
-def state(job: Job) -> State:  # noqa: C901 - one line for each kind of fact
+def in_force(job: Job) -> Digest:
+    """The bytes that a document job is about now: those that were read, less what people left out.
+
+    Raises:
+        ValueError: the job is not a document.
+    """
+    for fact in reversed(job.facts):
+        if isinstance(fact, Draft | Excluded):
+            return fact.document
+    raise ValueError(f"{job.id} is not a document")
+
+
+def state(job: Job) -> State:  # noqa: C901, PLR0912 - one line for each kind of fact
     """The state of a document job, by its last fact alone.
 
     Raises:
@@ -469,6 +690,12 @@ def state(job: Job) -> State:  # noqa: C901 - one line for each kind of fact
             return State.READ
         case Verdict() as verdict:
             return State.BLOCKED if verdict.blocked else State.HELD
+        case Endorsed():
+            return State.HELD
+        case Held() | Excluded(kept_back=True):
+            return State.ON_HOLD
+        case Released() | Excluded():
+            return State.READ
         case Approval(granted=granted):
             return State.APPROVED if granted else State.DECLINED
         case Envelope():
@@ -493,9 +720,13 @@ def state(job: Job) -> State:  # noqa: C901 - one line for each kind of fact
             | Refused()
             | ListRead()
             | Fault()
-            | (SessionChecked() | Relogin())
+            | (SessionChecked() | Relogin() | Anew())
             | Reached()
             | (Parked() | RunEnded() | AccountStopped() | Cleared() | KeyChanged())
+            | (RecipeProposed() | RecipeDecided())
+            | (Paused() | Halted() | Resumed())
+            | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
+            | PolicyAdopted()
         ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:

@@ -105,6 +105,15 @@ def read(path: Path) -> Source:
         ) from None
     except OSError as error:
         raise UsageError("SA1002", N_("{path} cannot be read: {reason}"), path=path, reason=error.strerror) from error
+    return source(data, path)
+
+
+def source(data: bytes, path: Path) -> Source:
+    """The bytes of a file as data; `path` is only named in problems.
+
+    Raises:
+        SourceErrors: it is too long, is not YAML, or has a key twice.
+    """
     _refuse_size(path, len(data))
     try:
         text = data.decode("utf-8-sig")

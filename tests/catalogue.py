@@ -1,7 +1,8 @@
 """The catalogue of messages, kept in step with the code: `python -m tests.catalogue [--check]`.
 
-Every text marked `N_("…")` in `scraper_agent` is in `zh_CN.po`: new ones come in with an empty translation, those that
-are gone leave. What is written depends on the texts alone, so that two people who extract get the same file.
+Every text marked `N_("…")` in `scraper_agent`, or said by `t("…")` in a template of the console, is in `zh_CN.po`: new
+ones come in with an empty translation, those that are gone leave. What is written depends on the texts alone, so that
+two people who extract get the same file.
 """
 
 from __future__ import annotations
@@ -48,8 +49,15 @@ class Difference:
 
 @cache
 def marked() -> frozenset[str]:
-    """Every text that the code marks with `N_`."""
+    """Every text that the code marks with `N_`, and what templates say by `t`."""
     found = extract_from_dir(PACKAGE, [("**.py", "python")], keywords={"N_": None})
+    return frozenset(id for _, _, id, _, _ in found if isinstance(id, str) and id) | said()
+
+
+@cache
+def said() -> frozenset[str]:
+    """Every text that a template of the console says."""
+    found = extract_from_dir(PACKAGE / "console", [("**/templates/**.html", "jinja2")], keywords={"t": None})
     return frozenset(id for _, _, id, _, _ in found if isinstance(id, str) and id)
 
 

@@ -17,6 +17,7 @@ LONG = (
     "test_tryton.py",
     "test_lists_synthetic.py",
     "test_sessions.py",
+    "test_held.py",
     "test_portals.py",
     "test_grids.py",
     "test_probes.py",

@@ -1,7 +1,8 @@
 """The pictures of the README: `python -m tests.images [FOLDER OF A DEMO WITH ITS screen.ansi]`.
 
-The demo runs in a pseudo-terminal of its own, once for each language; its last screen and its report are drawn by
-the browser that the agent itself would use. Not part of the tests: it takes minutes, and a picture is looked at.
+The demo runs in a pseudo-terminal of its own, once for each language; its last screen, its report and the console over
+its folder are drawn by the browser that the agent itself would use. Not part of the tests: it takes minutes, and a
+picture is looked at.
 """
 
 from __future__ import annotations
@@ -24,11 +25,16 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
+from scraper_agent import app as wiring
+from scraper_agent import console as consoles
+from scraper_agent.app import App
 from scraper_agent.capture import discovery
+from scraper_agent.console.rows import path
+from scraper_agent.values import Draft, State, state
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 COLUMNS = 110
-MOST_BYTES = 400_000
+MOST_BYTES = 250_000
 _SCALE = 1.5
 _SCREEN = "screen.ansi"
 _DEMOS = {"en": ("demo",), "zh": ("--lang", "zh", "demo"), "waybills": ("--lang", "zh", "demo", "--waybills")}
@@ -66,6 +72,7 @@ def main(arguments: list[str]) -> None:
             _terminal(browser, _DEMOS[name], (homes[name] / _SCREEN).read_bytes().decode(), image)
         for language, name in (("en", "report"), ("zh", "report-zh")):
             _report(browser, homes[language] / "demo" / "report.html", name)
+        _console(browser, homes["zh"] / "demo" / "config.yaml")
         browser.close()
 
 
@@ -171,6 +178,77 @@ def _opened(page: Page) -> bytes:
     return page.screenshot(clip={"x": 0, "y": max(0, box["y"]), "width": _WIDTH, "height": _SHEET})
 
 
+# --- the console ----------------------------------------------------------------------------------------------------
+
+
+_PERSON = "li.na"
+_NARROW = 400
+_HELD = "purchaseOrder"
+"""Of this format a document is shown that waits for approval."""
+
+
+def _console(browser: Browser, config: Path) -> None:
+    app = App.load(config, tell=print)
+    with consoles.serve(app, config=config, port=0, clock=wiring.now) as served:
+        held = served.url + _held(app)
+
+        page = _signed_in(browser, served, "zh", _WIDTH)
+        page.goto(f"{served.url}/cases")
+        page.locator("table").wait_for()  # until they are read, a document's page is without its case
+        _pointed(page, held)
+        _keep(page.screenshot(), "console")
+        page.context.close()
+
+        page = _signed_in(browser, served, "en", _WIDTH)
+        box = page.locator("section[aria-labelledby=counts]").bounding_box()
+        if box is None:
+            raise SystemExit("the overview has no counts")
+        height = box["y"] + box["height"] + 10
+        _keep(page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": _WIDTH, "height": height}), "console-en")
+        page.context.close()
+
+        page = _signed_in(browser, served, "zh", _NARROW)
+        _pointed(page, held)
+        page.evaluate(
+            """() => {
+                const [seen, judge] = [".seen", ".judge"].map(each => document.querySelector(each));
+                const top = judge.getBoundingClientRect().top - seen.getBoundingClientRect().height - 14;
+                window.scrollBy({top, behavior: "instant"});
+            }"""
+        )
+        page.wait_for_timeout(300)
+        _keep(page.screenshot(), "console-narrow")
+        page.context.close()
+
+
+def _held(app: App) -> str:
+    with app.archive(read_only=True) as archive:
+        for id in archive.documents():
+            job = archive.job(id)
+            draft = job.facts[0]
+            if isinstance(draft, Draft) and draft.format == _HELD and state(job) is State.HELD:
+                return path(id)
+    raise SystemExit(f"the demo left no {_HELD} that waits for approval")
+
+
+def _signed_in(browser: Browser, served: consoles.Console, language: str, width: int) -> Page:
+    page = browser.new_page(viewport={"width": width, "height": 900}, device_scale_factor=_SCALE)
+    page.goto(served.link(_PERSON, wiring.now()).replace("#", f"?lang={language}#"))
+    page.wait_for_url(f"{served.url}/")
+    return page
+
+
+def _pointed(page: Page, address: str) -> None:
+    """The document, with its total pointed at: the box it was read from is shown."""
+    page.goto(address, wait_until="networkidle")
+    page.locator("dl.read-fields > div", has_text="订单总价").locator("a.value").click()
+    page.mouse.move(1, 1)
+    page.wait_for_timeout(300)
+
+
+# --- the files ------------------------------------------------------------------------------------------------------
+
+
 def _one_above_the_other(*pieces: bytes) -> bytes:
     """With a torn edge between them: the report is longer than that."""
     images = [Image.open(io.BytesIO(piece)).convert("RGB") for piece in pieces]
@@ -200,7 +278,8 @@ def _keep(png: bytes, name: str) -> None:
 
 def _quantised(image: Image.Image, colours: int) -> bytes:
     out = io.BytesIO()
-    image.quantize(colours, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    few = image.quantize(colours, Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
+    few.save(out, "PNG", optimize=True)
     return out.getvalue()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scraper_agent import canonical, merkle, ports, values
-from scraper_agent.archive import sqlite, verify
+from scraper_agent.archive import derived, sqlite, verify
 from scraper_agent.archive.sqlite import DocumentState, SqliteArchive
 from scraper_agent.errors import AgentError, Conflict
 from scraper_agent.values import (
@@ -318,11 +318,11 @@ def test_a_newer_archive_is_refused(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "archive.db"
     SqliteArchive(path, now).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 3")
+        db.execute("PRAGMA user_version = 4")
     with pytest.raises(AgentError) as caught:
         SqliteArchive(path, now, read_only=read_only)
     assert str(caught.value) == (
-        f"SA5003 {path} has archive version 3; this program knows version 2\n"
+        f"SA5003 {path} has archive version 4; this program knows version 3\n"
         "hint: Use the version of scraper-agent that wrote it, or a newer one."
     )
 
@@ -428,7 +428,7 @@ def test_the_rebuilt_index_is_the_one_that_was_kept(archive: SqliteArchive) -> N
 
 
 def placed(archive: SqliteArchive) -> JobId:
-    """One document in every state but two, and its number."""
+    """One document in every state, and the number of the one that waits."""
     document = archive.put(b"<order/>")
     envelope = archive.put(b"letter")
     finding = Finding(code="X", severity=Severity.ERROR, field="a", text='"granted":true')
@@ -436,6 +436,7 @@ def placed(archive: SqliteArchive) -> JobId:
         State.READ: draft(document),
         State.BLOCKED: Verdict(document=document, findings=(finding,)),
         State.HELD: Verdict(document=document, findings=()),
+        State.ON_HOLD: values.Held(document=document, by="p", reason="r"),
         State.DECLINED: Approval(document=document, granted=False, by="p", reason='"granted":true'),
         State.APPROVED: Approval(document=document, granted=True, by="p", reason=""),
         State.SIGNED: values.Envelope(document=document, envelope=envelope, key_index="01", profile="p"),
@@ -470,6 +471,42 @@ def test_documents_are_found_by_where_they_stand(archive: SqliteArchive) -> None
     assert archive.next_due(NOW + timedelta(hours=1)) is None
     assert archive.due_span() == (NOW + timedelta(hours=1),) * 2
     assert verify.verify(archive.path).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("fact", "stands"),
+    [
+        (values.Endorsed(document=Digest("sm3:" + "0" * 64), by="p", reason=""), State.HELD),
+        (values.Released(document=Digest("sm3:" + "0" * 64), by="p", reason=""), State.READ),
+        *(
+            (
+                values.Excluded(
+                    document=Digest("sm3:" + "0" * 64),
+                    before=Digest("sm3:" + "1" * 64),
+                    fields=("a",),
+                    by="p",
+                    reason='"kept_back":true',
+                    mark="",
+                    kept_back=kept,
+                ),
+                State.ON_HOLD if kept else State.READ,
+            )
+            for kept in (True, False)
+        ),
+    ],
+)
+def test_what_people_decided_tells_where_a_document_stands(archive: SqliteArchive, fact: Fact, stands: State) -> None:
+    job = JobId("doc/order/1")
+    for digit in "01":
+        archive._db.execute(
+            "INSERT INTO blobs VALUES (?, 0, x'')", (bytes.fromhex(digit * 64),)
+        )  # what the facts name need not be there for this
+    archive.append(job, 0, draft(archive.put(b"<order/>")))
+    archive.append(job, 1, fact)
+    assert list(archive.in_state(stands)) == [job]
+    archive.rebuild_index()
+    assert list(archive.in_state(stands)) == [job]
+    assert [problem for problem in verify.verify(archive.path).problems if "standing" in str(problem)] == []
 
 
 def test_many_that_are_due_come_once_and_in_order(archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -529,13 +566,24 @@ def test_a_wrong_standing_is_found_and_remade(archive: SqliteArchive, change: st
     assert verify.verify(archive.path).whole
 
 
-def test_an_archive_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
+LISTS = ("DROP INDEX facts_by_kind", "DROP INDEX facts_of_run", *(f"DROP TABLE {name}" for name in derived.NAMES))
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        ("DROP INDEX facts_sent", "DROP TABLE standing", "PRAGMA user_version = 1"),
+        ("DROP INDEX standing_by_format", "ALTER TABLE standing DROP COLUMN format", "PRAGMA user_version = 2"),
+    ],
+    ids=["1", "2"],
+)
+def test_an_archive_of_a_version_before_is_brought_up_to_date(tmp_path: Path, earlier: tuple[str, ...]) -> None:
     path = tmp_path / "archive.db"
     with SqliteArchive(path, now) as archive:
         placed(archive)
         kept = list(archive._db.iterdump())
     with closing(sqlite3.connect(path)) as db:
-        for statement in ("DROP INDEX facts_sent", "DROP TABLE standing", "PRAGMA user_version = 1"):
+        for statement in (*LISTS, *earlier):
             db.execute(statement)
     assert verify.verify(path).whole, "it can be checked as it is"
     with pytest.raises(AgentError) as caught:

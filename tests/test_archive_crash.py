@@ -114,7 +114,7 @@ def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(tmp_path: P
 def test_a_writer_that_dies_at_any_statement_leaves_a_whole_archive(tmp_path: Path) -> None:
     path = tmp_path / "archive.db"
     last = -1
-    for statement in range(1, 25):
+    for statement in range(1, 41):  # more than one page and its document take
         with writer(path, die_at_statement=statement) as process:
             last = max([last, *acknowledged(process)])
         assert process.returncode == 9

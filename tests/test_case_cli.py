@@ -25,6 +25,7 @@ from scraper_agent.formats import FORMATS
 from scraper_agent.sandbox.platform import Platform
 from scraper_agent.signing import keyfolder
 from scraper_agent.values import JobId, RunEnded, RunStarted
+from tests import policies
 from tests.papers import ENTERPRISE, Line, file, invoice, order, receipt
 from tests.world import AK, NOW, PASSPHRASE
 
@@ -72,6 +73,7 @@ def desk(tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         }
         write(tmp_path / "config.yaml", config)
         write(tmp_path / "policy.yaml", POLICY)
+        policies.sign(tmp_path, PASSPHRASE)
         with SqliteArchive(tmp_path / "archive.db", lambda: NOW) as archive:
             body = archive.put(b"")
             started = RunStarted(

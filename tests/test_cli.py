@@ -67,12 +67,13 @@ from scraper_agent.values import (
     Verdict,
     state,
 )
+from tests import policies as signed_policies
 
 TOP = Path(__file__).parents[1]
 PASSWORD = "c4nary&Erp<77>"  # noqa: S105 - of the ERP this file starts
 PASSPHRASE = "c4nary pass phrase"  # noqa: S105 - of the key this file makes
 AK = "310001"
-POLICY = {"automatic": {"purchaseOrder": {"amounts": {"USD": "1000000"}}}}
+POLICY = {"automatic": {"purchaseOrder": {"amounts": {"USD": "1000000"}}}, "recipes": {"approved_by": "nobody"}}
 NOBODY = "http://127.0.0.1:9"
 LOGIN_PERMIT = {"purpose": "login", "path": "/login", "form": ["user", "password"]}
 EVIL = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202egnp.exe\r[bold]"
@@ -151,6 +152,8 @@ def write(folder: Path, config: Mapping[str, Any]) -> Path:
     requests = {"demo": {"addresses": [address, NOBODY], "permits": [LOGIN_PERMIT]}}
     policy = yaml.safe_dump(POLICY | {"requests": requests})
     (folder / "policy.yaml").write_text(policy, encoding="utf-8")
+    if (folder / "keys").exists():
+        signed_policies.sign(folder, PASSPHRASE)
     return path
 
 
@@ -180,6 +183,7 @@ class Site:
         known = yaml.safe_load(path.read_text(encoding="utf-8"))
         known["requests"]["demo"]["addresses"].append(address)
         path.write_text(yaml.safe_dump(known), encoding="utf-8")
+        signed_policies.sign(self.folder, PASSPHRASE)
 
     def archive(self, *, read_only: bool = True) -> SqliteArchive:
         return SqliteArchive(self.folder / "archive.db", wiring.now, read_only=read_only)
@@ -560,8 +564,10 @@ def test_the_policy_says_what_an_erp_may_be_asked_for(at: Agent, site: Site) -> 
     with site.archive() as archive:
         assert archive.runs() == before
     policy.write_text(yaml.safe_dump(known | added), encoding="utf-8")
+    signed_policies.sign(site.folder, PASSPHRASE)
     assert "SA2201" in at("run", "demo/few", "--set", "base=http://127.0.0.1:8").err, "nobody listens there"
     policy.write_text("automatic: {}\n", encoding="utf-8")
+    signed_policies.sign(site.folder, PASSPHRASE)
     assert "SA7020" in at("run", "demo/few").err, "an ERP that is not named is not read"
 
 
@@ -972,7 +978,8 @@ def test_a_very_long_value_is_shown_to_its_end(at: Agent, site: Site) -> None:
 def test_log_show_prints_facts_in_order(at: Agent, site: Site) -> None:
     lines = at("log", "show").out.splitlines()
     assert [int(line.split()[0]) for line in lines] == list(range(len(lines)))
-    assert " RunStarted {" in lines[0]
+    assert " policy PolicyAdopted {" in lines[0]
+    assert " RunStarted {" in lines[1]
     assert at("log", "show", "--last", "2").out.splitlines() == lines[-2:]
 
 
@@ -1238,7 +1245,7 @@ def test_a_refusal_that_repeats_the_password_is_told_without_it(
 def test_a_page_that_copies_the_password_into_its_text_is_kept_without_it(
     at: Agent, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(browser, "_ACT_S", 0.5)
+    monkeypatch.setattr(browser, "_ACT_S", 2)
     script = "document.getElementById('echo').textContent = 'wrong: ' + this.value; document.title = this.value"
     with page_of(LOGIN.format(kind="password", script=script)) as base:
         site.allow(base)

@@ -35,6 +35,7 @@ from scraper_agent.sending import https
 from scraper_agent.signing import keyfolder, sm2
 from scraper_agent.values import Draft, Job, State, Verdict, state
 from scraper_agent.waybill import task
+from tests import policies
 from tests.test_cli import Said, call
 from tests.test_platform import D, KeySigner
 from tests.waybills import CROSS_BORDER, SAMPLES, samples
@@ -583,6 +584,7 @@ def site(
         (folder / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
         policy = {"automatic": {"crossBorderWaybill": NEVER}}
         (folder / "policy.yaml").write_text(yaml.safe_dump(policy), encoding="utf-8")
+        policies.sign(folder, "pass phrase")
     yield Site(tmp_path, other_side, capsys)
     messages.use("en")
 

@@ -26,6 +26,7 @@ from scraper_agent.sandbox.platform import Platform
 from scraper_agent.sending import https
 from scraper_agent.signing import keyfolder
 from scraper_agent.values import Job, State, state
+from tests import policies
 from tests.faults.offline import put_signed
 from tests.waybills import samples, waybill
 from tests.world import AK, NOW, PASSPHRASE, PROFILE, World, frozen
@@ -91,6 +92,7 @@ def site(tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
         policy = {"automatic": {"purchaseOrder": {"amounts": {"USD": "1000"}}}}
         (tmp_path / "policy.yaml").write_text(yaml.safe_dump(policy), encoding="utf-8")
+        policies.sign(tmp_path, PASSPHRASE)
         with https.HttpsTransport(https.Config(kind="https", url=platform.url)) as transport:
             world = World(tmp_path, keys, transport, platform.public_keys, now=datetime.now(UTC))
             world.everything(frozen(1), frozen(2, price="100.00"))

@@ -584,7 +584,9 @@ def test_two_receivers_that_would_take_each_others_answers_are_told(
 def test_receivers_with_the_same_settings_are_one_and_a_status_goes_where_its_waybill_goes(tmp_path: Path) -> None:
     province = "transport: {kind: folder, path: out, content: json}"
     app = loaded(tmp_path, HTTPS, dangerousGoodsWaybill=province, crossBorderWaybill=province)
-    with app.archive() as archive:
+    with app.archive():
+        pass
+    with app.archive(read_only=True) as archive:
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
         to = {name: pipeline.destination(JobId(f"doc/{name}/0")).receiver.ak for name in FORMATS}
         assert {name for name, ak in to.items() if ak == PROVINCE} == {WAYBILL, STATUS, "crossBorderWaybill"}

@@ -179,3 +179,22 @@ def test_a_recipe_without_samples_says_how_to_record_one(copy: load.Loaded) -> N
     with pytest.raises(UsageError) as caught:
         list(samples.outcomes(copy))
     assert caught.value.sentence == (f"the recipe {copy.path} has no samples in {copy.path.parent / 'order.samples'}")
+
+
+def test_a_difference_shows_no_certificate_number(tmp_path: Path) -> None:
+    """A new sample: every line of it is a difference."""
+    shutil.copytree(ROOT / "demo", tmp_path / "demo")
+    despatch = tmp_path / "demo" / "despatch.yaml"
+    for case in samples.cases(despatch):
+        (case / samples.EXPECTED).unlink()
+    loaded = load.load(despatch, FORMATS)
+    hidden = [id for id, field in loaded.format.header_fields.items() if field.masked]
+    seen = 0
+    for outcome in samples.outcomes(loaded):
+        values = dict(line.partition("  <- ")[0].split(": ", 1) for line in outcome.said if "  <- " in line)
+        shown = "\n".join(outcome.difference)
+        for value in (values[id] for id in hidden if id in values):
+            assert value not in shown
+            seen += 1
+        assert f"+i1: {values['i1']}" in shown, "others are shown"
+    assert seen > 3

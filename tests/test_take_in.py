@@ -38,6 +38,7 @@ from scraper_agent.values import (
     State,
     state,
 )
+from tests import policies
 from tests.test_cli import Agent, Said, call
 from tests.world import AK, NOW, PASSPHRASE, PROFILE, Crash, World
 
@@ -103,6 +104,7 @@ def site(tmp_path: Path, keys: Path, platform: Platform, monkeypatch: pytest.Mon
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
     (tmp_path / "policy.yaml").write_text(yaml.safe_dump(POLICY), encoding="utf-8")
+    policies.sign(tmp_path, PASSPHRASE)
     yield tmp_path
     messages.use("en")
 

@@ -15,14 +15,17 @@ import yaml
 from keyring.backend import KeyringBackend
 from keyring.backends import fail
 from keyring.errors import PasswordDeleteError
+from pydantic import SecretStr
 
+from scraper_agent import app as wiring
 from scraper_agent import vault
 from scraper_agent.app import App
 from scraper_agent.capture import kept
 from scraper_agent.credentials import SecretPlace
 from scraper_agent.errors import NeedsPerson, UsageError
 from scraper_agent.sandbox.erp import Erp
-from tests.test_cli import call, configuration, write
+from scraper_agent.signing import keyfolder
+from tests.test_cli import PASSPHRASE, call, configuration, write
 
 
 class Memory(KeyringBackend):
@@ -98,6 +101,11 @@ def test_secret_set_keeps_what_is_typed_where_the_config_says(
 
 def test_without_a_keyring_or_a_configured_key_nobody_is_asked_to_log_in(tmp_path: Path, no_store: None) -> None:
     agent = app(tmp_path)
+    recipe = agent.recipe("demo/order")
+    with pytest.raises(UsageError, match="SA7091"):
+        agent.log_in(recipe, agent.parameters(recipe, {}))
+    keyfolder.create(tmp_path / "keys", SecretStr(PASSPHRASE), wiring.now())
+    agent = app(tmp_path)
     with pytest.raises(UsageError, match="SA7031"):
         agent.log_in(agent.recipe("demo/order"), agent.parameters(agent.recipe("demo/order"), {}))
 
@@ -114,6 +122,7 @@ def test_a_person_logs_in_once_and_runs_need_no_password(
     with Erp("c4nary-Pass") as erp:
         config = configuration(erp.url)
         config["erps"]["demo"]["secrets"] = {}
+        keyfolder.create(tmp_path / "keys", SecretStr(PASSPHRASE), wiring.now())
         path = write(tmp_path, config)
         agent = App.load(path)
         loaded = agent.recipe(agent.recipe_of("demo"))

@@ -48,13 +48,14 @@ from scraper_agent.signing import keyfile, keyfolder, sm2
 from scraper_agent.values import Draft, State, state
 from scraper_agent.waybill import answer, image, qr
 from scraper_agent.waybill.profile import DEFAULT
+from tests import policies
 from tests.waybills import DANGEROUS, STATUS, waybill
 
 TOP = Path(__file__).parents[1]
 PASSWORD = "c4nary&Erp<77>"  # noqa: S105 - of the ERP this file starts
 PASSPHRASE = "c4nary pass phrase"  # noqa: S105 - of the key this file makes
 AK = "A10001"
-POLICY = {"automatic": {"waybillStatus": {"lines": "1"}}}
+POLICY = {"automatic": {"waybillStatus": {"lines": "1"}}, "recipes": {"approved_by": "nobody"}}
 SEARCH = "沪E"
 """Waybills 3, 7, 11, 15, 19 and 23 of the demo ERP; 15 has a fault that a person has to look at."""
 TANK, PACKED, GASES, OFFLINE, VOID = 3, 7, 11, 19, 23
@@ -127,6 +128,7 @@ def harvested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         (folder / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
         policy = POLICY | {"requests": {"demo": {"addresses": [erp.url], "permits": permits}}}
         (folder / "policy.yaml").write_text(yaml.safe_dump(policy), encoding="utf-8")
+        policies.sign(folder, PASSPHRASE)
         done = subprocess.run(
             [sys.executable, "-m", "scraper_agent", "-c", str(folder / "config.yaml"), "run", "demo/few"],
             cwd=TOP,

@@ -4,8 +4,8 @@ WAL with synchronous=FULL: a commit is on the disk when it returns. `put` opens 
 commits, so a page and the fact that names it cost one fsync, and no crash leaves a fact without its blob, an entry
 without its tree state, or an index that does not know an entry.
 
-Only `log`, `tree` and `blobs` are the truth. `jobs`, `facts`, `documents`, `runs` and `standing` can be remade from the
-log.
+Only `log`, `tree` and `blobs` are the truth. `jobs`, `facts`, `documents`, `runs`, `standing` and the tables of
+`derived` can be remade from the log and the bodies it names.
 """
 
 from __future__ import annotations
@@ -19,22 +19,39 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, get_args
 
 from scraper_agent import canonical, merkle
-from scraper_agent.archive import reached
+from scraper_agent.archive import derived, reached
+from scraper_agent.archive.listed import Listed
 from scraper_agent.errors import AgentError, Conflict
 from scraper_agent.messages import N_
 from scraper_agent.ports import Clock
-from scraper_agent.values import Digest, DocumentFact, Draft, Entry, Fact, Job, JobId, Retry, RunStarted, State, state
+from scraper_agent.values import (
+    Attempt,
+    Digest,
+    DocumentFact,
+    Draft,
+    Entry,
+    Fact,
+    Job,
+    JobId,
+    Retry,
+    RunStarted,
+    State,
+    state,
+)
 
 APPLICATION_ID = 0x53415243  # "SARC", in the file's header
-SCHEMA = 2
+SCHEMA = 3
 WITHOUT_STANDING = 1
 """The version before there was the table `standing`."""
+WITHOUT_LISTS = 2
+"""The version before there were the tables of `derived`, and formats in `standing`."""
 BLOB_LIMIT_BYTES = 512 << 20
 
 TABLES = (
@@ -75,13 +92,16 @@ STANDING = (
         job INTEGER PRIMARY KEY REFERENCES jobs (number),
         idx INTEGER NOT NULL REFERENCES facts (idx),
         state TEXT NOT NULL,
-        due TEXT NOT NULL
+        due TEXT NOT NULL,
+        format TEXT NOT NULL
     ) STRICT""",
     "CREATE INDEX standing_by_state ON standing (state, idx)",
+    "CREATE INDEX standing_by_format ON standing (format, state, idx)",
     "CREATE INDEX standing_open ON standing (due, job) WHERE state IN ('signed', 'unknown', 'delivered', 'waiting')",
     "CREATE INDEX facts_sent ON facts (idx) WHERE kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt')",
 )
 EMPTY_INDEX = (
+    *derived.EMPTY,
     "DELETE FROM standing",
     "DELETE FROM documents",
     "DELETE FROM runs",
@@ -98,9 +118,12 @@ _DUE = """SELECT s.due, s.job, j.id FROM standing s INDEXED BY standing_open JOI
     WHERE s.state IN ('signed', 'unknown', 'delivered', 'waiting')"""
 DUE_AT = f"{_DUE} AND s.due = ? AND s.job > ? ORDER BY s.job LIMIT ?"
 DUE_AFTER = f"{_DUE} AND s.due > ? AND s.due <= ? ORDER BY s.due, s.job LIMIT ?"
-SENDS = """SELECT l.idx, l.entry FROM facts f JOIN log l ON l.idx = f.idx
+SENDS = """SELECT l.idx, l.entry FROM facts f INDEXED BY facts_sent JOIN log l ON l.idx = f.idx
     WHERE f.kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt') ORDER BY f.idx DESC LIMIT ?"""
-SENDS_OF = """SELECT l.idx, l.entry FROM facts f JOIN jobs j ON j.number = f.job JOIN log l ON l.idx = f.idx
+ATTEMPTS = """SELECT l.idx, l.entry FROM facts f INDEXED BY facts_sent JOIN log l ON l.idx = f.idx
+    WHERE f.kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt') AND f.kind = 'Attempt' ORDER BY f.idx DESC"""
+SENDS_OF = """SELECT l.idx, l.entry FROM facts f INDEXED BY facts_sent
+    JOIN jobs j ON j.number = f.job JOIN log l ON l.idx = f.idx
     WHERE f.kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt')
     AND substr(j.id, 5, instr(substr(j.id, 5), '/') - 1) IN (SELECT value FROM json_each(?))
     ORDER BY f.idx DESC LIMIT ?"""
@@ -162,6 +185,7 @@ class SqliteArchive:
         except BaseException:
             self._unlock()
             raise
+        self.lists = Listed(self._db, self._read)
 
     def __enter__(self) -> Self:
         return self
@@ -170,6 +194,10 @@ class SqliteArchive:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def read_only(self) -> bool:
+        return self._read_only
 
     def close(self) -> None:
         """Also keeps the blobs put since the last `append`."""
@@ -347,7 +375,7 @@ class SqliteArchive:
 
     def due(self, now: datetime) -> Iterator[JobId]:
         """Open documents whose time has come, those that wait longest first; each once, whatever becomes of it."""
-        until, at, number = _sortable(now), "", -1
+        until, at, number = derived.sortable(now), "", -1
         while rows := (
             self._db.execute(DUE_AT, (at, number, PAGE)).fetchall()
             or self._db.execute(DUE_AFTER, (at, until, PAGE)).fetchall()
@@ -358,7 +386,7 @@ class SqliteArchive:
     def next_due(self, now: datetime) -> datetime | None:
         """When the first document comes due that waits at `now`; None if none does."""
         row = self._db.execute(
-            "SELECT min(due) FROM standing WHERE state = ? AND due > ?", (State.WAITING, _sortable(now))
+            "SELECT min(due) FROM standing WHERE state = ? AND due > ?", (State.WAITING, derived.sortable(now))
         ).fetchone()
         return datetime.fromisoformat(row[0]) if row[0] else None
 
@@ -396,6 +424,16 @@ class SqliteArchive:
             return [self._read(*row) for row in self._db.execute(SENDS, (most,))]
         return [self._read(*row) for row in self._db.execute(SENDS_OF, (json.dumps(sorted(formats)), most))]
 
+    def departed(self, since: datetime) -> list[JobId]:
+        found: list[JobId] = []
+        for row in self._db.execute(ATTEMPTS):  # from the newest on, as far as need be
+            entry = self._read(*row)
+            if entry.at < since:
+                break
+            if isinstance(entry.fact, Attempt) and entry.fact.number == 1:
+                found.append(entry.job)
+        return found
+
     def times(self, id: JobId) -> tuple[datetime, ...]:
         rows = self._db.execute(
             "SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.number JOIN log l ON l.idx = f.idx"
@@ -409,9 +447,51 @@ class SqliteArchive:
         rows = self._db.execute(f"{RUNS}{where} ORDER BY j.number", values)
         return [JobId(id) for id, _ in rows]
 
+    # Of one run, for whoever watches it: none of these reads its facts.
+
+    def kinds(self, id: JobId) -> Counter[str]:
+        """How many facts of which kind a run has; without those that are many, of pages and files."""
+        query = f"""SELECT f.kind, count(*) FROM facts f INDEXED BY facts_of_run
+            WHERE f.job = (SELECT number FROM jobs WHERE id = ?) AND f.{derived.OF_RUN} GROUP BY f.kind"""  # noqa: S608
+        return Counter(dict(self._db.execute(query, (id,))))
+
+    def span(self, id: JobId) -> tuple[datetime, datetime]:
+        """When a job that has facts had its first, and its newest."""
+        query = "SELECT min(f.idx), max(f.idx) FROM jobs j JOIN facts f ON f.job = j.number WHERE j.id = ?"
+        first, last = self._db.execute(query, (id,)).fetchone()
+        return self._at(first), self._at(last)
+
+    def newest(self, id: JobId, kind: str) -> Entry | None:
+        """A job's newest fact of this kind."""
+        row = self._db.execute(
+            "SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.number JOIN log l ON l.idx = f.idx"
+            " WHERE j.id = ? AND f.kind = ? ORDER BY f.position DESC LIMIT 1",
+            (id, kind),
+        ).fetchone()
+        return self._read(*row) if row else None
+
+    def documents_of(self, run: JobId) -> int:
+        """How many documents a run read."""
+        return int(self._db.execute("SELECT count(*) FROM documents WHERE run = ?", (run,)).fetchone()[0])
+
+    def standing_of(self, run: JobId) -> Counter[State]:
+        """Where the documents stand that a run read."""
+        rows = self._db.execute(
+            # A Draft is the first fact of its job, which is numbered by it.
+            "SELECT s.state, count(*) FROM documents d JOIN standing s ON s.job = d.idx"
+            " WHERE d.run = ? GROUP BY s.state",
+            (run,),
+        )
+        return Counter({State(name): count for name, count in rows})
+
     def accounts(self) -> list[JobId]:
         """Jobs of ERPs' accounts that were ever stopped."""
-        rows = self._db.execute("SELECT id FROM jobs WHERE id LIKE 'session/%' ORDER BY id")
+        rows = self._db.execute("SELECT id FROM jobs WHERE id >= 'session/' AND id < 'session0' ORDER BY id")
+        return [JobId(id) for (id,) in rows]
+
+    def recipes(self) -> list[JobId]:
+        """Jobs of recipes' approvals."""
+        rows = self._db.execute("SELECT id FROM jobs WHERE id LIKE 'recipe/%' ORDER BY id")
         return [JobId(id) for (id,) in rows]
 
     def rebuild_index(self) -> None:
@@ -546,7 +626,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def _connect_reader(path: Path) -> sqlite3.Connection:
     db = connect(path)
-    if version(db) != WITHOUT_STANDING:
+    if version(db) == SCHEMA:
         return db
     db.close()
     raise AgentError(
@@ -613,7 +693,7 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
         if mode == "rwc" and db.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
             _create(db)
         _check_version(path, db)
-        if mode == "rwc" and version(db) == WITHOUT_STANDING:
+        if mode == "rwc" and version(db) < SCHEMA:
             _upgrade(db)
     except (sqlite3.DatabaseError, KeyError, TypeError, ValueError) as error:
         db.close()
@@ -627,7 +707,7 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
 def _create(db: sqlite3.Connection) -> None:
     # One transaction, version included: a crash in it leaves an empty file, which the next start fills.
     db.execute("BEGIN IMMEDIATE")
-    for table in (*TABLES, *STANDING):
+    for table in (*TABLES, *STANDING, *derived.TABLES):
         db.execute(table)
     db.execute("INSERT INTO tree VALUES (1, 0, x'')")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -636,14 +716,16 @@ def _create(db: sqlite3.Connection) -> None:
 
 
 def _upgrade(db: sqlite3.Connection) -> None:
-    """Add the table `standing`, as the log has it."""
+    """Make `standing` and the tables of `derived` anew, as the log has them."""
     db.execute("BEGIN IMMEDIATE")
-    for statement in STANDING:
+    for statement in ("DROP INDEX IF EXISTS facts_sent", "DROP TABLE IF EXISTS standing", *STANDING, *derived.TABLES):
         db.execute(statement)
     last = """SELECT l.entry, f.job FROM (SELECT job, max(position) AS position FROM facts GROUP BY job) n
         JOIN facts f ON f.job = n.job AND f.position = n.position JOIN log l ON l.idx = f.idx"""
     for data, number in db.execute(last):
         _stand(db, canonical.entry(data), number)
+    for data, number in db.execute(derived.TOLD):
+        derived.tell(db, canonical.entry(data), number, partial(body, db))
     db.execute(f"PRAGMA user_version = {SCHEMA}")
     db.execute("COMMIT")
 
@@ -658,7 +740,7 @@ def _check_version(path: Path, db: sqlite3.Connection) -> None:
             path=path,
         )
     found = version(db)
-    if found not in (WITHOUT_STANDING, SCHEMA):
+    if found not in (WITHOUT_STANDING, WITHOUT_LISTS, SCHEMA):
         raise AgentError(
             "SA5003",
             N_("{path} has archive version {found}; this program knows version {known}"),
@@ -669,12 +751,34 @@ def _check_version(path: Path, db: sqlite3.Connection) -> None:
         )
 
 
+_GLANCE_S = 0.1
+"""Longer than `being_written` holds the lock."""
+
+
+def being_written(path: Path) -> bool:
+    """Whether a process has the archive at `path` open for writing now."""
+    lock_path = path.with_name(f"{path.name}.lock")
+    if not lock_path.exists():
+        return False
+    try:
+        glance = sqlite3.connect(f"{lock_path.absolute().as_uri()}?mode=ro", uri=True, timeout=0, isolation_level=None)
+    except sqlite3.Error:
+        return False
+    try:
+        glance.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    except sqlite3.Error as error:
+        return bool(error.sqlite_errorcode == sqlite3.SQLITE_BUSY)
+    finally:
+        glance.close()
+    return False
+
+
 def _lock(path: Path) -> sqlite3.Connection:
     # A lock on the archive itself would keep readers out as well, and `fcntl` does not exist on Windows.
     lock_path = path.with_name(f"{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = sqlite3.connect(lock_path, timeout=0, isolation_level=None)
+        lock = sqlite3.connect(lock_path, timeout=_GLANCE_S, isolation_level=None)
     except (OSError, sqlite3.Error) as error:
         raise _failed(lock_path, error) from error
     try:
@@ -707,6 +811,13 @@ def _derive(db: sqlite3.Connection, entry: Entry, number: int | None) -> None:
         case _:
             pass
     _stand(db, entry, number)
+    derived.tell(db, entry, number, partial(body, db))
+
+
+def body(db: sqlite3.Connection, digest: Digest) -> bytes | None:
+    """The bytes of a blob, unchecked; None if it is not there."""
+    row = db.execute("SELECT size, data FROM blobs WHERE digest = ?", (bytes.fromhex(digest[4:]),)).fetchone()
+    return unpack(*row) if row else None
 
 
 _LAST_CHARACTER = "\U0010ffff"
@@ -719,15 +830,10 @@ def _stand(db: sqlite3.Connection, entry: Entry, number: int) -> None:
         stands = state(Job(id=entry.job, facts=(entry.fact,)))
         due = entry.fact.not_before if isinstance(entry.fact, Retry) else None
         db.execute(
-            "INSERT INTO standing VALUES (?, ?, ?, ?) ON CONFLICT (job) DO UPDATE"
+            "INSERT INTO standing VALUES (?, ?, ?, ?, ?) ON CONFLICT (job) DO UPDATE"
             " SET idx = excluded.idx, state = excluded.state, due = excluded.due",
-            (number, entry.index, stands, "" if due is None else _sortable(due)),
+            (number, entry.index, stands, "" if due is None else derived.sortable(due), derived.format_of(entry.job)),
         )
-
-
-def _sortable(moment: datetime) -> str:
-    """As `canonical` writes it; the later, the greater."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _where(wanted: dict[str, str | None]) -> tuple[str, list[str]]:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from scraper_agent import canonical, merkle, messages
-from scraper_agent.archive import reached, sqlite
+from scraper_agent.archive import derived, reached, sqlite
 from scraper_agent.messages import N_
 
 PROBLEM_LIMIT = 1000
@@ -72,10 +72,11 @@ class _Found:
             self.problems.append(Problem(code="SA5031", index=None, text=text, values={"limit": PROBLEM_LIMIT}))
 
 
-def verify(path: Path, *, bodies: bool = True) -> Report:
+def verify(path: Path, *, bodies: bool = True, hashed: Callable[[int], None] = lambda _: None) -> Report:
     """Everything in the archive at `path`, read only, as of one moment; a writer may go on meanwhile.
 
-    Without `bodies`, the blobs and the structure of the file are left out: the log alone, at the speed of hashing it.
+    Without `bodies`, the blobs, what lists say of them and the structure of the file are left out: the log alone, at
+    the speed of hashing it. `hashed` is told how many entries are, now and then.
 
     Raises:
         AgentError: there is no archive of a known version at `path`.
@@ -89,7 +90,7 @@ def verify(path: Path, *, bodies: bool = True) -> Report:
         try:
             db.execute("BEGIN")
             state = _stored_state(db)
-            entries, doubtful = _log(db, state, found)
+            entries, doubtful = _log(db, state, found, hashed)
             head = sqlite.Head(size=state.size, root=state.root) if state else None
             jobs = _index(db, doubtful, found)
             _compared(db, known, entries, found)
@@ -97,6 +98,7 @@ def verify(path: Path, *, bodies: bool = True) -> Report:
                 _structure(db, found)
                 blobs = _blobs(db, found)
                 _named_blobs(db, found)
+                _lists(db, found)
         except sqlite3.DatabaseError as error:
             found.add("SA5030", None, N_("the database file is damaged: {error}"), error=str(error))
     return Report(entries=entries, jobs=jobs, blobs=blobs, head=head, problems=tuple(found.problems))
@@ -126,7 +128,9 @@ def _compared(db: sqlite3.Connection, known: reached.Reached | None, entries: in
 # --- the log against its tree ---------------------------------------------------------------------------------------
 
 
-def _log(db: sqlite3.Connection, state: merkle.Frontier | None, found: _Found) -> tuple[int, list[int]]:
+def _log(
+    db: sqlite3.Connection, state: merkle.Frontier | None, found: _Found, hashed: Callable[[int], None]
+) -> tuple[int, list[int]]:
     """(number of entries, those whose index rows may differ); names what is wrong with the log itself."""
     made, whole, count, doubtful = merkle.Frontier(), True, 0, []
     rows = db.execute(ROWS)
@@ -138,6 +142,7 @@ def _log(db: sqlite3.Connection, state: merkle.Frontier | None, found: _Found) -
             whole = whole and agrees
         count += len(block)
         doubtful += _doubtful(db, block)
+        hashed(count)
     if not whole or made != state:
         before = len(found.problems)
         _walk(db, state, found)
@@ -366,7 +371,9 @@ STANDING = """SELECT s.idx, s.state, s.due, f.idx, f.state, f.due FROM (
         WHEN 'Envelope' THEN 'signed' WHEN 'Attempt' THEN 'unknown' WHEN 'Delivered' THEN 'delivered'
         WHEN 'Retry' THEN 'waiting' WHEN 'DeadLetter' THEN 'dead'
         WHEN 'Receipt' THEN iif(instr(l.entry, CAST('"accepted":true' AS BLOB)), 'receipted', 'rejected')
-        WHEN 'Failure' THEN 'stopped' END AS state,
+        WHEN 'Failure' THEN 'stopped'
+        WHEN 'Endorsed' THEN 'held' WHEN 'Held' THEN 'on_hold' WHEN 'Released' THEN 'read'
+        WHEN 'Excluded' THEN iif(instr(l.entry, CAST('"kept_back":true' AS BLOB)), 'on_hold', 'read') END AS state,
         iif(f.kind = 'Retry' AND instr(l.entry, CAST('"not_before":"' AS BLOB)),
             CAST(substr(l.entry, instr(l.entry, CAST('"not_before":"' AS BLOB)) + 14, 27) AS TEXT), '') AS due
     FROM facts f JOIN log l ON l.idx = f.idx WHERE f.idx IN (SELECT max(idx) FROM facts GROUP BY job)) f
@@ -380,6 +387,35 @@ def _standing(db: sqlite3.Connection, found: _Found) -> None:
         _told("standing", row[3], row[3:], row[:3], found)
     for (index,) in db.execute(STRAY_STANDING):
         found.add("SA5027", index, N_("index table {table} has a row {index} that no entry gives"), table="standing")
+
+
+# As of one moment: tables of the same name in the connection's own temporary database, filled by the code that fills
+# them while the log grows.
+_REMADE = tuple(
+    table.replace("CREATE TABLE", "CREATE TEMP TABLE") for table in derived.TABLES if table.startswith("CREATE TABLE")
+)
+STRAY_FORMATS = """SELECT j.id, s.format FROM standing s JOIN jobs j ON j.number = s.job
+    WHERE s.format <> substr(j.id, 5, instr(substr(j.id, 5), '/') - 1)"""
+
+
+def _lists(db: sqlite3.Connection, found: _Found) -> None:
+    """What lists, searches and sums read, against the log and its bodies: leans on all before it."""
+    if sqlite.version(db) < sqlite.SCHEMA or any(problem.code != "SA5029" for problem in found.problems):
+        return
+    for job, format in db.execute(STRAY_FORMATS):
+        found.add("SA5015", None, _STRAY, table="standing", row=(job, format))
+    for statement in _REMADE:
+        db.execute(statement)
+    for data, number in db.execute(derived.TOLD):
+        derived.tell(db, canonical.entry(data), number, partial(sqlite.body, db))
+    for table in derived.NAMES:
+        for row in db.execute(f"SELECT * FROM main.{table} EXCEPT SELECT * FROM temp.{table}"):  # noqa: S608 - our own
+            found.add("SA5015", None, _STRAY, table=table, row=row)
+        for row in db.execute(f"SELECT * FROM temp.{table} EXCEPT SELECT * FROM main.{table}"):  # noqa: S608 - our own
+            found.add("SA5016", None, N_("index table {table} lacks {row}, which the log gives"), table=table, row=row)
+
+
+_STRAY = N_("index table {table} has {row}, which the log does not give")
 
 
 def _positions(db: sqlite3.Connection, found: _Found) -> None:
@@ -446,9 +482,13 @@ _DIGEST = re.compile(rb'"sm3:([0-9a-f]{64})"')
 def _field_naming(data: bytes, digest: str) -> str | None:
     match _parsed(data):
         case {"kind": str(kind), "fact": {**fact}} if kind in canonical.KINDS:
-            return next((name for name in _digest_fields(kind) if fact.get(name) == digest), None)
+            return next((name for name in _digest_fields(kind) if _names(fact.get(name), digest)), None)
         case _:
             return None  # an unreadable entry has been named already
+
+
+def _names(value: Any, digest: str) -> bool:
+    return value == digest or (isinstance(value, dict) and digest in value.values())
 
 
 @cache

@@ -60,7 +60,7 @@ def explain(loaded: Loaded) -> Iterator[str]:  # noqa: C901, PLR0912 - one parag
         option = f"  --{name.replace('_', '-')} {parameter.type.upper()}{default}"
         yield f"{option}  {parameter.title}".rstrip()
     for apart in recipe.apart:
-        told = {"name": apart.name, "url": apart.url, "logged_in": _target(apart.logged_in)}
+        told = {"name": apart.name, "url": apart.url, "logged_in": told_target(apart.logged_in)}
         yield render(
             N_("Before it logs in, nobody may be logged in at {name}, {url}. If {logged_in} shows there:"), told
         )
@@ -88,13 +88,13 @@ def explain(loaded: Loaded) -> Iterator[str]:  # noqa: C901, PLR0912 - one parag
         yield from _steps(recipe.finally_)
     yield render(N_("Each page `{page}` is one document:"), {"page": recipe.document.page})
     for id, read in recipe.document.header.items():
-        yield f"  {id} ({loaded.format.header_fields[id].zh}): {_read(read)}"
+        yield f"  {id} ({loaded.format.header_fields[id].zh}): {told_read(read)}"
     yield render(N_("  and each row of its table is one line:"))
     for id, read in recipe.document.lines.values.items():
-        yield f"  {id} ({loaded.format.line_fields[id].zh}): {_read(read)}"
+        yield f"  {id} ({loaded.format.line_fields[id].zh}): {told_read(read)}"
     yield render(N_("It only reads. Beside GET and HEAD to its own addresses it may send:"))
     for permit in recipe.permits:
-        yield f"  {_permit(permit)}"
+        yield f"  {told_permit(permit)}"
     if not recipe.permits:
         yield render(N_("  nothing"))
     if recipe.refuses:
@@ -104,41 +104,41 @@ def explain(loaded: Loaded) -> Iterator[str]:  # noqa: C901, PLR0912 - one parag
 
 def _checked(login: Login) -> Iterator[str]:
     if login.account is not None:
-        told = {"target": _target(login.account.at), "text": login.account.reads}
+        told = {"target": told_target(login.account.at), "text": login.account.reads}
         yield render(N_("{target} must read {text}; if it does not:"), told)
         yield from _steps(login.account.log_out)
         yield render(N_("  log in once more") if login.account.log_out else N_("  stop"))
     if login.ready is not None:
-        told = {"press": _target(login.ready.press), "target": _target(login.ready.leads_to)}
+        told = {"press": told_target(login.ready.press), "target": told_target(login.ready.leads_to)}
         yield render(N_("It clicks {press}, which must lead to {target}."), told)
 
 
 def _steps(steps: tuple[Step, ...], depth: int = 1) -> Iterator[str]:
     for step in steps:
-        for line in _step(step):
+        for line in told_step(step):
             yield "  " * depth + line
 
 
-def _step(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for each step
+def told_step(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for each step
     match step:
         case Open(url=url):
             yield render(N_("open {url}"), {"url": url})
         case Click(on=on, double=double, although=although):
-            yield render(N_("double-click {target}") if double else N_("click {target}"), {"target": _target(on)})
+            yield render(N_("double-click {target}") if double else N_("click {target}"), {"target": told_target(on)})
             yield from _vouched(although)
         case Fill(into=into, text=text):
-            yield render(N_("type {text} into {target}"), {"text": text, "target": _target(into)})
+            yield render(N_("type {text} into {target}"), {"text": text, "target": told_target(into)})
         case Select(into=into, option=option):
-            yield render(N_("choose {option} in {target}"), {"option": option, "target": _target(into)})
+            yield render(N_("choose {option} in {target}"), {"option": option, "target": told_target(into)})
         case Wait(until=until):
-            yield render(N_("wait until {target} shows"), {"target": _target(until)})
+            yield render(N_("wait until {target} shows"), {"target": told_target(until)})
         case Unfold(button=button):
-            yield render(N_("press {target} until it is gone"), {"target": _target(button)})
+            yield render(N_("press {target} until it is gone"), {"target": told_target(button)})
         case Snap(name=name, in_=window):
             text = N_("freeze the page as `{name}`") if window is None else N_("freeze the popup as `{name}`")
             yield render(text, {"name": name})
         case Download(on=on, name=name, although=although):
-            told = {"target": _target(on), "name": name}
+            told = {"target": told_target(on), "name": name}
             yield render(N_("download a file by {target}, and read its table as `{name}`"), told)
             yield from _vouched(although)
         case Keep(name=name):
@@ -190,16 +190,16 @@ def _flow(step: Use | When | ForEach | Optional | Retry) -> Iterator[str]:
 
 def _case(step: When) -> str:
     if step.shown is not None:
-        return render(N_("if {target} shows:"), {"target": _target(step.shown)})
+        return render(N_("if {target} shows:"), {"target": told_target(step.shown)})
     if step.absent is not None:
-        return render(N_("if {target} does not show:"), {"target": _target(step.absent)})
+        return render(N_("if {target} does not show:"), {"target": told_target(step.absent)})
     return render(N_("if {parameter} is {text}:"), {"parameter": step.parameter, "text": step.is_})
 
 
 def _texts(step: ForEach) -> str:
     if step.options_of is not None:
         left_out = f" - {', '.join(step.except_)}" if step.except_ else ""
-        return f"{_target(step.options_of)}{left_out}"
+        return f"{told_target(step.options_of)}{left_out}"
     return f"${{{step.parameter}}}" if step.parameter is not None else ", ".join(step.values)
 
 
@@ -222,42 +222,58 @@ def _list(step: List) -> Iterator[str]:
     yield from _steps(step.steps, 2)
 
 
-def _read(read: Read) -> str:
+def told_read(read: Read) -> str:
+    """All that it says: two that differ are told differently."""
+    extras: tuple[tuple[str, str | bool | None], ...] = (
+        ("in", _where(read.in_)),
+        ("in section", read.in_section),
+        ("page", read.page),
+        ("per", read.per),
+        ("attribute", read.attribute),
+        ("hidden", read.hidden),
+        ("pattern", read.pattern),
+        ("lookup", read.lookup),
+        ("as", read.convert),
+        ("date", read.date),
+        ("dates", read.dates),
+        ("numbers", read.numbers),
+        ("optional", read.optional),
+    )
+    return _place(read) + "".join(f", {_named(name, value)}" for name, value in extras if value)
+
+
+def _place(read: Read) -> str:
     if read.profile is not None:
         return render(N_("from the enterprise's profile: {name}"), {"name": read.profile})
     if read.source is not None and read.by is not None:
         return render(
             N_("{take} of {source}, looked up by {key}"),
-            {"take": read.take, "source": read.source, "key": " + ".join(map(_read, parts(read.by)))},
+            {"take": read.take, "source": read.source, "key": " + ".join(map(told_read, parts(read.by)))},
         )
     if read.any_of:
-        return " / ".join(map(_read, read.any_of))
+        return " / ".join(map(told_read, read.any_of))
     beside = ((side, getattr(read, side)) for side in RELATIONS)
     ways: tuple[tuple[str, str | bool | None], ...] = (
         ("label", read.label), *beside, (read.role or "", read.name), ("id", read.id), ("column", read.column),
         ("json", read.json_),        ("css", read.css), ("url", read.url), ("row", read.row),
     )  # fmt: skip
-    told = " / ".join(f"{name} {value}" if isinstance(value, str) else name for name, value in ways if value)
-    extras = (
-        ("in", _where(read.in_)),
-        ("in section", read.in_section),
-        ("pattern", read.pattern),
-        ("lookup", read.lookup),
-        ("as", read.convert),
-        ("date", read.date),
-    )
-    return told + "".join(f", {name} {value}" for name, value in extras if value)
+    return " / ".join(_named(name, value) for name, value in ways if value)
 
 
-def _target(target: Target) -> str:
+def _named(name: str, value: str | bool | None) -> str:
+    return f"{name} {value}" if isinstance(value, str) else name
+
+
+def told_target(target: Target) -> str:
     if target.any_of:
-        told = " / ".join(map(_target, target.any_of))
+        told = " / ".join(map(told_target, target.any_of))
     else:
         role = f"{target.role} {target.name}" if target.role else None
         told = f"[{next(p for p in (target.label, role, target.text, target.id, target.css) if p)}]"
     return f"{_where(target.in_)} > {told}" if target.in_ is not None else told
 
 
-def _permit(permit: Permit) -> str:
+def told_permit(permit: Permit) -> str:
     body = ", ".join((*(f"{k} ~ {p}" for k, p in permit.json_.items()), *permit.form))
-    return f"{permit.purpose}: {permit.method} {permit.path} ({body})"
+    answer = "" if permit.answer is None else f" -> {permit.answer}"
+    return f"{permit.purpose}: {permit.method} {permit.path} ({body}){answer}"

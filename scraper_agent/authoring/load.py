@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel
 
 from scraper_agent import buttons, convert, mapping, page, yamlfile
-from scraper_agent.authoring import flows, overlay
+from scraper_agent.authoring import edition, flows, overlay
 from scraper_agent.errors import PageError, Problem
 from scraper_agent.format import Field, Format, Holds
 from scraper_agent.messages import N_
@@ -64,13 +64,16 @@ class Loaded:
     recipe: Recipe
     source: bytes
     """What was run: the file as it is; of a recipe that extends others, all of them merged."""
-    lookups: Mapping[str, Mapping[str, str]]
+    lookups: edition.Tables
     format: Format
     warnings: tuple[Problem, ...]
+    files: Mapping[str, bytes]
+    """See `Edition`."""
 
-
-class _Tables(RootModel[dict[str, dict[str, str]]]):
-    """A lookup file: table -> the page's word -> the code."""
+    @property
+    def edition(self) -> edition.Edition:
+        """What may be approved of it."""
+        return edition.Edition(recipe=self.recipe, lookups=self.lookups, files=self.files)
 
 
 def load(path: Path, formats: Mapping[str, Format], roots: tuple[Path, ...] = ()) -> Loaded:
@@ -84,15 +87,19 @@ def load(path: Path, formats: Mapping[str, Format], roots: tuple[Path, ...] = ()
     """
     noted: list[Problem] = []
     tables: dict[str, Mapping[str, str]] = {}
+    named: dict[tuple[Path, str], yamlfile.Source] = {}
 
     def extra(recipe: Recipe, at: Positions) -> Iterator[Problem]:
         checker = _Checker(recipe=recipe, at=at, formats=formats)
-        yield from checker.lookups(tables)
+        yield from checker.lookups(tables, named)
         yield from checker.problems()
         noted.extend(checker.unread_fields())
 
     composed = overlay.compose(path, roots or (path.resolve().parent.parent,))
     recipe = yamlfile.fit(composed.source, Recipe, extra)
+    places = {source.positions.path: place for place, source in enumerate(composed.files)}
+    own = {edition.own_name(place, source.positions.path): source.raw for place, source in enumerate(composed.files)}
+    beside = {edition.lookup_name(places[path], where): source.raw for (path, where), source in named.items()}
     return Loaded(
         path=path,
         recipe=recipe,
@@ -100,6 +107,7 @@ def load(path: Path, formats: Mapping[str, Format], roots: tuple[Path, ...] = ()
         lookups=tables,
         format=formats[recipe.format],
         warnings=tuple(noted),
+        files=own | beside,
     )
 
 
@@ -486,16 +494,19 @@ class _Checker:
         for id, read in source.take.items():
             yield ("sources", name, "take", id), read
 
-    def lookups(self, tables: dict[str, Mapping[str, str]]) -> Iterator[Problem]:
-        """Fills `tables`."""
-        files: dict[Path, Mapping[str, Mapping[str, str]]] = {}
+    def lookups(
+        self, tables: dict[str, Mapping[str, str]], named: dict[tuple[Path, str], yamlfile.Source]
+    ) -> Iterator[Problem]:
+        """Fills `tables`, and `named`: each file under the recipe file that names it, and how."""
+        files: dict[tuple[Path, str], edition.Tables] = {}
         for name, where in self.recipe.lookups.items():
             if not isinstance(where, str):
                 tables[name] = where
                 continue
             loc = ("lookups", name)
-            file = self.at.of(loc).path.parent / where  # beside the file that names it, which may be a parent
-            if file not in files:
+            by = self.at.of(loc).path  # beside the file that names it, which may be a parent
+            file = by.parent / where
+            if (by, where) not in files:
                 if Path(where).name != where or not file.is_file():
                     yield Problem(
                         at=self.at.of(loc),
@@ -505,12 +516,13 @@ class _Checker:
                     )
                     continue
                 # Its own mistakes are raised as they are: they must be shown with its own lines.
-                files[file] = yamlfile.load(file, _Tables).root
-            if name in files[file]:
-                tables[name] = files[file][name]
+                named[by, where] = yamlfile.read(file)
+                files[by, where] = yamlfile.fit(named[by, where], edition.TablesFile).root
+            if name in files[by, where]:
+                tables[name] = files[by, where][name]
             else:
                 text = N_("the file has no table `{seen}`")
-                yield self._unknown("SA1219", text, loc, name, files[file])
+                yield self._unknown("SA1219", text, loc, name, files[by, where])
 
     # --- problems ---------------------------------------------------------------------------------------------------
 

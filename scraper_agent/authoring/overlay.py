@@ -8,7 +8,7 @@ Where the overlay finds a value elsewhere (`css` over `label`), all that told th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Composed:
 
     source: Source
     text: bytes
+    files: tuple[Source, ...]
+    """Its own file first, then what each extends."""
 
 
 def compose(path: Path, roots: tuple[Path, ...]) -> Composed:
@@ -49,34 +51,45 @@ def compose(path: Path, roots: tuple[Path, ...]) -> Composed:
         UsageError: there is no such file.
         SourceErrors: a file is not YAML; or a parent is missing, stands outside of `roots`, or extends its own child.
     """
-    source = yamlfile.read(path)
-    if not _extends(source):
-        return Composed(source, source.raw)
-    merged = _composed(source, roots, (path.resolve(),))
-    told = yaml.safe_dump(merged.data, allow_unicode=True, sort_keys=False, width=120)
-    return Composed(merged, told.encode())
+    files, chain = [yamlfile.read(path)], [path.resolve()]
+    while _extends(files[-1]):
+        own = _own_problems(files[-1])
+        parent = _parent(files[-1], roots, tuple(chain))
+        if own:
+            raise files[-1].refusal(own)
+        files.append(yamlfile.read(parent))
+        chain.append(parent.resolve())
+    return merged(files)
+
+
+def merged(files: Sequence[Source]) -> Composed:
+    """One recipe of a file and what each extends, that which extends nothing last.
+
+    Raises:
+        SourceErrors: a parent is no recipe, or lacks what its child changes.
+    """
+    source = files[-1]
+    for child in reversed(files[:-1]):
+        source = _laid_over(source, child)
+    if len(files) == 1:
+        return Composed(source, source.raw, tuple(files))
+    told = yaml.safe_dump(source.data, allow_unicode=True, sort_keys=False, width=120)
+    return Composed(source, told.encode(), tuple(files))
 
 
 def _extends(source: Source) -> bool:
     return isinstance(source.data, dict) and EXTENDS in source.data
 
 
-def _composed(source: Source, roots: tuple[Path, ...], chain: tuple[Path, ...]) -> Source:
-    if not _extends(source):
-        return source
-    own = _own_problems(source)
-    parent_path = _parent(source, roots, chain)
-    if own:
-        raise source.refusal(own)
-    parent = _composed(yamlfile.read(parent_path), roots, (*chain, parent_path.resolve()))
+def _laid_over(parent: Source, child: Source) -> Source:
     if not isinstance(parent.data, dict):
-        raise source.refusal([_problem(source, "SA1317", N_("{path} holds no recipe"), path=parent_path)])
-    merge = _Merge(child=source, parent=parent)
-    data = merge.mappings(source.data, parent.data, (), ())
+        raise child.refusal([_problem(child, "SA1317", N_("{path} holds no recipe"), path=parent.positions.path)])
+    merge = _Merge(child=child, parent=parent)
+    data = merge.mappings(child.data, parent.data, (), ())
     data.pop(EXTENDS, None)
-    positions = Positions(source.positions.path, merge.values, merge.keys)
-    texts = {**parent.texts, **source.texts}
-    made = Source(data=data, positions=positions, raw=source.raw, texts=texts)
+    positions = Positions(child.positions.path, merge.values, merge.keys)
+    texts = {**parent.texts, **child.texts}
+    made = Source(data=data, positions=positions, raw=child.raw, texts=texts)
     if merge.problems:
         raise made.refusal(merge.problems)
     return made

@@ -7,15 +7,17 @@ the recipe, the reader or the rules shows as a difference in that file, which a 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from scraper_agent import canonical, mapping, messages
 from scraper_agent.authoring.load import Loaded
 from scraper_agent.errors import PageError, UsageError
-from scraper_agent.format import Context, Document, encode
+from scraper_agent.format import Context, Document, Field, Format, encode
 from scraper_agent.messages import N_
 from scraper_agent.values import Digest, JobId
 
@@ -36,7 +38,10 @@ _THEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One case: what the agent says now, and the lines by which that differs from what was accepted."""
+    """One case: what the agent says now, and the lines by which that differs from what was accepted.
+
+    Certificate numbers stand whole in the first alone.
+    """
 
     case: Path
     said: tuple[str, ...]
@@ -71,7 +76,7 @@ def outcomes(loaded: Loaded) -> Iterator[Outcome]:
         accepted = case / EXPECTED
         before = accepted.read_text(encoding="utf-8").splitlines() if accepted.exists() else []
         difference = difflib.unified_diff(before, said, str(accepted), "now", lineterm="", n=2)
-        yield Outcome(case=case, said=said, difference=tuple(difference))
+        yield Outcome(case=case, said=said, difference=tuple(_masked(line, loaded.format) for line in difference))
 
 
 def accept(outcome: Outcome) -> None:
@@ -118,6 +123,21 @@ def _play(loaded: Loaded, case: Path) -> Iterator[str]:
             yield from _document(loaded, reader, frozen, canonical.digest(frozen))
         except PageError as error:
             yield f"refused: {error.code} {messages.english(error.text, error.values)}"
+
+
+def _masked(line: str, format: Format) -> str:
+    """A line of a difference without the numbers that are not shown whole."""
+    for id, field in format.header_fields.items():
+        if field.masked and (found := re.match(rf"([ +-]?{id}: )(.*?)((?:  <- .*)?)$", line)):
+            line = f"{found[1]}{field.masked_in(found[2], found[2])}{found[3]}"
+    for id, field in format.line_fields.items():
+        if field.masked:
+            line = re.sub(rf"(?<=\b{id}=)[^,]*", partial(_hidden, field), line)
+    return line
+
+
+def _hidden(field: Field, value: re.Match[str]) -> str:
+    return field.masked_in(value[0], value[0])
 
 
 def _pages(case: Path, name: str) -> list[Path]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator, Mapping
-from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from playwright.sync_api import Error
@@ -126,11 +125,11 @@ def _seen(session: _Session, apart: Apart) -> tuple[SessionState, Reason | None]
                 text=N_("it led to {seen}, which is no address of the recipe"), values={"seen": seen}
             )
         session.limits.allow(apart.timeout_s)
-        end = monotonic() + apart.timeout_s
+        end = session.hold.now() + apart.timeout_s
         while (both := session._is_shown(apart.logged_in)) == session._is_shown(apart.logged_out):
-            if monotonic() > end:
+            if session.hold.now() > end:
                 break
-            session.page.wait_for_timeout(_GLANCE_MS)
+            session.sleep(_GLANCE_MS)
         else:
             return "logged_in" if both else "logged_out", None
     except (AgentError, Error) as error:

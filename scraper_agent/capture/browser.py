@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Literal, assert_never, cast
 from urllib.parse import urlsplit
 
@@ -46,6 +46,8 @@ from scraper_agent.capture import (
     places,
     proxy,
 )
+from scraper_agent.capture.banner import Banner
+from scraper_agent.capture.held import Again, Halt, Hold, Pulse
 from scraper_agent.capture.login import Keeper
 from scraper_agent.capture.pace import Pace
 from scraper_agent.capture.progress import Lost, Progress
@@ -94,6 +96,8 @@ _LOOK_S = 0.25
 _GLANCE_MS = 20
 """How often a place that is not yet there is looked for again."""
 _TROUBLES = 5
+_STOP_S = 0.5
+"""How long closing a tab may take in a stop; then the browser is ended."""
 _EVIDENCE = "trouble"
 _SHORTEST_SECRET = 4
 _MASK = "●●●●●●"
@@ -160,6 +164,12 @@ class PlaywrightBrowser:
     pace: Pace = field(default_factory=Pace)
     kept_session: Callable[[Recipe, Mapping[str, str]], kept.Kept | None] = lambda _recipe, _parameters: None
     """The session that a person has logged in to, if one is kept."""
+    hold: Hold = field(default_factory=Hold)
+    """Of this browser alone."""
+    robot: str = "scraper-agent"
+    """What the banner of a browser that shows calls it."""
+    press: Callable[[], None] | None = None
+    """Hears of the banner's button; None: there is no banner."""
 
     def attend(self, recipe: Recipe, parameters: Mapping[str, str]) -> kept.Kept:
         """Show the login's page, and wait until a person has logged in.
@@ -171,9 +181,17 @@ class PlaywrightBrowser:
         visible = self.settings.visible_login
         with self._launched(recipe, parameters, headless=not visible) as (running, door):
             context = running.browser.new_context(no_viewport=visible, locale=recipe.language, service_workers="block")
-            session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace, door)
+            session = _Session(self.settings, recipe, parameters, self.secret, context, self.pace, door, self.hold)
             session.begin()
-            return session.keeper.attend()
+            self._show_banner(session, running, headless=not visible)
+            try:
+                return session.keeper.attend()
+            except (Halt, Error) as error:
+                if self.hold.stopped:
+                    raise self.hold.stop_error() from error
+                raise
+            finally:
+                session.pulse.end()
 
     def harvest(
         self, recipe: Recipe, parameters: Mapping[str, str], done: frozenset[str] = frozenset()
@@ -230,15 +248,24 @@ class PlaywrightBrowser:
             running.again()
             return opened()
 
-        session = _Session(self.settings, recipe, parameters, self.secret, opened(), self.pace, door)
+        session = _Session(self.settings, recipe, parameters, self.secret, opened(), self.pace, door, self.hold)
         session.keeper.stale = stale
         session.renew, session.kill = renew, running.kill
+        session.show = lambda: self._show_banner(session, running, headless=self.settings.headless)
         try:
             yield from session.run(done, state)
             session.close()
             yield from session._drain()  # noqa: SLF001 - what pages sent while they were closed
         finally:
             session.close()
+
+    def _show_banner(self, session: _Session, running: Running, *, headless: bool) -> None:
+        if headless or self.press is None:
+            return
+        session.banner = Banner.over(running.browser, self.robot, session.recipe.recipe, self.press)
+        if session.banner is not None:
+            session.banner.below(session.home)
+            session.banner.say("login", paused=self.hold.paused)
 
     def _door(self, recipe: Recipe, parameters: Mapping[str, str]) -> proxy.Proxy:
         origins = frozenset[str]().union(*apart.origins(recipe, parameters))
@@ -248,6 +275,8 @@ class PlaywrightBrowser:
             refuses=(*recipe.refuses, *self.settings.refuses),
             trust=authority.asked(self.settings.ca_file) if secure else None,
             largest_answer=self.settings.largest_answer,
+            holds=self.hold.holding,
+            held=self.hold.note_held,
         )
 
 
@@ -260,6 +289,8 @@ class _Session:
     context: BrowserContext
     pace: Pace = field(default_factory=Pace)
     door: proxy.Proxy | None = None
+    hold: Hold = field(default_factory=Hold)
+    pulse: Pulse = field(init=False)
     inbox: fetched.Inbox = field(init=False)
     keeper: Keeper = field(init=False)
     progress: Progress = field(init=False)
@@ -284,12 +315,21 @@ class _Session:
     """What may be reached now; `elsewhere` as well while sessions elsewhere are checked."""
     elsewhere: frozenset[str] = frozenset()
     leaving: bool = False
+    stopping: bool = False
+    """A stop has come, and the tabs are being closed."""
     gathered: tuple[gathered.Gathered, ...] = ()
     """Tables that come along with the next snaps, since the page itself keeps only what is in view."""
     renew: Renew | None = None
     """None: the browser is not ours to be ended and started again."""
     kill: Callable[[], None] | None = None
+    show: Callable[[], None] = lambda: None
+    """Opens the banner."""
+    banner: Banner | None = None
+    doing: str = "login"
+    """The step that is carried out, for the banner."""
     state: kept.Kept | None = None
+    under_way: list[lists.Coming] = field(default_factory=list)
+    """Records whose pages load while another is read, of all lists."""
     limits: limits.Limits = field(init=False)
     rest_s: float = field(init=False)
     reads_windows: bool = field(init=False)
@@ -298,8 +338,9 @@ class _Session:
 
     def __post_init__(self) -> None:
         self.keeper = Keeper(self)
-        self.progress = Progress(self.recipe)
-        self.limits = limits.Limits(self._tabs, self._end_browser, self.settings.patience_s)
+        self.progress = Progress(self.recipe, controlled=self.hold.control is not None)
+        self.limits = limits.Limits(self._tabs, self._end_browser, self.settings.patience_s, self.hold.now)
+        self.pulse = Pulse(self._beat)
         self.rest_s = min(_REST_S, self.settings.patience_s * 0.8)
         self.reads_windows = limits.reads_windows(self.recipe)
         self.at_once = self.settings.tabs
@@ -310,6 +351,49 @@ class _Session:
     def _end_browser(self) -> None:
         if self.kill is not None:
             self.kill()
+
+    def _beat(self) -> None:
+        """While the browser is waited for: pauses begin and end here too, and a stop does not wait for the page."""
+        with self.limits.waiting():
+            self.hold.look()
+        if self.hold.stopped and not self.stopping:
+            self.stopping = True
+            for tab in self._tabs():
+                self.limits.close(tab)
+            self.limits.hurry(_STOP_S)
+
+    def point(self) -> None:
+        """A control point. Raises Again or Halt, as `Hold.point`."""
+        self._say()
+        self.hold.point(lambda: self._sleep(100))
+        self._say()
+
+    def _say(self) -> None:
+        if self.banner is not None:
+            self.banner.say(self.doing, paused=self.hold.paused)
+
+    def sleep(self, milliseconds: float) -> None:
+        """Wait, and let the page's events come in meanwhile. A control point."""
+        self.page.wait_for_timeout(milliseconds)
+        self.point()
+
+    def _sleep(self, milliseconds: float) -> None:
+        with self.limits.waiting():
+            self._say()
+            try:
+                self.page.wait_for_timeout(milliseconds)
+            except Error:  # the page has gone; that will be told where it is asked for
+                sleep(milliseconds / 1000)
+
+    def failed(self) -> None:
+        """To be called before a failure is told: whether it is one of the page.
+
+        Raises:
+            Again, Halt: a pause or a stop fell into it.
+            Lost, PersonNeeded: the session has ended.
+        """
+        self.hold.failed()
+        self.keeper.probe()
 
     def begin(self) -> None:
         own, self.elsewhere = apart.origins(self.recipe, self.parameters)
@@ -329,6 +413,8 @@ class _Session:
         self.context.on("requestfinished", self._arrived)
         self.context.on("requestfailed", self._arrived)
         self.limits.allow()
+        if self.hold.control is not None:
+            self.pulse.begin()
         self.page = self.home = self.fresh_tab()
 
     def fresh_tab(self, beside: Tab | None = None) -> Tab:
@@ -351,14 +437,23 @@ class _Session:
                 for sighting in sightings:
                     with self.limits.waiting():  # whoever reads it takes its own time
                         yield sighting
+            except Halt as halt:
+                raise self.hold.stop_error() from halt
             except Ended as ended:
                 raise ended.error from ended
+            except AgentError as error:
+                if self.hold.stopped and not _stops_account(error):
+                    raise self.hold.stop_error() from error
+                raise
             except Error as error:
+                if self.hold.stopped:
+                    raise self.hold.stop_error() from error
                 if self._is_up():
                     raise
                 raise self._browser_ended(error) from error
             finally:
                 self.limits.end()
+                self.pulse.end()
 
     def _run(self, done: frozenset[str], state: kept.Kept | None) -> Generator[Sighting, None, None]:
         self.state = state
@@ -383,15 +478,32 @@ class _Session:
         """Of a browser that has just started. Raises Lost if the kept session has ended."""
         self.tabs = {} if self.state is None else self.state.tabs
         self.begin()
+        self.show()
         if self.state is None or self.recipe.apart:
             yield from self.enter()
         else:
-            yield from self.keeper.enter_kept()
+            yield from self.repeated(self.keeper.enter_kept)
+
+    def repeated(self, begin: Callable[[], Iterator[Sighting]]) -> Iterator[Sighting]:
+        """Come in, and once more where a pause fell into it."""
+        while True:
+            try:
+                with self.hold.repeatable():
+                    try:
+                        yield from begin()
+                    except AgentError as error:
+                        if not _stops_account(error):
+                            self.hold.failed()
+                        raise
+                return
+            except Again:
+                if self.state is None:
+                    self.context.clear_cookies()  # a login that came through halfway would not be asked for again
 
     def come_in_again(self, renew: Renew) -> Iterator[Sighting]:
         """Start the browser again; nothing of the one that has ended is there any more."""
         self.limits.end()
-        self.limits = limits.Limits(self._tabs, self._end_browser, self.settings.patience_s)
+        self.limits = limits.Limits(self._tabs, self._end_browser, self.settings.patience_s, self.hold.now)
         self.windows, self.moving, self.cdps = places.Windows(), {}, {}
         self.inside, self.gathered = (), ()
         self.at_once = 1
@@ -443,7 +555,7 @@ class _Session:
     def enter(self) -> Iterator[Sighting]:
         """To where the recipe's steps may begin, whatever the browser is logged in to; again once a session is lost."""
         self.logged_in = False
-        yield from apart.enter(self)
+        yield from self.repeated(lambda: apart.enter(self))
         self.logged_in = True
 
     def _lasting(self, where: str, steps: tuple[Step, ...], done: frozenset[str] = frozenset()) -> Iterator[Sighting]:
@@ -455,10 +567,17 @@ class _Session:
         self.progress.begin(done)
         while True:
             try:
-                for sighting in self._careful(where, steps):
-                    self.progress.note(sighting)
-                    yield sighting
+                with self.hold.repeatable():
+                    for sighting in self._careful(where, steps):
+                        self.progress.note(sighting)
+                        yield sighting
                 return
+            except Again:
+                yield from self._drain()
+                yield from self.keeper.anew(where)
+            except Halt:
+                yield from self._drain()
+                raise
             except Lost as lost:
                 yield from self._drain()
                 yield from self.keeper.again(where, str(lost))
@@ -473,9 +592,9 @@ class _Session:
 
     def _finally(self) -> Iterator[Sighting]:
         """Nothing is clicked any more where the session is not ours."""
-        if self.logged_in:
+        if self.logged_in and not self.hold.stopped:
             self.leaving = True
-            with contextlib.suppress(Lost, Ended, PersonNeeded):
+            with contextlib.suppress(Lost, Ended, PersonNeeded, Again, Halt):
                 yield from self._careful("finally", self.recipe.finally_)
 
     # --- what the page may do ---------------------------------------------------------------------------------------
@@ -578,7 +697,7 @@ class _Session:
         try:
             yield from self._steps(steps, where)
         except (PageError, Error) as error:
-            self.keeper.probe()
+            self.failed()
             yield from self._drain()
             self.check_browser()
             yield Trouble(where=where, error=self._told(error, where), page=self._evidence())
@@ -586,16 +705,18 @@ class _Session:
 
     def _steps(self, steps: tuple[Step, ...], where: str) -> Iterator[Sighting]:
         for number, step in enumerate(steps, 1):
+            self.doing = f"{where}, step {number}: {step.do}"
+            self.point()
             self.limits.allow(getattr(step, "timeout_s", 0.0))
             self.keeper.look()
             apart.keep(self)
             try:
                 yield from self._step(step, f"{where}, step {number}")
             except PlaywrightTimeout as error:
-                self.keeper.probe()
+                self.failed()
                 raise self._not_ready(step, f"{where}, step {number}", error) from error
             except (PageError, Error):
-                self.keeper.probe()
+                self.failed()
                 raise
             yield from self._drain()
 
@@ -658,11 +779,11 @@ class _Session:
 
     def _await(self, target: Target, timeout_s: float) -> None:
         self.limits.allow(timeout_s)
-        end = monotonic() + min(timeout_s, self.act_s if self.act_s < _ACT_S else timeout_s)
+        end = self.hold.now() + min(timeout_s, self.act_s if self.act_s < _ACT_S else timeout_s)
         while not self._is_shown(target):
-            if monotonic() > end:
+            if self.hold.now() > end:
                 raise PlaywrightTimeout("it never showed")
-            self.page.wait_for_timeout(_GLANCE_MS)
+            self.sleep(_GLANCE_MS)
 
     @contextlib.contextmanager
     def patient(self, seconds: float) -> Iterator[None]:
@@ -679,7 +800,9 @@ class _Session:
         """Wait until one more page may be asked for."""
         while (wait := self.pace.begin(monotonic())) > 0:
             with self.limits.waiting():
-                self.page.wait_for_timeout(math.ceil(wait * 1000))  # events go on meanwhile
+                self.page.wait_for_timeout(math.ceil(min(wait, 1.0) * 1000))  # events go on meanwhile
+            self.point()
+        self.point()
 
     def _open(self, url: str, timeout_s: float | None = None) -> int:
         """Returns the status of the answer. `timeout_s`: beside the patience that every page is given."""
@@ -805,6 +928,7 @@ class _Session:
         try:
             self.tab.wait_for_function(condition, arg=argument, timeout=seconds * 1000, polling=10)
         except PlaywrightTimeout:
+            self.hold.failed()  # nobody is to take for an end of something what was no more than a pause
             return False
         return True
 
@@ -878,9 +1002,9 @@ class _Session:
 
     def _rest(self) -> None:
         """Wait until the page, its frames and windows have come to rest; one that navigates is waited for again."""
-        end = monotonic() + self.rest_s
+        end = self.hold.now() + self.rest_s
         troubles = 0
-        while monotonic() < end:
+        while self.hold.now() < end:
             pages = self.windows.all_of(self.page)
             frames = [frame for page in pages for frame in page.frames]
             if len(frames) > limits.FRAMES:
@@ -900,7 +1024,7 @@ class _Session:
             if not quiet:
                 break
             if self._moves(pages):
-                self.page.wait_for_timeout(_GLANCE_MS)
+                self.sleep(_GLANCE_MS)
             elif len(frames) == 1 or frames == [f for page in self.windows.all_of(self.page) for f in page.frames]:
                 return
         raise PageError(
@@ -974,14 +1098,14 @@ class _Session:
             places.Missing: it leads nowhere, or to several places.
         """
         whole = (*(self.inside if self.page is self.home else ()), *where)
-        end = monotonic() + self.act_s
+        end = self.hold.now() + self.act_s
         while True:
             try:
                 return places.resolve(self.page, whole, self.windows)
             except places.Missing:
-                if monotonic() > end:
+                if self.hold.now() > end:
                     raise
-            self.page.wait_for_timeout(_GLANCE_MS)
+            self.sleep(_GLANCE_MS)
 
     def _inside(self, into: tuple[Part, ...], steps: tuple[Step, ...], where: str) -> Iterator[Sighting]:
         before, self.inside = self.inside, (*self.inside, *into)
@@ -997,12 +1121,12 @@ class _Session:
 
     def _first_shown(self, targets: tuple[Target, ...]) -> Locator:
         """Of alternatives the first that shows, waited for; the last one if none ever does."""
-        end = monotonic() + self.act_s
-        while monotonic() < end:
+        end = self.hold.now() + self.act_s
+        while self.hold.now() < end:
             for target in targets:
                 if self._is_shown(target):
                     return self._locate(target)
-            self.page.wait_for_timeout(_GLANCE_MS)
+            self.sleep(_GLANCE_MS)
         return self._locate(targets[-1])
 
     def _is_shown(self, target: Target) -> bool:
@@ -1101,6 +1225,11 @@ class _Session:
             where=where,
             seen=self._redact(error.message.splitlines()[0][:300]),
         )
+
+
+def _stops_account(error: AgentError) -> bool:
+    """Whether trying again may do harm."""
+    return isinstance(error, PersonNeeded) and error.outcome.stops_account
 
 
 def _named(target: Target) -> str:

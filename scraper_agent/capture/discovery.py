@@ -35,6 +35,9 @@ _ONLY_BY_PROXY = (
     "--autofill-server-url=about:blank",  # else each form asks Google what its fields are
 )
 
+_PROTECTION_OFF = "--disable-ipc-flooding-protection"
+"""What Playwright starts Chromium with: a page that floods its history then holds up every tab, for half a minute."""
+
 
 def launch(
     playwright: Playwright,
@@ -113,7 +116,13 @@ def _start(playwright: Playwright, door: Proxy | None, *, headless: bool, **opti
         if door.spki is not None:
             arguments.append(f"--ignore-certificate-errors-spki-list={door.spki}")
         through = {"server": f"http://127.0.0.1:{door.port}", "username": door.user, "password": door.password}
-    return playwright.chromium.launch(headless=headless, args=arguments, proxy=through, **options)  # type: ignore[arg-type]
+    return playwright.chromium.launch(
+        headless=headless,
+        args=arguments,
+        ignore_default_args=[_PROTECTION_OFF],
+        proxy=through,
+        **options,  # type: ignore[arg-type]
+    )
 
 
 def _installers() -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:

@@ -83,6 +83,8 @@ class Limits:
     give_up: Callable[[], None]
     """Ends the browser without asking it: what was asked of it fails."""
     patience_s: float = PATIENCE_S
+    now: Callable[[], float] = monotonic
+    """Seconds; while this clock stands still, so do all limits."""
     left: dict[Tab, PageError] = field(default_factory=dict)
     """Tabs that were closed, and why."""
     talking: set[Tab] = field(default_factory=set)
@@ -106,11 +108,17 @@ class Limits:
 
     def until(self, seconds: float, tab: Tab | None = None, *, of_browser: bool = False) -> None:
         """What comes next has to end within `seconds`. `of_browser`: no page is asked, so none can be at fault."""
-        self._until, self._tab = monotonic() + seconds, tab
+        self._until, self._tab = self.now() + seconds, tab
         self._asks = greenlet.getcurrent()
         self._in_vain = of_browser
         self._counts.clear()
         self._wind()
+
+    def hurry(self, seconds: float) -> None:
+        """What is asked has to end within `seconds`, whatever else it was given; then the browser is ended."""
+        if self._timer is not None and not self._in_vain:
+            self._in_vain, self._until = True, self.now() + seconds
+            self._wind()
 
     def end(self) -> None:
         """Nothing is asked any more."""
@@ -121,12 +129,12 @@ class Limits:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Time that passes within does not count: it is not the page that takes it."""
-        start, before, self._waiting = monotonic(), self._waiting, True
+        start, before, self._waiting = self.now(), self._waiting, True
         try:
             yield
         finally:
             self._waiting = before
-            self._until += monotonic() - start
+            self._until += self.now() - start
 
     def count(self, tab: Tab | None, what: str) -> None:
         """One more of `what` has come from the page in `tab`."""
@@ -191,19 +199,19 @@ class Limits:
         if self._timer is not None:
             self._timer.cancel()
         loop = asyncio.get_running_loop()  # Playwright's, which runs whenever anything is waited for
-        self._timer = loop.call_later(max(self._until - monotonic(), 0.05), self._look)
+        self._timer = loop.call_later(max(self._until - self.now(), 0.05), self._look)
 
     def _look(self) -> None:
         if self._waiting:
-            self._until = max(self._until, monotonic() + 0.2)
-        if monotonic() < self._until:
+            self._until = max(self._until, self.now() + 0.2)
+        if self.now() < self._until:
             self._wind()
             return
         if self._in_vain:  # the tab is closed, and still nothing is answered: it is the browser that hangs
             self.give_up()
             self._timer = asyncio.get_running_loop().call_later(ENDED_S, self._fail)
             return
-        self._in_vain, self._until = True, monotonic() + BROWSER_S
+        self._in_vain, self._until = True, self.now() + BROWSER_S
         self._wind()
         for tab in self.tabs() if self._tab is None else [self._tab]:
             self.leave(

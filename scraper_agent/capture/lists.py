@@ -131,16 +131,18 @@ class _Row:
         return self.text if self.key is None else self.key
 
 
-@dataclass
-class _Coming:
+@dataclass(eq=False)
+class Coming:
     """A record, and the tab that it is to be shown in."""
 
     tab: Tab
     link: str | None
-    used: bool
+    used: bool = False
     """Another record was shown in the tab before, at the address `before`."""
     before: str = ""
     since: float = 0.0
+    put_off: bool = False
+    """Its tab is closed or was sent nowhere: it loads when it is its turn, and nothing loads beside it."""
     over: bool = False
     """It is coming in, or there is none: `error`."""
     complete: bool = False
@@ -174,7 +176,7 @@ class ListReader:
                 names = [Counter(row.name for row in rows) for rows in (second, tally.rows)]
                 evidence = replace(evidence, recounted=len(second), same=names[0] == names[1])
         except (PageError, Error) as error:
-            session.keeper.probe()
+            session.failed()
             broken = session._told(error, f"list {step.name}").code
             yield from session._drain()
             yield self._fact(step, tally, replace(self._counted(step, tally, evidence), broken=broken))
@@ -201,6 +203,7 @@ class ListReader:
     def _pages(self, step: List, tally: _Tally, *, again: bool) -> Iterator[Sighting]:
         while True:
             tally.pages += 1
+            self.session.point()
             self.session.limits.allow()
             rows = yield from self._page(step, tally, again=again)
             tally.rows += rows
@@ -516,37 +519,52 @@ class ListReader:
 
     def _follow_all(self, step: List, links: list[tuple[int, str | None, str]]) -> Iterator[Sighting]:
         """Open every link; while one page is read, the next ones load in tabs of their own."""
-        fresh = partial(self._new_tab, self.session.tab, self.session.tab.url)
-        home = self.session.tab
-        most = self.session.at_once
+        session, home = self.session, self.session.tab
+        fresh = partial(self._new_tab, home, home.url)
+        most = session.at_once
         spare: deque[Tab] = deque()
-        loading: deque[_Coming] = deque()
+        loading: deque[Coming] = deque()
         coming = deque(link for _, link, _ in links)
+
+        def may_load() -> bool:
+            room = len(loading) < most and not any(each.put_off for each in loading)
+            return bool(coming) and room and not (loading and session.pace.wait_s(monotonic()))
+
         try:
             for number, _, place in links:
-                while coming and len(loading) < most and not (loading and self.session.pace.wait_s(monotonic())):
+                session.point()
+                while may_load():
+                    while spare and spare[0].is_closed():  # a page may close its tab once it was read
+                        spare.popleft()
                     used = bool(spare)
-                    loading.append(_Coming(spare.popleft() if used else fresh(), coming.popleft(), used))
-                    if self.session.may_open(loading[-1].link):
-                        self.session._paced()
-                        self._set_out(loading[-1], home.url)
+                    record = Coming(spare.popleft() if used else fresh(), coming.popleft(), used)
+                    record.put_off = any(each.put_off for each in loading)
+                    if not record.put_off and session.may_open(record.link):
+                        session._paced()
+                        self._set_out(record, home.url)
+                    loading.append(record)
+                    session.under_way.append(record)
                 record = loading.popleft()
-                self.session.tab = record.tab
+                session.under_way.remove(record)
+                session.tab = record.tab
                 if (yield from self._follow(step, record, number, place, fresh)):
-                    spare.append(self.session.page)
+                    spare.append(session.page)
                 else:  # whatever the page did to its tab, the next record has nothing to do with it
-                    self._close(self.session.page)
+                    self._close(session.page)
+                    session.tab = home
         finally:
+            for each in loading:
+                session.under_way.remove(each)
             for tab in (*spare, *(each.tab for each in loading)):
                 self._close(tab)
-            self.session.tab = home
+            session.tab = home
 
     def _close(self, tab: Tab) -> None:
         for each in self.session.windows.all_of(tab)[::-1]:
             if not each.is_closed():
                 self.session.limits.close(each)
 
-    def _set_out(self, coming: _Coming, address: str) -> None:
+    def _set_out(self, coming: Coming, address: str) -> None:
         """Send a tab to its record, and do not wait. The browser is asked for it, not the page that the tab shows."""
         referer = urlsplit(address)._replace(fragment="").geturl()
 
@@ -560,30 +578,70 @@ class ListReader:
                 coming.error = error
             coming.over = True
 
-        coming.since, coming.before = monotonic(), coming.tab.url
+        coming.since, coming.before = self.session.hold.now(), coming.tab.url
         self.session.limits.apart(go)
 
     def _new_tab(self, home: Tab, address: str) -> Tab:
         """A tab on a page of the ERP's own, so that what it opens is opened from there.
 
         Raises:
-            AgentError: not even that page can be reached any more, so it is no fault of a record.
+            AgentError: not even that page can be reached any more, though nothing is in its way: it is no fault of a
+                record.
+            Error: the browser does not answer.
         """
-        self.session._paced()
-        self.session.limits.allow()
-        tab = self.session.fresh_tab(home)
+        before, self.session.tab = self.session.tab, home  # a record's may be closed
         try:
-            tab.goto(address, wait_until="commit", timeout=self.session.settings.patience_s * 1000)
-        except PlaywrightTimeout as error:
-            self.session.ask_browser()
-            raise self.session.unreachable(address, error) from error
-        except Error as error:
-            self.session.check_browser()
-            raise self.session.unreachable(address, error) from error
+            tab, late = self._tab_at(home, address)
+            if late is not None:
+                self._put_off()
+                self._close(tab)
+                tab, late = self._tab_at(home, address)
+        finally:
+            self.session.tab = before
+        if late is not None:
+            raise self.session.unreachable(address, late) from late
         return tab
 
+    def _tab_at(self, home: Tab, address: str) -> tuple[Tab, PlaywrightTimeout | None]:
+        """A new tab, and whether its page was late though the browser answers."""
+        session, patience_s = self.session, self.session.settings.patience_s
+        session._paced()
+        session.limits.until(patience_s + limits.BROWSER_S, of_browser=True)
+        tab = session.fresh_tab(home)
+        session.limits.until(patience_s + limits.BROWSER_S, of_browser=True)
+        try:
+            tab.goto(address, wait_until="commit", timeout=patience_s * 1000)
+        except PlaywrightTimeout as error:
+            session.ask_browser()
+            return tab, error
+        except Error as error:
+            session.check_browser()
+            raise session.unreachable(address, error) from error
+        session.limits.allow()
+        return tab, None
+
+    def _put_off(self) -> bool:
+        """Close what loads beside, so that it holds up nothing; whether there was any.
+
+        The tabs share what the browser asks a host for at a time, and one page can take all of it.
+        """
+        beside = [each for each in self.session.under_way if not each.put_off]
+        for each in beside:
+            each.put_off = True
+            self._close(each.tab)
+        return bool(beside)
+
+    def _anew(self, record: Coming, fresh: Callable[[], Tab]) -> Coming:
+        """The record in another tab, as if it had never been asked for."""
+        self._close(record.tab)
+        record = Coming(fresh(), record.link)
+        self.session.tab = record.tab
+        self.session._paced()
+        self._set_out(record, record.tab.url)
+        return record
+
     def _follow(
-        self, step: List, record: _Coming, number: int, place: str, fresh: Callable[[], Tab]
+        self, step: List, record: Coming, number: int, place: str, fresh: Callable[[], Tab]
     ) -> Generator[Sighting, None, bool]:
         """Whether the record was read; else it is told why."""
         session, link = self.session, record.link
@@ -608,16 +666,20 @@ class ListReader:
                     number=number,
                     seen=guard.shown(link)[:200],
                 )
-            if not self._came(record, _AT_FIRST) and self._is_held(record):
-                self._close(record.tab)
-                record = _Coming(fresh(), link, used=False)
-                session.tab = record.tab
-                self._set_out(record, record.tab.url)
-            self._came(record, 1.0)
-            self._arrive(record, link)
+            if record.put_off or (not self._came(record, _AT_FIRST) and self._is_held(record)):
+                record = self._anew(record, fresh)
+            try:
+                self._came(record, 1.0)
+                self._arrive(record, link)
+            except (PageError, PlaywrightTimeout):
+                if session.door is None or not session.door.is_full or not self._put_off():
+                    raise
+                record = self._anew(record, fresh)  # it may have been held up by those beside it
+                self._came(record, 1.0)
+                self._arrive(record, link)
             yield from self._record(step, number, place, careful=False)
         except (PageError, Error) as error:
-            session.keeper.probe()
+            session.failed()
             yield from session._drain()
             session.check_browser()
             still = record.since and not record.there
@@ -630,24 +692,25 @@ class ListReader:
             window.close()
         return not session.page.is_closed()
 
-    def _came(self, record: _Coming, share: float) -> bool:
+    def _came(self, record: Coming, share: float) -> bool:
         """Wait for a page that is under way, or for an error in its place; `share` of the patience is spent."""
         patience_s = self.session.settings.patience_s * share
-        end = max(record.since + patience_s, monotonic() + _AT_LEAST * patience_s)
-        self.session.limits.until(end - monotonic() + 2 * _HELD_S)
-        while not record.over and monotonic() < end:
-            record.tab.wait_for_timeout(_LOOK_MS)
+        now = self.session.hold.now
+        end = max(record.since + patience_s, now() + _AT_LEAST * patience_s)
+        self.session.limits.until(end - now() + 2 * _HELD_S)
+        while not record.over and now() < end:
+            self.session.sleep(_LOOK_MS)
         if record.over and not record.there:
-            record.complete = self.session._wait_for(_COMPLETE, [], max(end - monotonic(), _HELD_S))
+            record.complete = self.session._wait_for(_COMPLETE, [], max(end - now(), _HELD_S))
         self.session.limits.allow()
         return record.there
 
-    def _is_held(self, record: _Coming) -> bool:
+    def _is_held(self, record: Coming) -> bool:
         """Whether another record's page does not let go of the tab; while the ERP is slow, that page still answers."""
         here = record.used and record.tab.url == record.before
         return here and not self.session._wait_for("() => true", [], _HELD_S)
 
-    def _arrive(self, record: _Coming, link: str) -> None:
+    def _arrive(self, record: Coming, link: str) -> None:
         """A redirect may have led elsewhere."""
         session = self.session
         if not record.there:

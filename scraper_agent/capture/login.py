@@ -6,9 +6,9 @@ logged in elsewhere: whoever did that is not fought.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from time import monotonic
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from playwright.sync_api import Error, Frame
@@ -21,7 +21,7 @@ from scraper_agent.errors import AgentError, NeedsPerson, PageError, UsageError
 from scraper_agent.messages import N_
 from scraper_agent.ports import Page, PersonNeeded, Sighting, Trouble
 from scraper_agent.recipe import Login, Open, Recipe, Target, chain
-from scraper_agent.values import Outcome, Relogin
+from scraper_agent.values import Anew, Outcome, Relogin
 
 if TYPE_CHECKING:
     from scraper_agent.capture.browser import _Session
@@ -68,6 +68,8 @@ class Keeper:
             told = error if isinstance(error, NeedsPerson) else self._shown() or session._told(error, "login")
             if self.stale and isinstance(told, NeedsPerson) and not isinstance(told, PersonNeeded):
                 told = self._expired(told)
+            if not (isinstance(told, PersonNeeded) and told.outcome.stops_account):
+                session.hold.failed()
             yield Trouble(where="login", error=told, page=session._evidence())
             raise told from error
         yield from session._drain()
@@ -94,10 +96,10 @@ class Keeper:
     def _arrive(self, login: Login) -> None:
         session = self.session
         session.limits.allow(login.timeout_s)
-        end = monotonic() + login.timeout_s
+        end = session.hold.now() + login.timeout_s
         while not session._is_shown(login.done):
             self.look()
-            if monotonic() > end:
+            if session.hold.now() > end:
                 raise PageError(
                     "SA2204",
                     N_("login at {url} did not end within {seconds} s: {expected} never showed"),
@@ -106,7 +108,7 @@ class Keeper:
                     seconds=login.timeout_s,
                     expected=session._named(login.done),
                 )
-            session.page.wait_for_timeout(_GLANCE_MS)
+            session.sleep(_GLANCE_MS)
         session._rest()
         self.look()
 
@@ -156,13 +158,14 @@ class Keeper:
                 break
             session._open(session._fill_in(step.url))
         session.limits.allow(ATTEND_S)
-        end = monotonic() + ATTEND_S
+        end = session.hold.now() + ATTEND_S
         while not session._is_shown(login.done):
             try:
-                session.page.wait_for_timeout(_LOOK_MS)
+                session.sleep(_LOOK_MS)
             except Error as error:
+                session.hold.failed()
                 raise NeedsPerson("SA2226", N_("the window was closed before the login was done")) from error
-            if monotonic() > end:
+            if session.hold.now() > end:
                 raise NeedsPerson(
                     "SA2225",
                     N_("nobody logged in within {minutes} minutes: {expected} never showed"),
@@ -261,6 +264,31 @@ class Keeper:
         yield from session.enter()
         session.progress.again()
         yield Relogin(where=where, url=url, number=self.logins, void_lists=void)
+
+    def anew(self, where: str) -> Iterator[Sighting]:
+        """A pause fell into the steps: begin them anew, in the same session if it is still there."""
+        session = self.session
+        void = session.progress.lists
+        for popup in session.windows.all_of(session.home)[1:]:
+            popup.close()
+        if session.home.is_closed():
+            session.limits.allow()
+            session.home = session.fresh_tab()
+        session.page, session.inside, session.gathered = session.home, (), ()
+        yield from session.repeated(self._back)
+        session.progress.again()
+        yield Anew(where=where, void_lists=void)
+
+    def _back(self) -> Iterator[Sighting]:
+        """To where the steps may begin; by a login only if the session has ended."""
+        session, recipe = self.session, self.session.recipe
+        if recipe.login is None:
+            return
+        if not recipe.apart:
+            with contextlib.suppress(Lost):
+                yield from self.enter_kept()
+                return
+        yield from session.enter()
 
     def restart(self, where: str, ended: Ended) -> Iterator[Sighting]:
         """The browser has ended: start it again, and log in once more.
@@ -376,7 +404,7 @@ def _needed(outcome: Outcome, seen: str, recipe: str) -> PersonNeeded:
                 hint=N_("find out who uses the robot's account, then run again; the robot did not log in again"),
                 seen=seen,
             )
-        case Outcome.EXPIRED | Outcome.OTHER_SESSION | Outcome.NO_SECRET:
+        case Outcome.EXPIRED | Outcome.OTHER_SESSION | Outcome.NO_SECRET | Outcome.HALTED | Outcome.HOURS:
             raise ValueError(f"{outcome} is not what a page shows")
         case unknown:
             assert_never(unknown)

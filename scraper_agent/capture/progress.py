@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from scraper_agent import canonical
+from scraper_agent.capture.held import Again, Halt
 from scraper_agent.capture.running import Ended
 from scraper_agent.errors import AgentError
 from scraper_agent.ports import Done, PersonNeeded, Sighting
@@ -29,6 +30,8 @@ class Lost(Exception):
 @dataclass(slots=True)
 class Progress:
     recipe: Recipe
+    controlled: bool = False
+    """A person may pause or stop what is done at any time."""
     before: frozenset[str] = frozenset()
     """Places that earlier passes have handed over."""
     done: set[str] = field(default_factory=set)
@@ -61,8 +64,8 @@ class Progress:
 
     @property
     def _lasts(self) -> bool:
-        """Whether the recipe tells when a session has ended."""
-        return self.recipe.session is not None or bool(self.recipe.apart)
+        """Whether a record may break off and be read again: a session's end is told, or people may pause and stop."""
+        return self.controlled or self.recipe.session is not None or bool(self.recipe.apart)
 
     # --- places -----------------------------------------------------------------------------------------------------
 
@@ -119,7 +122,7 @@ class Progress:
         self._whole = True
         try:
             seen.extend(sightings)
-        except (Lost, PersonNeeded):
+        except (Lost, Again, Halt, PersonNeeded):
             yield from (each for each in seen if isinstance(each, Refused))
             raise
         except Ended:  # that was told, and what ended the browser once is not opened again
@@ -138,7 +141,7 @@ class Progress:
         """After a record's trouble was told: once is enough."""
         if not self._whole:
             self.done.add(place)
-        if self.recipe.session is not None and not self._whole:
+        if (self.controlled or self.recipe.session is not None) and not self._whole:
             yield Done(place)
 
     def _lists(self, steps: tuple[Step, ...], used: frozenset[str]) -> bool:

@@ -15,7 +15,7 @@ import re
 import secrets
 import ssl
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -39,7 +39,10 @@ _ANSWER_S = 300.0
 _IDLE_S = 120.0
 _FRESH_S = 1.0
 """A connection that has rested longer may be gone without our knowing: no body that cannot be sent twice goes there."""
+_HOLD_S = 0.05
 _CLIENTS = 256
+_AT_A_TIME = 6
+"""What a browser asks of one host at a time, for all of its tabs together."""
 _REFUSED = 1000
 _ASKS_PASSWORD = 407
 _PORTS = 65535
@@ -258,6 +261,10 @@ class Proxy:
     largest_answer: int = 64 * 1024 * 1024
     permits: Callable[[], Iterable[Permit]] = tuple
     """Asked anew for each request, from the proxy's own thread."""
+    holds: Callable[[], bool] = lambda: False
+    """Whether nothing may leave now: a request waits until it may. Asked from the proxy's own thread."""
+    held: Callable[[], None] = lambda: None
+    """Hears of each request that has to wait."""
     refused: deque[Refused] = field(default_factory=deque)
     untold: int = 0
     """Refused, and not in `refused`, since nobody had emptied it. Only ever grows."""
@@ -273,6 +280,7 @@ class Proxy:
         self._shown = authority.show(secure) if secure else None
         self._allowed = "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         self._lines: set[asyncio.Task[None]] = set()
+        self._asked: Counter[str] = Counter()
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -283,6 +291,11 @@ class Proxy:
     def spki(self) -> str | None:
         """What the browser is told to trust; None where nothing is https."""
         return self._shown.spki if self._shown is not None else None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the browser waits for so many answers of an ERP that it asks for nothing more meanwhile."""
+        return max(self._asked.copy().values(), default=0) >= _AT_A_TIME
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -392,7 +405,20 @@ class Proxy:
                 client.answer(200, head=[(b"Content-Type", b"application/json")], body=text.encode(), stays=True)
                 return True
             case guard.Pass():
-                return await self._forward(client, head, url, body)
+                await self._released()
+                self._asked[guard.origin(url)] += 1
+                try:
+                    return await self._forward(client, head, url, body)
+                finally:
+                    self._asked[guard.origin(url)] -= 1
+
+    async def _released(self) -> None:
+        """Wait until requests may leave."""
+        if not self.holds():
+            return
+        self.held()
+        while self.holds():  # noqa: ASYNC110 - nothing tells of a file that goes
+            await asyncio.sleep(_HOLD_S)
 
     async def _head(self, client: _Client) -> Head | None:
         """None where the browser has gone, or sent nothing for long."""

@@ -1,7 +1,7 @@
 """The command line: parses, calls, prints; decides nothing. stdout is data, stderr is talk.
 
 Exit codes: 0 done; 1 a defect of the agent; 2 usage; 3 business (documents blocked, pages refused); 4 application
-(machine, network, log); 5 a person is needed; 130 ended by Ctrl-C.
+(machine, network, log); 5 a person is needed, also to lift a stop; 130 ended by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -58,11 +58,14 @@ def build() -> typer.Typer:
     from scraper_agent.cli import (  # noqa: PLC0415 - after the language
         case,
         commands,
+        console,
+        control,
         crossborder,
         demo,
         format,
         key,
         outbox,
+        policy,
         recipe,
         report,
         sandbox,
@@ -77,7 +80,9 @@ def build() -> typer.Typer:
         outbox.send
     )
     commands.cli.add_typer(outbox.job, name="job")
+    control.add_to(commands.cli)
     commands.cli.add_typer(recipe.commands, name="recipe")
+    commands.cli.add_typer(policy.commands, name="policy")
     commands.cli.add_typer(format.commands, name="format")
     told = N_("Open a browser in which a person logs in, and keep the session, encrypted, for runs to come.")
     commands.cli.command("login", help=messages.render(told), epilog=commands.example("login demo/order"))(
@@ -88,6 +93,7 @@ def build() -> typer.Typer:
     commands.cli.add_typer(case.commands, name="case")
     commands.cli.add_typer(waybill.commands, name="waybill")
     commands.cli.add_typer(crossborder.commands, name="crossborder")
+    commands.cli.add_typer(console.commands, name="console")
     commands.cli.add_typer(sandbox.commands, name="sandbox")
     commands.cli.add_typer(report.commands)
     commands.cli.add_typer(demo.commands)

@@ -18,6 +18,7 @@ from scraper_agent.app import App
 from scraper_agent.cases import Case, Paper
 from scraper_agent.cli import show
 from scraper_agent.cli.commands import example
+from scraper_agent.console import words
 from scraper_agent.formats import CODES, FORMATS
 from scraper_agent.messages import N_, render
 from scraper_agent.values import Finding
@@ -170,7 +171,7 @@ def _documents(papers: Iterable[Paper], book: Book) -> Table:
             _format(paper.format),
             show.plain(paper.key),
             day.isoformat() if day else "",
-            show.state_name(book.states[paper.id]),
+            words.state_name(book.states[paper.id]),
         )
     return table
 

@@ -8,12 +8,12 @@ import signal
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_never
 
 import typer
 from loguru import logger
@@ -21,33 +21,42 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 import scraper_agent
 from scraper_agent import app as wiring
-from scraper_agent import approval, completeness, formats, mapping
+from scraper_agent import completeness, formats
+from scraper_agent import control as controls
 from scraper_agent.analysis import periods
 from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring.load import Loaded
-from scraper_agent.cli import INTERRUPTED, parameters, show
+from scraper_agent.cli import INTERRUPTED, approving, parameters, show
+from scraper_agent.console import words
 from scraper_agent.errors import AgentError, BusinessError, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
 from scraper_agent.pipeline import Harvest, Pipeline
 from scraper_agent.values import (
-    Approval,
+    ControlFact,
     Draft,
+    Endorsed,
     Envelope,
+    Excluded,
     Fact,
+    Halted,
+    Held,
     Job,
     JobId,
     ListRead,
     Parked,
+    Paused,
     Refused,
+    Resumed,
     Retry,
     RunEnded,
     RunStarted,
     Snapshot,
     State,
     Verdict,
+    in_force,
     state,
 )
 
@@ -80,6 +89,7 @@ class Options:
         """The configured agent, loaded once."""
         if not self.apps:
             loaded = App.load(self.config, prompt=_prompt, tell=_tell)
+            loaded.notice = _notice
             log_to(loaded)
             self.apps.append(loaded)
         return self.apps[0]
@@ -121,6 +131,22 @@ def _prompt(name: str) -> str:
     if not sys.stdin.isatty():
         return wiring.nobody(name)
     return getpass.getpass(render(N_("{name}: "), {"name": name}))
+
+
+def _notice(fact: ControlFact) -> None:
+    """What runs stands still or goes on, and who wanted it."""
+    values = {"by": controls.told(fact.by), "reason": fact.reason or "-"}
+    match fact:
+        case Paused():
+            told = render(N_("Paused by {by}: {reason}; `scraper-agent resume` lets it go on."), values)
+        case Halted():
+            told = render(N_("Stopped by {by}: {reason}."), values)
+        case Resumed():
+            told = render(N_("Resumed by {by}."), values)
+        case unknown:
+            assert_never(unknown)
+    show.talk.print(show.visible(told), markup=False, soft_wrap=True)
+    logger.info("{} by {} via {}", type(fact).__name__, show.visible(fact.by), show.visible(fact.via))
 
 
 def _tell(step: str) -> None:
@@ -197,7 +223,9 @@ def init(
             path=error.filename or folder,
             reason=error.strerror,
         ) from error
-    show.talk.print(render(N_("Next: fill in config.yaml, then `scraper-agent key new`.")))
+    show.talk.print(
+        render(N_("Next: fill in config.yaml and policy.yaml, then `scraper-agent key new` and `policy sign`."))
+    )
 
 
 def _template(name: str) -> str:
@@ -441,7 +469,7 @@ def jobs(
         )
     with app.archive(read_only=True) as archive:
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
-        kinds = {_LAST[wanted]} if wanted is not None else set(_LAST.values())
+        kinds = _LAST[wanted] if wanted is not None else set().union(*_LAST.values())
         found = (archive.job(each.id) for each in archive.states(format=format) if each.last in kinds)
         listed = [(job, _why(job, pipeline.held_because)) for job in found if wanted in (None, state(job))]
         waiting = [(id, fact) for id in archive.runs() if isinstance(fact := archive.last(id), Parked)]
@@ -451,21 +479,22 @@ def jobs(
 
 
 _LAST = {
-    State.READ: "Draft",
-    State.BLOCKED: "Verdict",
-    State.HELD: "Verdict",
-    State.APPROVED: "Approval",
-    State.DECLINED: "Approval",
-    State.SIGNED: "Envelope",
-    State.UNKNOWN: "Attempt",
-    State.DELIVERED: "Delivered",
-    State.WAITING: "Retry",
-    State.DEAD: "DeadLetter",
-    State.RECEIPTED: "Receipt",
-    State.REJECTED: "Receipt",
-    State.STOPPED: "Failure",
+    State.READ: {"Draft", "Released", "Excluded"},
+    State.BLOCKED: {"Verdict"},
+    State.HELD: {"Verdict", "Endorsed"},
+    State.ON_HOLD: {"Held", "Excluded"},
+    State.APPROVED: {"Approval"},
+    State.DECLINED: {"Approval"},
+    State.SIGNED: {"Envelope"},
+    State.UNKNOWN: {"Attempt"},
+    State.DELIVERED: {"Delivered"},
+    State.WAITING: {"Retry"},
+    State.DEAD: {"DeadLetter"},
+    State.RECEIPTED: {"Receipt"},
+    State.REJECTED: {"Receipt"},
+    State.STOPPED: {"Failure"},
 }
-"""The kind of the last fact in each state, which the archive's index knows: the other jobs are not even opened."""
+"""The kinds of the last fact in each state, which the archive's index knows: the other jobs are not even opened."""
 
 
 def state_of(archive: SqliteArchive, id: JobId) -> State:
@@ -477,7 +506,7 @@ def _why(job: Job, held_because: Callable[[Job], Any]) -> str:
     last = job.last
     if isinstance(last, Verdict) and last.blocked:
         return show.findings(last)
-    if isinstance(last, Verdict):
+    if isinstance(last, Verdict | Endorsed | Held | Excluded):
         try:
             return "; ".join(render(text, values) for text, values in held_because(job))
         except AgentError as error:
@@ -532,14 +561,14 @@ def job_show(
             return
         found = find_job(archive, name)
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
-        draft = _draft(found)
+        draft = draft_of(found)
         show.console.print(show.document(pipeline.document(found), app.tables.formats[draft.format]))
         for fact in found.facts:
             if isinstance(fact, Verdict):
                 for finding in fact.findings:
                     show.console.print(show.finding(finding))
         show.console.print(
-            f"{found.id}  {show.state_name(state(found))}  {draft.document}", markup=False, soft_wrap=True
+            f"{found.id}  {words.state_name(state(found))}  {in_force(found)}", markup=False, soft_wrap=True
         )
         why = _why(found, pipeline.held_because)
         if why:
@@ -551,7 +580,7 @@ def job_show(
         for fact in found.facts:
             show.console.print(show.fact(fact), markup=False, soft_wrap=True)
         if origins:
-            show.origins(archive.get(draft.provenance), app.tables.formats[draft.format])
+            show.origins(found, archive.get(draft.provenance), app.tables.formats[draft.format])
 
 
 def _show_run(job: Job) -> None:
@@ -567,7 +596,7 @@ def _show_run(job: Job) -> None:
             show.console.print(show.fact(fact), markup=False, soft_wrap=True)
 
 
-def _draft(job: Job) -> Draft:
+def draft_of(job: Job) -> Draft:
     first = job.facts[0]
     if not isinstance(first, Draft):
         raise UsageError("SA7104", N_("{id} is not a document"), id=job.id)
@@ -575,20 +604,34 @@ def _draft(job: Job) -> Draft:
 
 
 @cli.command(
-    help=render(N_("Approve a document that waits; it leaves with the next `send`.")),
-    epilog=example("approve 3f2a9c --reason checked"),
+    help=render(N_("Approve a document that waits, or all of a run together; it leaves with the next `send`.")),
+    epilog=example("approve 3f2a9c --reason checked", "approve --all"),
 )
 def approve(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help=render(N_("Its number (or the first digits), or its business key.")))],
+    name: Annotated[
+        str | None, typer.Argument(help=render(N_("Its number (or the first digits), or its business key.")))
+    ] = None,
     reason: Annotated[str, typer.Option(help=render(N_("Why; goes into the log.")))] = "",
     digest: Annotated[
-        str | None, typer.Option(help=render(N_("Digest of the document that was shown; refused if it is another.")))
+        str | None,
+        typer.Option(
+            help=render(N_("Digest of the document, or of the whole, that was shown; refused if it is another."))
+        ),
     ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help=render(N_("All of this run that waits for one approval together.")))
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help=render(N_("The same of all runs.")))] = False,
 ) -> None:
-    _decide(
-        context, name, digest, lambda verdict, shown, by: approval.by_person(verdict, shown=shown, by=by, reason=reason)
-    )
+    if (name is not None) + (run is not None) + all_ != 1:
+        raise UsageError("SA7162", N_("name one document, or a run with `--run`, or say `--all`"))
+    if name is None:
+        app: App = context.obj.app()
+        with app.archive() as archive:
+            approving.approve_batch(app, archive, None if run is None else _job(archive, run), digest, reason)
+        return
+    _decide(context, name, "approve", digest, reason)
 
 
 @cli.command(
@@ -603,28 +646,26 @@ def decline(
         str | None, typer.Option(help=render(N_("Digest of the document that was shown; refused if it is another.")))
     ] = None,
 ) -> None:
-    _decide(
-        context, name, digest, lambda verdict, shown, by: approval.decline(verdict, shown=shown, by=by, reason=reason)
-    )
+    _decide(context, name, "decline", digest, reason)
 
 
-def _decide(
-    context: typer.Context, name: str, digest: str | None, decision: Callable[[Verdict, Any, str], Approval]
-) -> None:
+def _decide(context: typer.Context, name: str, do: str, digest: str | None, reason: str) -> None:
     app: App = context.obj.app()
-    with app.archive() as archive:
-        pipeline = app.pipeline(archive, lambda _job, _fact: None)
+    with app.archive(read_only=True) as archive:
         found = find_job(archive, name)
-        shown = digest or _draft(found).document
-        who = wiring.account()
-        decided = pipeline.decide(found.id, lambda verdict: decision(verdict, shown, who))
-        total = mapping.amount(pipeline.document(found), FORMATS[_draft(found).format])
-        amount = f"{total[1]} {total[0]}" if total else ""
-        show.console.print(
-            show.visible(f"{show.short(found.id)}  {_draft(found).key}  {amount}  {show.state_name(state(decided))}"),
-            markup=False,
-            soft_wrap=True,
-        )
+    have_done(app, do, (found.id,), {"shown": digest or in_force(found), "reason": reason})
+    approving.tell(app, found.id)
+
+
+def have_done(app: App, do: str, targets: Sequence[str], values: Mapping[str, str]) -> None:
+    """By this account, also while another process writes the archive.
+
+    Raises:
+        AgentError: the first that was not done, once the others are.
+    """
+    for outcome in app.desk.do(do, targets, wiring.account(), values):
+        if outcome.error is not None:
+            raise outcome.error
 
 
 # --- log ------------------------------------------------------------------------------------------------------------
@@ -645,7 +686,7 @@ def log_show(
         entries = (entry for entry in archive.entries(start) if wanted in (None, entry.job))
         for entry in entries if last is None else deque(entries, maxlen=last):
             at = entry.at.astimezone().isoformat(timespec="seconds")
-            where = entry.job if entry.job.startswith("run/") else show.short(entry.job)
+            where = entry.job if entry.job.startswith(("run/", "recipe/")) else show.short(entry.job)
             typer.echo(f"{entry.index:>7} {at} {show.visible(where)} {show.fact(entry.fact)}")
 
 

@@ -24,7 +24,7 @@ from scraper_agent.envelope.trail import Report, Trail
 from scraper_agent.errors import AgentError, BusinessError, UsageError
 from scraper_agent.messages import N_, render
 from scraper_agent.signing import sm2
-from scraper_agent.values import Attempt, Delivered, Draft, Job, Receipt, Retry, state
+from scraper_agent.values import Attempt, Delivered, Draft, Job, Receipt, Retry, in_force, state
 from scraper_agent.waybill import task
 
 commands = typer.Typer(
@@ -121,7 +121,7 @@ def report(
         made = Report(
             task=_task(archive, draft),
             key=app.pipeline(archive, lambda _job, _fact: None).key(job),
-            waybill=json.loads(archive.get(draft.document)),
+            waybill=json.loads(archive.get(in_force(job))),
             sent=_sent(archive, job),
             answers=[answer.decode() for answer in _answers(archive, job)],
         )
@@ -185,7 +185,7 @@ def _rows(app: App, archive: SqliteArchive) -> Iterator[_Row]:
                 number=draft.key,
                 state=state(job).value,
                 sent=_sent(archive, job),
-                trail=trail.trail(answers, keys, key=pipeline.key(job), digest=draft.document),
+                trail=trail.trail(answers, keys, key=pipeline.key(job), digest=in_force(job)),
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +18,9 @@ from pydantic import SecretStr
 from scraper_agent import app as wiring
 from scraper_agent import policy as policies
 from scraper_agent.app import App
+from scraper_agent.archive.sqlite import SqliteArchive
+from scraper_agent.authoring.load import Loaded
+from scraper_agent.cli import console as consoles
 from scraper_agent.cli import report as reporting
 from scraper_agent.cli import show
 from scraper_agent.cli.commands import Session, example, log_to, progress
@@ -44,7 +47,7 @@ _CURRENCIES = ("CNY", "USD", "EUR", "JPY", "KRW", "GBP", "HKD", "SGD", "CHF", "M
 
 @commands.command(
     help=render(N_("Try everything: an ERP and a customs platform on this machine, read, checked, signed, sent.")),
-    epilog=example("demo", "demo --folder try", "demo --waybills"),
+    epilog=example("demo", "demo --console", "demo --waybills"),
 )
 def demo(
     folder: Annotated[
@@ -57,7 +60,16 @@ def demo(
             help=render(N_("The exchange of dangerous goods waybills with province and ministry instead.")),
         ),
     ] = False,
+    console: Annotated[
+        bool,
+        typer.Option(
+            "--console",
+            help=render(N_("Then open the console, and keep ERP and platform up until Ctrl-C: decide, and run again.")),
+        ),
+    ] = False,
 ) -> None:
+    if waybills and console:
+        raise UsageError("SA7309", N_("`--console` shows the documents of the demo; it goes without `--waybills`"))
     from scraper_agent.cli import exchange  # noqa: PLC0415 - it is made of this, and needs what nothing else does
 
     with Erp(secrets.token_urlsafe(18), today=today()) as erp:
@@ -66,7 +78,7 @@ def demo(
         if waybills:
             exchange.perform(trial)
         else:
-            trial.perform()
+            trial.perform(then=_console if console else None)
         if erp.writes:
             raise AgentError("SA7303", N_("{count} write(s) reached the ERP"), count=len(erp.writes))
 
@@ -82,8 +94,8 @@ class Trial:
     limit: Decimal = LIMIT
     """Orders and invoices above it are held, in whatever currency."""
 
-    def perform(self) -> None:
-        """Read, check, sign, send, verify, report, and tell what to do next.
+    def perform(self, then: Callable[[App, Path], None] | None = None) -> None:
+        """Read, check, sign, send, verify, report, and tell what to do next. `then`: while all is still up.
 
         Raises:
             AgentError: the ERP cannot be read, or the log does not verify.
@@ -91,6 +103,8 @@ class Trial:
         self.prepare()
         with _platform(self) as app:
             _run(app, self)
+            if then is not None:
+                then(app, self.folder / "config.yaml")
 
     def prepare(self) -> None:
         """Empty the folder; make config, policy, secrets and key.
@@ -121,7 +135,9 @@ class Trial:
             loaded = wiring.load_recipe(name, self.folder)
             requests = policies.together(requests, wiring.needs(loaded, [self.parameters["base"]]))
         policy = {
+            "version": 1,
             **yaml.safe_load(wiring.section({erp: requests})),
+            "recipes": {"approved_by": "one"},
             "automatic": {
                 **limits,
                 **{format: {"lines": "500"} for format in ("goodsReceipt", "dangerousGoodsWaybill", "waybillStatus")},
@@ -154,12 +170,24 @@ class Trial:
             (self.folder / name).write_text(text, encoding="utf-8")
 
 
+def approve(app: App, archive: SqliteArchive, loaded: Loaded) -> None:
+    """A person looks at what `recipe diff` shows; a demo approves its own recipes, in that person's name."""
+    approvals, who, why = app.approvals(archive), wiring.account(), render(N_("the demo's own recipe"))
+    approvals.propose(loaded.edition, who, why)
+    approvals.approve(loaded.recipe.recipe, loaded.edition.digest, who, why)
+
+
+def _console(app: App, config: Path) -> None:
+    consoles.until_interrupted(app, config, consoles.PORT)
+
+
 def _run(app: App, trial: Trial) -> None:
     folder = trial.folder
     with app.archive() as archive, progress() as bar:
         session = Session(app=app, archive=archive, bar=bar)
         for name in trial.recipes:
             loaded = app.recipe(name)
+            approve(app, archive, loaded)
             session.harvest(loaded, app.parameters(loaded, {}))
         stopped = session.advance()
         task = bar.add_task(render(N_("verifying the log, writing the report")), total=1)
@@ -185,6 +213,7 @@ def _tell(app: App, folder: Path, entries: int, recipe: str) -> None:
     name = show.short(_first_held(app))
     config = f"scraper-agent -c {folder / 'config.yaml'}"
     go_on(
+        (f"{config} console", N_("all of it in a browser: what waits, what it was read from, what happened")),
         (f"{config} jobs --state blocked", N_("what was stopped, and why")),
         (f"{config} jobs --state held", N_("what waits for a person")),
         (f"{config} job {name} --origins", N_("one document, and where each value was read")),
@@ -192,6 +221,7 @@ def _tell(app: App, folder: Path, entries: int, recipe: str) -> None:
         (f"{config} sandbox platform", N_("start the platform again, in a second terminal; then:")),
         (f"{config} send", N_("sign and send what is approved")),
         (f"{config} log verify", N_("recompute the whole log")),
+        (f"{config} recipe list", N_("which recipes may be used, and who approved them")),
         (f"scraper-agent recipe explain {recipe}", N_("what the robot does on the ERP's pages")),
     )
 
@@ -235,5 +265,6 @@ def _platform(trial: Trial) -> Iterator[App]:
         trial.configure(url=url, public_keys=public_keys)
         app = App.load(config, tell=lambda step: show.talk.print(step, markup=False))
         log_to(app)
+        app.sign_policy("demo")
         with closing(app):
             yield app

@@ -19,7 +19,7 @@ from scraper_agent.cli import show
 from scraper_agent.cli import waybill as waybills
 from scraper_agent.cli.commands import Session, log_to, progress
 from scraper_agent.cli.commands import report as tell_stopped
-from scraper_agent.cli.demo import AK, Trial, go_on
+from scraper_agent.cli.demo import AK, Trial, approve, go_on
 from scraper_agent.errors import AgentError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
@@ -55,6 +55,7 @@ def perform(trial: Trial) -> None:
         trial.configure(receivers=authorities.receivers())
         app = App.load(trial.folder / "config.yaml", tell=lambda step: show.talk.print(step, markup=False))
         log_to(app)
+        app.sign_policy("demo")
         with closing(app):
             sent = _read_and_send(app)
             _say(N_("The province took them and gave each a QR code, which the driver shows on the road. One of them:"))
@@ -84,6 +85,7 @@ def _read_and_send(app: App) -> list[str]:
     with app.archive() as archive, progress() as bar:
         session = Session(app=app, archive=archive, bar=bar)
         loaded = app.recipe(RECIPE)
+        approve(app, archive, loaded)
         session.harvest(loaded, app.parameters(loaded, {}))
         stopped = session.advance()
         pipeline = app.pipeline(archive, lambda _job, _fact: None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
@@ -16,12 +15,24 @@ from scraper_agent import app as wiring
 from scraper_agent import approval
 from scraper_agent.app import OPEN, App
 from scraper_agent.archive.sqlite import SqliteArchive
-from scraper_agent.cli import show
-from scraper_agent.cli.commands import Session, example, find_job, job_show, progress, report, state_of
+from scraper_agent.cli import decide, show
+from scraper_agent.cli.commands import (
+    Session,
+    draft_of,
+    example,
+    find_job,
+    have_done,
+    job_show,
+    progress,
+    report,
+    state_of,
+)
+from scraper_agent.console import words
 from scraper_agent.errors import AgentError, SendFailed, SendUnknown, UsageError
 from scraper_agent.messages import N_, render
+from scraper_agent.orders import MOST_TARGETS
 from scraper_agent.pipeline import Pipeline
-from scraper_agent.values import Delivered, Digest, Draft, Envelope, Fact, Job, JobId, Receipt, State, state
+from scraper_agent.values import Delivered, Digest, Draft, Envelope, Excluded, Fact, Job, JobId, Receipt, State, state
 
 
 class _ByName(TyperGroup):
@@ -36,13 +47,20 @@ class _ByName(TyperGroup):
 job = typer.Typer(
     cls=_ByName,
     rich_markup_mode=None,
-    help=render(N_("One document: show it (`job NAME` is short for `job show NAME`), send it again, or withdraw it.")),
+    help=render(
+        N_(
+            "One document: show it (`job NAME` is short for `job show NAME`), hold it back, leave fields out, send it "
+            "again, or withdraw it."
+        )
+    ),
 )
 job.command(
     "show",
     help=render(N_("Show one document: its values, findings, facts, and where each value was read; or one run.")),
     epilog=example("job show 3f2a9c", "job PO202603-0019 --origins"),
 )(job_show)
+
+decide.add_to(job)
 
 _Name = Annotated[str, typer.Argument(help=render(N_("Its number (or the first digits), or its business key.")))]
 
@@ -68,15 +86,12 @@ def job_retry(
     app: App = context.obj.app()
     if bool(names) == all_:
         raise UsageError("SA7160", N_("name the documents to send again, or say `--all`"))
-    with app.archive() as archive:
-        pipeline = app.pipeline(archive, lambda _job, _fact: None)
-        who = wiring.account()
-        ids = _all(archive) if all_ else iter([find_job(archive, name).id for name in names or ()])
-        count = 0
-        for id in ids:
-            pipeline.resend(id, who, absent=absent)
-            count += 1
-    told = render(N_("{count} document(s) leave with the next `send`."), {"count": count})
+    with app.archive(read_only=True) as archive:
+        ids = list(_all(archive)) if all_ else [find_job(archive, name).id for name in names or ()]
+    values = {"absent": "yes"} if absent else {}
+    for start in range(0, len(ids), MOST_TARGETS):
+        have_done(app, "resend", ids[start : start + MOST_TARGETS], values)
+    told = render(N_("{count} document(s) leave with the next `send`."), {"count": len(ids)})
     show.console.print(told, markup=False)
 
 
@@ -98,13 +113,14 @@ def job_withdraw(
     reason: Annotated[str, typer.Option(help=render(N_("Why; goes into the log.")))],
 ) -> None:
     app: App = context.obj.app()
-    with app.archive() as archive:
-        pipeline = app.pipeline(archive, lambda _job, _fact: None)
+    with app.archive(read_only=True) as archive:
         found = find_job(archive, name).id
-        done = pipeline.withdraw(found, wiring.account(), reason)
-        if done.id != found:
-            done = pipeline.check(done.id)
-        _tell_withdrawn(done, new=done.id != found)
+    have_done(app, "withdraw", (found,), {"reason": reason})
+    with app.archive(read_only=True) as archive:
+        draft = draft_of(archive.job(found))
+        versions = map(archive.job, archive.documents(format=draft.format, key=draft.key))
+        made = [each for each in versions if draft_of(each).replaces == found and draft_of(each).withdrawn_by]
+        _tell_withdrawn(made[-1] if made else archive.job(found), new=bool(made))
 
 
 @job.command(
@@ -142,7 +158,7 @@ def _bodies(of: Job) -> dict[str, Digest]:
     found: dict[str, Digest] = {}
     for fact in of.facts:
         match fact:
-            case Draft(document=digest):
+            case Draft(document=digest) | Excluded(document=digest):
                 found["document"] = digest
             case Envelope(envelope=digest):
                 found["request"] = digest
@@ -156,7 +172,7 @@ def _bodies(of: Job) -> dict[str, Digest]:
 
 
 def _tell_withdrawn(done: Job, *, new: bool) -> None:
-    show.console.print(f"{show.short(done.id)}  {show.state_name(state(done))}", markup=False, soft_wrap=True)
+    show.console.print(f"{show.short(done.id)}  {words.state_name(state(done))}", markup=False, soft_wrap=True)
     if new:
         told = render(
             N_("It leaves when a person approves it: `scraper-agent approve {id}`."), {"id": show.short(done.id)}
@@ -200,12 +216,12 @@ def advance(
     with app.archive() as archive, progress() as bar:
         until = wiring.now() + timedelta(minutes=wait or 0)
         pipeline = app.pipeline(archive, watch)
-        stopped = app.deliver(pipeline, archive, until=wiring.now(), sleep=time.sleep, wanted=wanted)
+        stopped = app.deliver(pipeline, archive, until=wiring.now(), sleep=app.rest, wanted=wanted)
         session = Session(app=app, archive=archive, bar=bar)
         session.documents = dict.fromkeys(filter(wanted, _unsigned(app, archive)))
         unsigned = session.advance() if session.documents else []
         if wait is not None:
-            stopped = app.deliver(pipeline, archive, until=until, sleep=time.sleep, wanted=wanted)
+            stopped = app.deliver(pipeline, archive, until=until, sleep=app.rest, wanted=wanted)
             unsigned = [error for error in unsigned if not isinstance(error, SendFailed | SendUnknown)]
         answered |= session.documents
         taken = [archive.job(id) for id in answered if state_of(archive, id) is State.RECEIPTED]
@@ -218,7 +234,7 @@ def advance(
         ended.update({each: n for each, n in tally.states.items() if each not in OPEN})
     ended.update({each: counts[each] for each in OPEN if counts[each]})
     show.console.print(
-        "  ".join(f"{show.state_name(s)} {n}" for s, n in ended.items()) or render(N_("nothing to send"))
+        "  ".join(f"{words.state_name(s)} {n}" for s, n in ended.items()) or render(N_("nothing to send"))
     )
     report(stopped)
     if stopped:

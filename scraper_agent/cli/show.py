@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scraper_agent import canonical, completeness, mapping
-from scraper_agent.format import Document, Field, Format, Value
+from scraper_agent import canonical, completeness, leaving, mapping, preview
+from scraper_agent.console import words
+from scraper_agent.format import Document, Field, Format
 from scraper_agent.messages import N_, render
 from scraper_agent.values import (
     Completeness,
@@ -40,6 +41,7 @@ _COLOURS = {
     State.REJECTED: "red",
     State.STOPPED: "red",
     State.HELD: "yellow",
+    State.ON_HOLD: "magenta",
     State.UNKNOWN: "yellow",
     State.DELIVERED: "cyan",
     State.DEAD: "red",
@@ -49,25 +51,6 @@ _COLOURS = {
 _ORIGINS = TypeAdapter(tuple[mapping.Origin, ...])
 _SHORT = 12
 """Digits of a job's number that are shown and that are enough to name it."""
-
-
-def state_name(of: State) -> str:
-    names = {
-        State.READ: N_("read"),
-        State.BLOCKED: N_("blocked"),
-        State.HELD: N_("held"),
-        State.APPROVED: N_("approved"),
-        State.DECLINED: N_("declined"),
-        State.SIGNED: N_("signed"),
-        State.UNKNOWN: N_("unknown"),
-        State.DELIVERED: N_("delivered"),
-        State.WAITING: N_("waiting"),
-        State.DEAD: N_("dead letter"),
-        State.RECEIPTED: N_("receipted"),
-        State.REJECTED: N_("rejected"),
-        State.STOPPED: N_("stopped"),
-    }
-    return render(names[of])
 
 
 def named(of: Format | Field) -> str:
@@ -155,7 +138,9 @@ def jobs(listed: Iterable[tuple[Job, str]]) -> Table:
             continue
         now = state(job)
         colour = _COLOURS.get(now, "default")
-        table.add_row(short(job.id), draft.format, plain(draft.key), f"[{colour}]{state_name(now)}[/]", plain(why))
+        table.add_row(
+            short(job.id), draft.format, plain(draft.key), f"[{colour}]{words.state_name(now)}[/]", plain(why)
+        )
     return table
 
 
@@ -165,17 +150,24 @@ def document(of: Document, format: Format) -> Table:
     table.add_column(render(N_("field")))
     table.add_column(render(N_("name")))
     table.add_column(render(N_("value")), overflow="fold")
-    for id, value in of.header.items():
-        table.add_row(id, named(format.header_fields[id]), _value(format.header_fields[id], value))
-    for number, line in enumerate(of.lines, 1):
-        table.add_section()
-        for id, value in line.items():
-            table.add_row(f"lines[{number}].{id}", named(format.line_fields[id]), _value(format.line_fields[id], value))
+    before = ""
+    for row in preview.rows(of, format):
+        part = row.path.rpartition(".")[0]
+        if part != before:
+            table.add_section()
+            before = part
+        table.add_row(row.path, named(row.field), plain(row.value))
     return table
 
 
-def _value(of: Field, value: Value) -> str:
-    return plain(of.masked_in(str(value), str(value)))
+def changes(found: Iterable[preview.Change], title: str) -> Table:
+    """What differs, one value a line."""
+    table = Table(title=plain(title), title_justify="left")
+    for head in (N_("field"), N_("name"), N_("before"), N_("now")):
+        table.add_column(render(head), overflow="fold")
+    for each in found:
+        table.add_row(plain(each.path), named(each.field), plain(each.old or ""), plain(each.new or ""))
+    return table
 
 
 def finding(of: Finding) -> str:
@@ -213,6 +205,8 @@ def outcome(of: Outcome) -> str:
         Outcome.EXPIRED: N_("session expired"),
         Outcome.OTHER_SESSION: N_("another session"),
         Outcome.NO_SECRET: N_("secret missing"),
+        Outcome.HALTED: N_("stopped by a person"),
+        Outcome.HOURS: N_("the policy's hours are over"),
     }
     return render(names[of])
 
@@ -247,9 +241,9 @@ def fact(of: Fact) -> str:
     return visible(f"{type(of).__name__} {canonical.dumps(of).decode()}")
 
 
-def origins(provenance: bytes, format: Format) -> None:
+def origins(job: Job, provenance: bytes, format: Format) -> None:
     """Where on which page each value was read, as JSON."""
-    read = _ORIGINS.validate_json(provenance)
+    read = [each for each in _ORIGINS.validate_json(provenance) if not leaving.left_out(job, each.field)]
     as_json(json.loads(canonical.dumps([mapping.shown(origin, format) for origin in read])))
 
 

@@ -19,6 +19,7 @@ from scraper_agent.app import App
 from scraper_agent.cases import Paper
 from scraper_agent.cli import outbox, show
 from scraper_agent.cli.commands import FEWEST_DIGITS, example, the_one
+from scraper_agent.console import words
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, UsageError
 from scraper_agent.format import Document, encode
 from scraper_agent.formats import FORMATS
@@ -103,7 +104,7 @@ def list_(
             show.plain(row["number"]),
             "\n".join(show.plain(plate) for plate in (row["plate"], row["trailer"]) if plate),
             departure,
-            show.state_name(State(row["state"])),
+            words.state_name(State(row["state"])),
             _status_name(row["transport"]),
             render(_CODES[row["qr"]]),
         )
@@ -196,7 +197,7 @@ def _change(pipeline: Pipeline, paper: Paper, number: str, wanted: str, at: date
             "SA7170",
             N_("the waybill {number} is {state}: no transport goes with it"),
             number=number or paper.key,
-            state=show.state_name(stands),
+            state=words.state_name(stands),
         )
     changes = pipeline.analysis().waybills.changes(number)
     status.follow(changes[-1][1] if changes else status.first(), wanted)
@@ -278,7 +279,7 @@ def show_code(app: App, name: str) -> bytes:
             N_("the waybill {number} has no QR code: it is {state}"),
             hint=N_("the province gives one when it accepts a waybill: `scraper-agent waybill send`"),
             number=paper.key,
-            state=show.state_name(stands),
+            state=words.state_name(stands),
         )
     picture = _picture(code)
     show.console.print(_items(code.content))

@@ -7,6 +7,7 @@ one form, the last two with `xmldsig` and `markup`. docs/wire.md shows every byt
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -45,6 +46,7 @@ __all__ = [
     "open_request",
     "read_receipt",
     "read_request",
+    "unsigned",
 ]
 
 
@@ -81,6 +83,28 @@ def build(
     content.check_told(format, key, ak, signer.key_index)
     content.check_document(document)
     return _form(profile).build(document, format, key, ak, signer, now, profile)
+
+
+def unsigned(
+    document: bytes, format: str, key: str, ak: str, sk: str, now: datetime, profile: Profile = DEFAULT
+) -> bytes:
+    """As `build`, before there is a signature: zeros stand in its place. Time and signature will be others.
+
+    Raises:
+        ValueError, RequestInvalid: as `build`, but for the certificate.
+    """
+    return build(document, format, key, ak, _Nobody(key_index=sk), now, profile)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Nobody:
+    """Signs nothing: its signature is zeros, and its public key is part of every certificate's."""
+
+    key_index: str
+    public_key: str = ""
+
+    def sign(self, _message: bytes) -> bytes:
+        return bytes(content.SIGNATURE_BYTES)
 
 
 def read_request(raw: bytes, profile: Profile = DEFAULT) -> Request:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from scraper_agent import mapping, messages
 from scraper_agent.format import Document, Field, Format, Value, decode
@@ -77,8 +78,8 @@ def read(data: bytes, format: Format | None, found: tuple[Finding, ...], spots: 
             tuple(cells.of(of, f"lines[{number}].{of.id}", line) or Cell(text="") for of in columns)
             for number, line in enumerate(document.lines, 1)
         ),
-        counterparty=_counterparty(document),
-        amount=_amount(document, format),
+        counterparty=counterparty(document),
+        amount=written_amount(mapping.amount(document, format)),
     )
 
 
@@ -132,7 +133,7 @@ def _worst(findings: Iterable[Finding]) -> dict[str, Severity]:
     return worst
 
 
-def _counterparty(document: Document) -> str:
+def counterparty(document: Document) -> str:
     """The name of the foreign side: the first name in the header that is not the enterprise's own."""
     own = {document.header.get("enterpriseName")}
     for id, value in sorted(document.header.items(), key=lambda item: item[0].startswith(("buyer", "receiver"))):
@@ -141,12 +142,15 @@ def _counterparty(document: Document) -> str:
     return ""
 
 
-def _amount(document: Document, format: Format) -> str:
-    total = mapping.amount(document, format)
+def written_amount(total: tuple[str, Decimal] | None) -> str:
+    """A total with its currency; empty if there is none."""
     if total is None:
         return ""
     currency, value = total
-    # Cents are written even where the document leaves their zeros out; more than cents are never hidden.
+    return f"{money(value)} {currency}".strip()
+
+
+def money(value: Decimal) -> str:
+    """Cents are written even where the document leaves their zeros out; more than cents are never hidden."""
     exponent = value.as_tuple().exponent
-    written = f"{value:,.2f}" if isinstance(exponent, int) and exponent > -2 else f"{value:,f}"  # noqa: PLR2004 - cents
-    return f"{written} {currency}".strip()
+    return f"{value:,.2f}" if isinstance(exponent, int) and exponent > -2 else f"{value:,f}"  # noqa: PLR2004 - cents

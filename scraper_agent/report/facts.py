@@ -15,11 +15,15 @@ from scraper_agent.values import (
     DeadLetter,
     Delivered,
     Draft,
+    Endorsed,
     Envelope,
+    Excluded,
     Fact,
     Failure,
+    Held,
     Job,
     Receipt,
+    Released,
     Retry,
     Severity,
     Verdict,
@@ -45,12 +49,12 @@ def draft(job: Job) -> Draft:
 def history(job: Job, times: Sequence[datetime]) -> tuple[Step, ...]:
     told = [moment(at) for at in times] if len(times) == len(job.facts) else [""] * len(job.facts)
     return tuple(
-        Step(at=at, kind=type(fact).__name__, sentence=_sentence(fact))
-        for at, fact in zip(told, job.facts, strict=True)
+        Step(at=at, kind=type(fact).__name__, sentence=sentence(fact)) for at, fact in zip(told, job.facts, strict=True)
     )
 
 
-def _sentence(fact: Fact) -> str:  # noqa: C901, PLR0912 - one line for each kind of fact
+def sentence(fact: Fact) -> str:  # noqa: C901, PLR0912 - one line for each kind of fact
+    """A document's fact in words; of another the name of its kind."""
     match fact:
         case Draft(withdrawn_by="", replaces=None):
             return say("fact_read")
@@ -63,6 +67,14 @@ def _sentence(fact: Fact) -> str:  # noqa: C901, PLR0912 - one line for each kin
             return say("fact_checked", errors=errors, warnings=len(findings) - errors)
         case Approval():
             return say("fact_approved" if fact.granted else "fact_declined", by=_who(fact.by), reason=fact.reason)
+        case Endorsed():
+            return say("fact_endorsed", by=_who(fact.by), reason=fact.reason)
+        case Held():
+            return say("fact_held", by=_who(fact.by), reason=fact.reason)
+        case Released():
+            return say("fact_released", by=_who(fact.by), reason=fact.reason)
+        case Excluded():
+            return say("fact_excluded", by=_who(fact.by), fields=", ".join(fact.fields), reason=fact.reason)
         case Envelope():
             return say("fact_signed", key_index=fact.key_index)
         case Attempt():
@@ -107,6 +119,8 @@ def _evidence(job: Job) -> Iterator[tuple[str, str]]:
                 yield "page_digest", fact.page
                 yield "document_digest", fact.document
                 yield "provenance_digest", fact.provenance
+            case Excluded():
+                yield "document_digest", fact.document
             case Approval():
                 yield "approved_by", _who(fact.by)
                 yield "approval_reason", fact.reason

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
 
-from scraper_agent import completeness, mapping, messages, values
+from scraper_agent import completeness, leaving, mapping, messages, values
 from scraper_agent.errors import AgentError
 from scraper_agent.format import Format
 from scraper_agent.mapping import Origin
@@ -42,7 +42,7 @@ from scraper_agent.values import (
     Verdict,
 )
 
-ATTENTION = (State.BLOCKED, State.REJECTED, State.UNKNOWN, State.DEAD, State.STOPPED, State.HELD)
+ATTENTION = (State.BLOCKED, State.REJECTED, State.UNKNOWN, State.DEAD, State.STOPPED, State.HELD, State.ON_HOLD)
 """In the order in which a person should look."""
 
 _ORIGINS = TypeAdapter(tuple[Origin, ...])
@@ -297,20 +297,21 @@ class _Builder:
             state=state,
             word="passed" if self.dry and state is State.HELD else str(state),
             page=page,
-            body=self._said(draft, format, found),
+            body=self._said(job, format, found),
             findings=tuple(body.told(f, format) for f in found),
-            held_because=tuple(self.held_because.get(job.id, ())) if state is State.HELD else (),
+            held_because=tuple(self.held_because.get(job.id, ())) if state in (State.HELD, State.ON_HOLD) else (),
             history=history,
             evidence=facts.evidence(job),
             outcome=history[-1].sentence if state in (State.REJECTED, State.STOPPED) else "",
         )
 
-    def _said(self, draft: Draft, format: Format | None, found: tuple[Finding, ...]) -> Body:
-        data = self._body(draft.document)
-        return Body() if data is None else body.read(data, format, found, self._spots(draft.provenance, format))
+    def _said(self, job: Job, format: Format | None, found: tuple[Finding, ...]) -> Body:
+        data = self._body(values.in_force(job))
+        return Body() if data is None else body.read(data, format, found, self._spots(job, format))
 
-    def _spots(self, provenance: Digest, format: Format | None) -> dict[str, int]:
+    def _spots(self, job: Job, format: Format | None) -> dict[str, int]:
         """Field -> the number of its origin."""
+        provenance = facts.draft(job).provenance
         data = self._body(provenance)
         if data is None:
             return {}
@@ -320,7 +321,8 @@ class _Builder:
             self.problems.append(f"{provenance}: {error.error_count()} × {error.title}")
             return {}
         numbers = {}
-        for origin in origins if format is None else (mapping.shown(each, format) for each in origins):
+        kept = (each for each in origins if not leaving.left_out(job, each.field))
+        for origin in kept if format is None else (mapping.shown(each, format) for each in kept):
             numbers[origin.field] = len(self.origins)
             self.origins.append(
                 Spot(

@@ -36,10 +36,10 @@ from typing import Any, Self, TypeAlias
 
 from starlette.types import ASGIApp
 
-from scraper_agent import canonical, envelope
+from scraper_agent import canonical, envelope, serving
 from scraper_agent.envelope import Answer, Profile, Request, RequestInvalid
 from scraper_agent.ports import Clock, Signer
-from scraper_agent.sandbox import own_keys, platform_web, serving
+from scraper_agent.sandbox import own_keys, platform_web
 from scraper_agent.sandbox.mischief import Fault
 from scraper_agent.sandbox.own_keys import OwnKeys
 from scraper_agent.signing import keyfile, sm2

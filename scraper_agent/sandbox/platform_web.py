@@ -20,8 +20,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from scraper_agent import envelope
-from scraper_agent.sandbox import mischief, serving
+from scraper_agent import envelope, serving
+from scraper_agent.sandbox import mischief
 from scraper_agent.sandbox.mischief import Fault
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, TypeAlias, assert_never
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -45,5 +46,24 @@ def connect(
             return sftp.transport(config, secrets)
         case ftp.Config():
             return ftp.transport(config, secrets)
+        case unknown:
+            assert_never(unknown)
+
+
+def places(config: Config) -> frozenset[str]:
+    """Where documents go, in the ways that a policy may name it: the host, and the address; or the folder.
+
+    A folder is absolute, all else in lower case. An address ends before the path.
+    """
+    match config:
+        case https.Config(url=url) | mq.Config(url=url):
+            parts = urlsplit(url)
+            address = f"{parts.scheme}://{parts.netloc}"
+            return frozenset({(parts.hostname or "").lower(), address.lower()})
+        case sftp.Config() | ftp.Config():
+            host = config.host.lower()
+            return frozenset({host, f"{config.kind}://{host}:{config.port}"})
+        case folder.Config(path=path):
+            return frozenset({str(path.resolve())})
         case unknown:
             assert_never(unknown)

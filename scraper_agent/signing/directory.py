@@ -62,8 +62,11 @@ def read(data: bytes, issuer: str, trusted: Mapping[str, str]) -> Directory:
     """
     try:
         signed = statement.read(data, TYPE, most_bytes=_MOST_BYTES)
-        if not statement.signed_by(signed, trusted):
-            raise ValueError(f"not signed with a known key of {issuer}")
+    except ValueError:
+        raise ValueError("not a list of keys") from None
+    if not statement.signed_by(signed, trusted):
+        raise ValueError(f"not signed with a known key of {issuer}")
+    try:
         said = Directory.model_validate_json(signed.payload)
     except ValidationError:
         raise ValueError("not a list of keys") from None

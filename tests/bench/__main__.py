@@ -14,6 +14,9 @@ from rich.table import Table
 
 from tests.bench import (
     bench_checks,
+    bench_console,
+    bench_control,
+    bench_decisions,
     bench_document,
     bench_history,
     bench_import,
@@ -53,6 +56,8 @@ def promises(*, share: bool) -> list[Promise]:
     history = _told("history", bench_history.measure(bench_history.SHARE if share else bench_history.COUNT))
     waybills = _told("waybills", bench_waybills.measure())
     code = _told("qr", bench_qr.measure())
+    console = _told("console", bench_console.measure(bench_console.SHARE if share else bench_console.DOCUMENTS))
+    decisions = _told("decisions", bench_decisions.measure())
     quick = [
         Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
         Promise("one locator call per cell / reading it frozen", page["faster_than_cells"], 5, at_least=True),
@@ -71,7 +76,9 @@ def promises(*, share: bool) -> list[Promise]:
         Promise("documents signed and posted by a bare loop / drained from the outbox, over https", outbox["ratio"], 2),
         Promise("a week of waybills sent and reconciled / its file written, hashed, copied", history["ratio"], 3),
         Promise("waybills signed and posted by a bare loop / uploaded from the outbox", waybills["ratio"], 2),
+        Promise("seconds of one approval of 1,000 documents, shown and decided", decisions["whole_s"], 10),
         Promise("the text of a QR code made and verified / its signature alone", code["ratio"], 1.5),
+        Promise("ms of the console's slowest page, over 10 facts for each document", console["slowest_ms"], 200),
     ]
     if share:
         return quick
@@ -85,6 +92,10 @@ def promises(*, share: bool) -> list[Promise]:
     session = _told("session", bench_session.measure())
     slow.append(
         Promise("of 50 sessions killed in mid-list, gone on at the same row", session["resumed"], 50, at_least=True)
+    )
+    control = _told("control", bench_control.measure())
+    slow.append(
+        Promise("s after `pause` until nothing is asked of the ERP, the worst of 7 stages", control["control_s"], 2)
     )
     statistics = _told("statistics", bench_statistics.measure())
     slow += [

@@ -24,7 +24,7 @@ from scraper_agent.pipeline import Harvest, Pipeline, Plan, Receiver, _Run
 from scraper_agent.ports import Page, Standing
 from scraper_agent.signing import connect, keyfile, keyfolder, sm2
 from scraper_agent.signing.sm2_file import Config
-from scraper_agent.values import Completeness, Draft, Envelope, Finding, JobId
+from scraper_agent.values import Completeness, Envelope, Finding, Job, JobId
 from tests.bench import bench_page
 
 RUNS = 25
@@ -119,8 +119,8 @@ def measure(runs: int = RUNS) -> dict[str, float]:
 class _NeverBlocked(Pipeline):
     """The page's values are made up and would be blocked: the rules run, their findings are left out."""
 
-    def _findings(self, id: JobId, draft: Draft) -> tuple[Finding, ...]:
-        super()._findings(id, draft)
+    def _findings(self, job: Job) -> tuple[Finding, ...]:
+        super()._findings(job)
         return ()
 
 

@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -46,6 +46,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         case = self.server.cases.get(path.removeprefix("/r/"))
         with contextlib.suppress(OSError):  # the browser has left
             if path == "/":
+                self.server.listed += 1
+                if self.server.listed in self.server.late:
+                    hanging(self)
                 self.page(self.server.index)
             elif path.startswith("/good/"):
                 self.page(good(path.removeprefix("/good/")))
@@ -90,6 +93,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.asked: list[tuple[str, str]] = []
         self.over = threading.Event()
         self.index = ""
+        self.listed = 0
+        self.late: Container[int] = ()
+        """Of the times that the index is asked for, those that are not answered."""
         self.foreign = ""
         """An address that is not the ERP's."""
 
@@ -332,7 +338,12 @@ TIME: dict[str, Case] = {
         script("setTimeout(() => { location.href = '?' + Math.random(); }, 30)"), "SA2211 or SA2249 or SA2254"
     ),
     "history-flood": Case(
-        script("for (let n = 0; n < 5000; n++) try { history.pushState(n, '', '#' + n); } catch (e) {}"), "read"
+        script(
+            "for (let n = 0; n < 5000; n++) try { history.pushState(n, '', '#' + n); } catch (e) {}"
+            "document.getElementById('no').textContent = location.hash === '#4999' ? 'let through' : 'held back'"
+        ),
+        "read",
+        "held back",
     ),
     "reload": Case(script("setTimeout(() => location.reload(), 30)"), "SA2211 or SA2249 or SA2254"),
     "back": Case(script("setTimeout(() => history.back(), 5)"), "read"),

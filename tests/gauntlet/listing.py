@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import http.server
 import json
 import mimetypes
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +18,7 @@ from scraper_agent.ports import Page, Sighting, Trouble
 from scraper_agent.recipe import DocumentRule, Lines, Read, Recipe
 from scraper_agent.values import ListRead
 from tests.chromium import Sharing
+from tests.npm import installed
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parents[1] / ".cache" / "gauntlet"
@@ -31,28 +28,7 @@ Answer = Callable[[Mapping[str, str]], str]
 
 def components() -> Path:
     """The folder `node_modules`, installed once for each lock file."""
-    lock = (HERE / "package-lock.json").read_bytes()
-    folder = CACHE / hashlib.sha256(lock).hexdigest()[:12]
-    if not (folder / "complete").exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with (CACHE / "lock").open("w") as gate:
-            fcntl.flock(gate, fcntl.LOCK_EX)
-            if not (folder / "complete").exists():
-                _install(folder)
-    return folder / "node_modules"
-
-
-def _install(folder: Path) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise RuntimeError("npm is missing: the components come from npm.\nhint: apt-get install nodejs npm")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, folder / name)
-    options = ["--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
-    subprocess.run([npm, "ci", *options], cwd=folder, check=True)
-    (folder / "complete").touch()
+    return installed(HERE, CACHE)
 
 
 @contextmanager

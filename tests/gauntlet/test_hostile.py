@@ -10,7 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +21,8 @@ import pytest
 
 from scraper_agent.capture import limits
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
+from scraper_agent.capture.pace import Pace
+from scraper_agent.errors import AgentError
 from scraper_agent.page import FrozenPage
 from scraper_agent.ports import File, Page, Sighting, Trouble
 from scraper_agent.recipe import Recipe
@@ -70,6 +72,8 @@ def run(
     patience_s: float = limits.PATIENCE_S,
     look: Callable[[], None] = lambda: None,
     executable: Path | None = None,
+    late: Container[int] = (),
+    pace: Pace | None = None,
 ) -> Run:
     """Every hostile record stands between good ones. `look` is called after each."""
     rows: list[tuple[str, str]] = [("good-0", "/good/good-0")]
@@ -80,13 +84,16 @@ def run(
         links = "".join(f'<tr><td><a href="{link}">{name}</a>' for name, link in rows)
         server.index = f"<!doctype html><title>list</title><p id=total>{len(rows)}</p><table>{links}</table>"
         server.foreign = foreign.url
+        server.late = late
         settings = Settings(executable=executable, patience_s=patience_s, images=False)
-        browser = PlaywrightBrowser(settings=settings, secret=lambda name: name)
+        browser = PlaywrightBrowser(settings=settings, secret=lambda name: name, pace=pace or Pace())
         numbered = iter(name for name, _ in rows)
         before = monotonic()
         for sighting in browser.harvest(recipe(), {"base": server.url}):
             done.sightings.append(sighting)
             look()
+            if isinstance(sighting, ListRead):  # the browser's start is no record's time
+                before = monotonic()
             if isinstance(sighting, Page | Trouble):
                 name = next(numbered, "more")
                 done.took_s[name], before = monotonic() - before, monotonic()
@@ -160,6 +167,43 @@ def test_pages_that_never_come_or_never_answer_cost_their_own_record() -> None:
     for cases, done in zip(groups, runs, strict=True):
         judge(done, cases)
         nothing_was_sent(done)
+
+
+ALL_CONNECTIONS = hostile.Case(hostile.shown("H-1", "".join(f"<img src=/hang?{n}>" for n in range(12))), "SA2254")
+"""A browser asks one host for six things at a time, for all of its tabs together."""
+
+
+def test_a_page_that_takes_every_connection_does_not_keep_others_from_a_new_tab() -> None:
+    """The record before it fails, so that the one after it is given another tab."""
+    cases = {"no-content": hostile.TIME["no-content"], "images": ALL_CONNECTIONS}
+    judge(run(cases, SHORT_S), cases)
+
+
+def test_a_page_that_takes_every_connection_does_not_starve_the_one_that_is_read() -> None:
+    asks = hostile.script(
+        "const no = document.getElementById('no'); let n = 0; const busy = setInterval(async () => {"
+        " no.textContent = n; if (n++ < 30) return; clearInterval(busy);"
+        " no.textContent = (await fetch('/good/x')).ok ? 'came' : ''; }, 50)"
+    )
+    cases = {"asks": hostile.Case(asks, "read", "came"), "images": ALL_CONNECTIONS}
+    judge(run(cases, SHORT_S), cases)
+
+
+def test_the_erps_own_page_may_be_late_once() -> None:
+    cases = {"plain": hostile.Case(hostile.good("H-1"), "read")}
+    judge(run(cases, SHORT_S, late=(3,)), cases)
+
+
+def test_an_erp_that_answers_no_more_ends_the_run() -> None:
+    cases = {"plain": hostile.Case(hostile.good("H-1"), "read")}
+    with pytest.raises(AgentError, match="SA2201"):
+        run(cases, SHORT_S, late=range(3, 100))
+
+
+def test_tabs_that_are_closed_while_the_pace_is_waited_for_cost_no_other_record() -> None:
+    closes = hostile.script("setTimeout(() => { open('', '_self'); close(); }, 500)")
+    cases = {"closes": hostile.Case(closes, "read"), "no-content": hostile.TIME["no-content"]}
+    judge(run(cases, SHORT_S, pace=Pace(3, 2.0)), cases)
 
 
 def test_files_with_hostile_names_are_bytes_and_their_names_are_data(

@@ -56,7 +56,7 @@ class Serving:
         if isinstance(config.ssl, ssl.SSLContext):
             config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
         self._server = _Server(config)
-        self._thread = threading.Thread(target=self._run, name="platform", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="serving", daemon=True)
         self._thread.start()
         self._server.ready.wait(_STARTS_WITHIN_S)
 
