@@ -23,7 +23,10 @@ demo-tryton: $(READY) system
 	$(BIN)/python -m tests.tryton.demo
 
 test: $(READY) system $(GAUNTLET) $(CONSOLE) $(UBL) lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
+	rm -f .pytest_cache/v/cache/lastfailed
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15 || { \
+	  echo "=== The failures above happened beside other tests. Each is run once more, alone, and has to pass. ==="; \
+	  $(BIN)/python -m pytest -v --last-failed --last-failed-no-failures none; }
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

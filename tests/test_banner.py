@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
@@ -22,21 +20,6 @@ from tests.gauntlet import held
 from tests.gauntlet.held import PASSWORD
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the window is looked at by means of X")
-
-
-@pytest.fixture
-def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    reads, writes = os.pipe()
-    screen = ["Xvfb", "-displayfd", str(writes), "-screen", "0", "1280x900x24", "-nolisten", "tcp"]
-    server = subprocess.Popen(screen, pass_fds=[writes], stderr=subprocess.DEVNULL)
-    os.close(writes)
-    try:
-        with os.fdopen(reads) as told:
-            monkeypatch.setenv("DISPLAY", f":{told.readline().strip()}")
-        yield
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def test_its_button_lets_the_run_go_on_and_pauses_it_and_no_page_shows_it(display: None, tmp_path: Path) -> None:
@@ -57,15 +40,15 @@ def test_its_button_lets_the_run_go_on_and_pauses_it_and_no_page_shows_it(displa
         """Presses the button three times: go on, pause, go on."""
         try:
             found = ["xdotool", "search", "--sync", "--onlyvisible", "--name", "^scraper-agent - "]
-            subprocess.run(found, capture_output=True, check=True, timeout=90)
+            subprocess.run(found, capture_output=True, check=True, timeout=180)
             for times in range(1, 4):
                 while len(pressed) < times:
                     # Where the button stands in a window at the top left; before the page is there, nothing does.
-                    subprocess.run(["xdotool", "mousemove", "67", "113", "click", "1"], check=True, timeout=20)
-                    seen.wait(3)
+                    subprocess.run(["xdotool", "mousemove", "67", "113", "click", "1"], check=True, timeout=60)
+                    seen.wait(10)
                     seen.clear()
                 if times == 1:
-                    reading.wait(60)
+                    reading.wait(120)
         except (subprocess.SubprocessError, OSError):
             failed.set()
             control.lift("person:li", "file", "")
@@ -73,7 +56,7 @@ def test_its_button_lets_the_run_go_on_and_pauses_it_and_no_page_shows_it(displa
     def slow() -> None:
         """The ERP takes its time until the second press, so that the run cannot end before."""
         reading.set()
-        end = monotonic() + 30
+        end = monotonic() + 180
         while len(pressed) < 2 and monotonic() < end:
             sleep(0.02)
 
@@ -81,7 +64,7 @@ def test_its_button_lets_the_run_go_on_and_pauses_it_and_no_page_shows_it(displa
     with held.served() as erp:
         erp.at, erp.then = "GET /data/1", slow
         browser = PlaywrightBrowser(
-            settings=Settings(headless=False, images=True, patience_s=60),
+            settings=Settings(headless=False, images=True, patience_s=240),
             secret=lambda _name: PASSWORD,
             hold=Hold(control),
             robot="robot seven",

@@ -23,6 +23,7 @@ _LAST_CHARACTER = "\U0010ffff"
 
 # A document's job is numbered by the index of its Draft, so that three tables meet without a fourth.
 _FROM = " FROM standing s JOIN jobs j ON j.number = s.job JOIN documents d ON d.idx = s.job"
+_COUNTED = " FROM standing s JOIN documents d ON d.idx = s.job"
 _RUNS_OF = """d.run IN (SELECT j.id FROM runs r JOIN facts f ON f.idx = r.idx JOIN jobs j ON j.number = f.job
     WHERE r.recipe_id >= ? AND r.recipe_id < ?)"""
 
@@ -88,7 +89,8 @@ class Lists:
     def count(self, wanted: Wanted) -> Counter[State]:
         """How many of them stand where."""
         where, values = self._where(wanted)
-        rows = self._db.execute(f"SELECT s.state, count(*){_FROM}{_and(where)} GROUP BY s.state", values)
+        source = _COUNTED if any("d." in each for each in where) else " FROM standing s"
+        rows = self._db.execute(f"SELECT s.state, count(*){source}{_and(where)} GROUP BY s.state", values)
         return Counter({State(name): count for name, count in rows})
 
     def versions(self, format: str, key: str) -> list[JobId]:

@@ -156,6 +156,7 @@ class Trial:
                     "secrets": {"password": {"file": "erp-password"}},
                 }
             },
+            "browser": {"patience_s": 60},  # a demo is also tried on machines that are busy
             "signing": {"kind": "file", "folder": "keys", "key": "01"},
             "passphrase": {"file": "passphrase"},
             "receiver": {

@@ -19,6 +19,8 @@ from scraper_agent.analysis.book import Book
 from scraper_agent.errors import AgentError
 from scraper_agent.values import Finding, JobId, State
 
+REFRESH_S = 0.1
+"""So long somebody waits at most for newer cases, where there are some to show."""
 REST = 10
 """Made anew no sooner than after so many times as long as it took: pages come first."""
 
@@ -43,6 +45,8 @@ class Case:
     """Each a format, or several with `/` between them; empty if it is complete."""
     obligations: tuple[Finding, ...]
     match: tuple[matching.Row, ...]
+    text: str
+    """Its name, its numbers and those of its documents, a line each, for a search that tells no capitals."""
 
     @property
     def formats(self) -> tuple[tuple[str, int], ...]:
@@ -55,8 +59,12 @@ class Casebook:
 
     entries: int
     cases: tuple[Case, ...]
+    lacking: tuple[Case, ...]
+    """Those of them that miss something."""
     places: Mapping[JobId, int]
     """Of each document, which of these it is joined into."""
+    names: Mapping[str, int]
+    """Of each name and number, as `cases.same` has it, which of these has it; one that is called so, or the first."""
 
     def of(self, id: JobId) -> Case | None:
         at = self.places.get(id)
@@ -64,12 +72,8 @@ class Casebook:
 
     def named(self, name: str) -> Case | None:
         """By its name, or any of its numbers; the first of several."""
-        wanted = cases.same(name)
-        if not wanted:
-            return None
-        found = (case for case in self.cases if cases.same(case.name) == wanted)
-        others = (c for c in self.cases if any(wanted == cases.same(v) for vs in c.numbers.values() for v in vs))
-        return next(found, None) or next(others, None)
+        at = self.names.get(cases.same(name))
+        return None if at is None else self.cases[at]
 
 
 def build(book: Book, entries: int) -> Casebook:
@@ -84,11 +88,20 @@ def build(book: Book, entries: int) -> Casebook:
             missing=cases.missing(case, book.states, book.settings.cases),
             obligations=tuple(cases.findings(case, book.states, book.settings.cases)),
             match=tuple(matching.table(case, book)),
+            text="\n".join([case.name, *_numbers(case.numbers), *(p.key for p in case.all)]).casefold(),
         )
         for case in book.cases
     )
     places = {paper.id: at for at, case in enumerate(book.cases) for paper in case.papers}
-    return Casebook(entries=entries, cases=made, places=places)
+    names = {cases.same(name): at for at, case in reversed([*enumerate(made)]) for name in _numbers(case.numbers)}
+    names |= {cases.same(case.name): at for at, case in reversed([*enumerate(made)])}
+    names.pop("", None)
+    lacking = tuple(case for case in made if case.missing)
+    return Casebook(entries=entries, cases=made, lacking=lacking, places=places, names=names)
+
+
+def _numbers(numbers: Mapping[str, tuple[str, ...]]) -> list[str]:
+    return [value for values in numbers.values() for value in values]
 
 
 @dataclass(slots=True)
@@ -105,7 +118,10 @@ class Shelf:
     _begun: datetime | None = None
 
     def latest(self, entries: int, now: datetime, patience_s: float = 0) -> Casebook | None:
-        """What is known, at least when there was time to make it; `entries`: how long the log is now."""
+        """What is known, at least when there was time to make it; `entries`: how long the log is now.
+
+        `patience_s`: how long to wait where nothing is known yet.
+        """
         with self._gate:
             work = self._work
             rests = self._not_before is not None and now < self._not_before
@@ -115,7 +131,7 @@ class Shelf:
                 work = self._work = threading.Thread(target=self._make, name="casebook", daemon=True)
                 work.start()
         if work is not None:
-            work.join(patience_s)
+            work.join(patience_s if self.book is None else min(patience_s, REFRESH_S))
             with self._gate:
                 if self._work is work and not work.is_alive():
                     self._work = None

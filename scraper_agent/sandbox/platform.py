@@ -43,7 +43,7 @@ from scraper_agent.sandbox import own_keys, platform_web
 from scraper_agent.sandbox.mischief import Fault
 from scraper_agent.sandbox.own_keys import OwnKeys
 from scraper_agent.signing import keyfile, sm2
-from scraper_agent.signing.check import Gate
+from scraper_agent.signing.check import Verifying
 
 REQUEST_BYTES = platform_web.REQUEST_BYTES
 WINDOW = timedelta(minutes=10)
@@ -216,7 +216,7 @@ class Platform:
         self._database = sqlite3.connect(database or ":memory:", check_same_thread=False, isolation_level=None)
         self._database.executescript(_SCHEMA + own_keys.SCHEMA + schema)
         self._signer = OwnKeys(self._database, clock())
-        self._verify = _Verifying()
+        self._verify = Verifying()
 
     def __enter__(self) -> Self:
         self.start()
@@ -648,18 +648,6 @@ _ACCEPTED = Ruling(code="0000", msg="已接收 accepted", accepted=True)
 
 def _accept(request: Request, database: sqlite3.Connection) -> Ruling:  # noqa: ARG001 - a Judge
     return _ACCEPTED
-
-
-class _Verifying:
-    """`sm2.verify` of requests: some 20 times as fast once a key has signed a few."""
-
-    def __init__(self) -> None:
-        self._gates: dict[str, Gate] = {}
-
-    def __call__(self, public_key: str, message: bytes, signature: bytes) -> bool:
-        if public_key not in self._gates:
-            self._gates[public_key] = Gate(public_key)
-        return self._gates[public_key].holds(sm2.digest(public_key, message), signature)
 
 
 class _Stranger:

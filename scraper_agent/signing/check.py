@@ -57,6 +57,18 @@ class Gate:
         return Check(self._public)
 
 
+class Verifying:
+    """As `sm2.verify`, some 20 times as fast once a key has signed a few. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._gates: dict[str, Gate] = {}
+
+    def __call__(self, public_key: str, message: bytes, signature: bytes) -> bool:
+        """Raises ValueError if `public_key` is no point of the curve."""
+        gate = self._gates.setdefault(public_key, Gate(public_key))
+        return gate.holds(sm2.digest(public_key, message), signature)
+
+
 class Check:
     """Holds the multiples of one public key: about 4 MB, a quarter of a second to make."""
 

@@ -39,6 +39,8 @@ FACTS_EACH = 10
 RUN_LENGTH = 200
 """Documents of a run."""
 RUNS = 9
+JOINED_S = 900.0
+"""How long it may take until the business cases of the archive are joined."""
 BETWEEN = timedelta(seconds=8)
 """Two facts."""
 RECIPES = tuple(f"erp{number}/{name}" for number in range(4) for name in ("order", "invoice", "stock"))
@@ -60,8 +62,22 @@ PAGES = (
     "/destinations",
     "/policy",
     "/keys",
+    "/documents",
+    "/documents?state=held",
+    "/documents?key=PO-0000050",
+    "/documents?state=held&least=500&currency=CNY",
+    "/approvals",
+    "/approvals?erp=erp1",
+    "/runs",
+    "{run}",
+    "{document}",
+    "{document}/preview",
+    "/cases",
+    "/cases?incomplete=1",
+    "/cases?name=PO-0000050",
+    "/cases/PO-0000050",
 )
-"""Each page, some with their searches."""
+"""Each page, some with their searches; what is in braces stands for one in the middle of the archive."""
 
 
 @dataclass
@@ -213,23 +229,48 @@ def fill(app: App, documents: int) -> None:
                 archive.append(run, position, _snapshot(template.page, position))
 
 
-def _timed(app: App, pages: tuple[str, ...], runs: int) -> dict[str, float]:
-    """Of each page the median in ms."""
+@dataclass(frozen=True, slots=True)
+class _Took:
+    """Medians in ms."""
+
+    cpu: float
+    wall: float
+
+
+def _timed(app: App, runs: int) -> dict[str, _Took]:
+    """Of each page."""
+    with app.archive(read_only=True) as archive:
+        documents, readings = archive.documents(), archive.runs()
+    middle = (ids[len(ids) // 2].partition("/")[2] for ids in (documents, readings))
+    of = {"document": f"/documents/{next(middle)}", "run": f"/runs/{next(middle)}"}
     with consoles.serve(app, config=app.home / "config.yaml", port=0, clock=lambda: small.NOW) as console:
         headers = {"Origin": console.url}
         with httpx.Client(base_url=console.url, headers=headers, trust_env=False, timeout=60) as client:
             token = console.sessions.link("li.na", small.NOW)
             assert client.post("/sign-in", data={"token": token, "lang": "zh"}).status_code == 303
-            return {page: statistics.median(_ms(client, page) for _ in range(runs)) for page in pages}
+            _joined(client)
+            return {page: _took(client, page.format(**of), runs) for page in PAGES}
 
 
-def _ms(client: httpx.Client, page: str) -> float:
+def _joined(client: httpx.Client) -> None:
+    """Business cases are joined in the background, once; until then their pages ask for patience."""
+    end = time.monotonic() + JOINED_S
+    while "Refresh" in client.get("/cases").headers and time.monotonic() < end:
+        time.sleep(0.5)
+
+
+def _took(client: httpx.Client, page: str, runs: int) -> _Took:
+    cpu, wall = zip(*(_ms(client, page) for _ in range(runs)), strict=True)
+    return _Took(statistics.median(cpu), statistics.median(wall))
+
+
+def _ms(client: httpx.Client, page: str) -> tuple[float, float]:
     # Of the processor: server and client are this process, the archive is in memory once it was read, and whoever else
-    # uses the machine is not measured.
-    started = time.process_time()
+    # uses the machine is not measured. By the clock it is told beside it.
+    started, clock = time.process_time(), time.perf_counter()
     answer = client.get(page)
     assert answer.status_code == 200, (page, answer.status_code, answer.text[:2000])
-    return (time.process_time() - started) * 1000
+    return (time.process_time() - started) * 1000, (time.perf_counter() - clock) * 1000
 
 
 def measure(documents: int = DOCUMENTS, runs: int = RUNS) -> dict[str, float]:
@@ -237,15 +278,17 @@ def measure(documents: int = DOCUMENTS, runs: int = RUNS) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         few = small.folder(Path(name))
         fill(few, FEW)
-        reference = _timed(few, PAGES, runs)
-    many = _timed(App.load(folder(documents) / "config.yaml", tell=lambda _: None), PAGES, runs)
-    slowest = max(many, key=lambda page: many[page])
-    for page in PAGES:
-        print(f"{many[page]:9.1f} ms {reference[page]:9.1f} ms over a few  {page}", file=sys.stderr)
+        reference = _timed(few, runs)
+    many = _timed(App.load(folder(documents) / "config.yaml", tell=lambda _: None), runs)
+    slowest = max(many, key=lambda page: many[page].cpu)
+    for page, took in many.items():
+        few_ms = f"{reference[page].cpu:9.1f} ms over a few"
+        print(f"{took.cpu:9.1f} ms ({took.wall:.1f} by the clock) {few_ms}  {page}", file=sys.stderr)
     return {
-        "slowest_ms": many[slowest],
-        "median_ms": statistics.median(many.values()),
-        "ratio": many[slowest] / reference[slowest],
+        "slowest_ms": many[slowest].cpu,
+        "slowest_by_the_clock_ms": max(took.wall for took in many.values()),
+        "median_ms": statistics.median(took.cpu for took in many.values()),
+        "ratio": many[slowest].cpu / reference[slowest].cpu,
     }
 
 

@@ -36,11 +36,11 @@ class Key:
     key_index = "01"
 
     def __init__(self) -> None:
-        self._key = keyfile.generate()
-        self.public_key = self._key.public_key
+        made = keyfile.generate()
+        self.d, self.public_key = made.d, made.public_key
 
     def sign(self, message: bytes) -> bytes:
-        return sm2.sign(self._key.d, self.public_key, message)
+        return sm2.sign(self.d, self.public_key, message)
 
 
 KEY = Key()

@@ -38,11 +38,12 @@ def _make(app: App) -> Casebook:
 
 def cases(ask: Ask) -> Response:
     known, entries = _known(ask)
-    all_ = () if known is None else known.cases
-    lacking = [case for case in all_ if case.missing]
+    all_, lacking = ((), ()) if known is None else (known.cases, known.lacking)
     incomplete = ask.query.get("incomplete", "") == "1"
     wanted = ask.query.get("name", "").strip().casefold()
-    listed = [case for case in (lacking if incomplete else all_) if wanted in _numbers(case)]
+    listed = lacking if incomplete else all_
+    if wanted:
+        listed = tuple(case for case in listed if wanted in case.text)
     first = _first(ask, len(listed))
     answer = ask.render(
         "cases.html",
@@ -96,11 +97,6 @@ def _again(answer: Response, soon: bool) -> Response:
     if soon:
         answer.headers["Refresh"] = "2"
     return answer
-
-
-def _numbers(case: casebook.Case) -> str:
-    numbers = (value for values in case.numbers.values() for value in values)
-    return "\n".join([case.name, *numbers, *(paper.key for paper in case.papers)]).casefold()
 
 
 def _first(ask: Ask, all_: int) -> int:

@@ -35,8 +35,14 @@ def searching(ask: Ask, asked: Filter) -> Iterator[Search]:
         case = None
         if asked.case:
             known = cases.shelf(ask).latest(ask.archive.head().size, ask.now, patience_s=2)
-            of = None if known is None else known.named(asked.case)
-            if of is None:
+            if known is None:
+                raise UsageError(
+                    "SA7748",
+                    N_("which documents belong to the case `{name}` is not known yet: cases are still being joined"),
+                    hint=N_("try again in a moment"),
+                    name=asked.case,
+                )
+            if (of := known.named(asked.case)) is None:
                 raise UsageError("SA7744", N_("there is no case `{name}`"), name=asked.case)
             case = frozenset(paper.id for paper in of.papers)
         yield Search(
