@@ -764,7 +764,7 @@ _GLANCE_S = 0.1
 
 def being_written(path: Path) -> bool:
     """Whether a process has the archive at `path` open for writing now."""
-    lock_path = path.with_name(f"{path.name}.lock")
+    lock_path = _lock_path(path)
     if not lock_path.exists():
         return False
     try:
@@ -780,9 +780,15 @@ def being_written(path: Path) -> bool:
     return False
 
 
+def _lock_path(path: Path) -> Path:
+    """Beside the file itself: whoever comes by a link meets the same lock."""
+    path = path.resolve()
+    return path.with_name(f"{path.name}.lock")
+
+
 def _lock(path: Path) -> sqlite3.Connection:
     # A lock on the archive itself would keep readers out as well, and `fcntl` does not exist on Windows.
-    lock_path = path.with_name(f"{path.name}.lock")
+    lock_path = _lock_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = sqlite3.connect(lock_path, timeout=_GLANCE_S, isolation_level=None)
