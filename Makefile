@@ -50,6 +50,9 @@ faults: $(READY) system
 	$(BIN)/python -m tests.faults.offline
 	$(BIN)/python -m tests.faults.waybills
 	$(BIN)/python -m tests.faults.power
+	$(BIN)/python -m tests.faults.storage kills
+	$(BIN)/python -m tests.faults.storage disk
+	$(BIN)/python -m tests.faults.storage flips
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,8 @@ class Reached:
 
 
 def path_of(archive: Path) -> Path:
+    """Beside the file itself, by whatever name it is opened."""
+    archive = archive.resolve()
     return archive.with_name(archive.name + SUFFIX)
 
 

@@ -542,18 +542,21 @@ class SqliteArchive:
 
     def _place(self, job: JobId) -> tuple[int | None, int]:
         """The job's number, None if it is new, and how many facts it has."""
-        row = self._db.execute(
-            "SELECT j.number, f.position + 1 FROM jobs j JOIN facts f ON f.job = j.number"
-            " WHERE j.id = ? ORDER BY f.position DESC LIMIT 1",
-            (job,),
-        ).fetchone()
+        try:
+            row = self._db.execute(
+                "SELECT j.number, f.position + 1 FROM jobs j JOIN facts f ON f.job = j.number"
+                " WHERE j.id = ? ORDER BY f.position DESC LIMIT 1",
+                (job,),
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise _failed(self.path, error) from error
         return row or (None, 0)
 
     def _state(self) -> merkle.Frontier:
-        row = self._db.execute("SELECT size, frontier FROM tree").fetchone()
+        # The first statement of a writer opens its write-ahead log.
         try:
-            return merkle.Frontier.load(*row)
-        except (TypeError, ValueError) as error:
+            return merkle.Frontier.load(*self._db.execute("SELECT size, frontier FROM tree").fetchone())
+        except (sqlite3.Error, TypeError, ValueError) as error:
             raise _failed(self.path, error) from error
 
     def _row(self, index: int) -> tuple[bytes, bytes]:
@@ -666,11 +669,15 @@ def unpack(size: int, data: bytes) -> bytes | None:
 
 def _connect_writer(path: Path) -> sqlite3.Connection:
     db = _opened(path, "rwc")
-    # Deleted blobs are overwritten (law may demand it); fullfsync is macOS's real fsync and does nothing elsewhere.
-    for pragma in ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON", "secure_delete = ON"):
-        db.execute(f"PRAGMA {pragma}")
-    db.execute("PRAGMA foreign_keys = ON")
-    (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+    try:
+        # Deleted blobs are overwritten (law may demand it); fullfsync is macOS's real fsync and does nothing elsewhere.
+        for pragma in ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON", "secure_delete = ON"):
+            db.execute(f"PRAGMA {pragma}")
+        db.execute("PRAGMA foreign_keys = ON")
+        (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+    except sqlite3.Error as error:
+        db.close()
+        raise _failed(path, error) from error
     if mode == "wal":
         return db
     db.close()
@@ -757,7 +764,7 @@ _GLANCE_S = 0.1
 
 def being_written(path: Path) -> bool:
     """Whether a process has the archive at `path` open for writing now."""
-    lock_path = path.with_name(f"{path.name}.lock")
+    lock_path = _lock_path(path)
     if not lock_path.exists():
         return False
     try:
@@ -773,9 +780,15 @@ def being_written(path: Path) -> bool:
     return False
 
 
+def _lock_path(path: Path) -> Path:
+    """Beside the file itself: whoever comes by a link meets the same lock."""
+    path = path.resolve()
+    return path.with_name(f"{path.name}.lock")
+
+
 def _lock(path: Path) -> sqlite3.Connection:
     # A lock on the archive itself would keep readers out as well, and `fcntl` does not exist on Windows.
-    lock_path = path.with_name(f"{path.name}.lock")
+    lock_path = _lock_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = sqlite3.connect(lock_path, timeout=_GLANCE_S, isolation_level=None)
