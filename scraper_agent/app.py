@@ -532,6 +532,13 @@ class App:
             ),
         )
 
+    def old_logs(self) -> list[Path]:
+        """Files that the program's own log was moved on to, and whose time by the policy is over."""
+        log = self.home / self.config.log
+        oldest = (now() - timedelta(days=self.policy.retention.logs_days)).timestamp()
+        moved = sorted(log.parent.glob(f"{log.stem}.*{log.suffix}"))
+        return [path for path in moved if path != log and path.stat().st_mtime < oldest]
+
     def cut_out(self, image: bytes, box: tuple[int, int, int, int]) -> bytes:
         """PNG of a part of a page's image.
 

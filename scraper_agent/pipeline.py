@@ -16,6 +16,7 @@ from scraper_agent import (
     approval,
     canonical,
     cases,
+    commitments,
     completeness,
     envelope,
     hours,
@@ -66,6 +67,7 @@ from scraper_agent.values import (
     Draft,
     Endorsed,
     Envelope,
+    Erased,
     Excluded,
     Fact,
     Failure,
@@ -641,12 +643,14 @@ class Pipeline:
             stamp = replace(stamp, replaces=None if has is None else _told(self.archive.job(has)))
             document = mapping.document(reading, format, maker, self.profile, id, stamp)
             document = leaving.narrowed(document, format, rule)
+            data = encode(document, format)
             draft = Draft(
                 run=run,
                 format=format.name,
                 key=key,
                 record=reading.record,
-                document=self.archive.put(encode(document, format)),
+                document=self.archive.put(data),
+                fields_root=self.archive.commit(_fields(data, format)),
                 provenance=self.archive.put(canonical.dumps(reading.origins)),
                 page=stamp.page,
                 unread=reading.unread,
@@ -801,7 +805,7 @@ class Pipeline:
                 | (Paused() | Halted() | Resumed())
                 | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
                 | (RecipeProposed() | RecipeDecided())
-                | PolicyAdopted()
+                | (PolicyAdopted() | Erased())
             ):
                 raise ValueError(f"{job.id} is not a document")
             case (
@@ -1297,12 +1301,14 @@ class Pipeline:
                 hint=N_("tell the receiving side by telephone"),
                 format=format.name,
             )
+        data = encode(self._narrowed(made), format)
         self._append(
             id,
             0,
             replace(
                 draft,
-                document=self.archive.put(encode(self._narrowed(made), format)),
+                document=self.archive.put(data),
+                fields_root=self.archive.commit(_fields(data, format)),
                 replaces=job.id,
                 withdrawn_by=f"person:{by}",
                 reason=reason,
@@ -1817,6 +1823,15 @@ def _draft_of(job: Job) -> Draft:
     if not isinstance(first, Draft):
         raise TypeError(f"{job.id} is not a document")
     return first
+
+
+def _fields(data: bytes, format: Format) -> dict[str, tuple[commitments.Holds, str]]:
+    """What is committed to of a document's bytes."""
+    raw = json.loads(data)
+    found = {id: (format.header_fields[id].type.holds, str(value)) for id, value in raw["header"].items()}
+    for number, line in enumerate(raw["lines"], start=1):
+        found |= {f"lines[{number}].{id}": (format.line_fields[id].type.holds, str(v)) for id, v in line.items()}
+    return found
 
 
 def _fault(where: str, error: AgentError, page: Digest | None) -> Fault:

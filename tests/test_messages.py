@@ -79,6 +79,7 @@ AREAS = {
     "preview.py": "SA60",
     "adoption.py": "SA60",
     "pipeline.py": "SA60",
+    "retention.py": "SA60",
     "outbox.py": "SA60",
     "recipes_approved.py": "SA60",
     "app.py": "SA70",

@@ -1,4 +1,4 @@
-"""`log explain`: how one value came about, from the pixels it was read at to what was said of it."""
+"""`log explain`, `prune`, `disclose`, `erase`: how a value came about, what of it is proved, what is kept no longer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import typer
 from rich import box
 from rich.table import Table
 
-from scraper_agent import canonical
+from scraper_agent import app as wiring
+from scraper_agent import canonical, commitments, leaving, people, retention
 from scraper_agent.app import App
 from scraper_agent.archive import lists
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cli import show
 from scraper_agent.cli.commands import draft_of, example, find_job
-from scraper_agent.errors import UsageError
+from scraper_agent.errors import AgentError, BusinessError, UsageError
 from scraper_agent.messages import N_, render
+from scraper_agent.people import Role
 from scraper_agent.report import field as explaining
 from scraper_agent.report.field import Explained, Looked, Source
 from scraper_agent.values import Job, RunStarted
@@ -37,6 +39,27 @@ def add_to(log: typer.Typer) -> None:
         help=render(N_("Show how one value of a document came about: image, place, text, steps, rules, recipe.")),
         epilog=example("log explain PO-1001 totalAmount", "log explain PO-1001 'lines[3].quantity' --crop cell.png"),
     )(explain)
+    log.command(
+        "prune",
+        help=render(
+            N_("Delete the bodies of documents and pages whose time by the policy is over; the log keeps every fact.")
+        ),
+        epilog=example("log prune --dry-run", "log prune"),
+    )(prune)
+    log.command(
+        "disclose",
+        help=render(
+            N_("Print chosen fields of a document as JSON, with the proof that the log has committed to them.")
+        ),
+        epilog=example("log disclose PO-1001 totalAmount currencyCode --out disclosed.json"),
+    )(disclose)
+    log.command(
+        "erase",
+        help=render(
+            N_("Erase fields of a document that has an end, and the bodies that hold them; every proof still holds.")
+        ),
+        epilog=example('log erase PO-1001 supplierName --reason "asked by its owner" --basis "个人信息保护法 47"'),
+    )(erase)
 
 
 def explain(
@@ -156,3 +179,142 @@ def _rule(rule: Looked) -> str:
     told = f"[{colour}]{render(_VERDICTS[rule.verdict])}[/] {show.plain(head)}"
     told += f" ({show.plain(rule.source)})" if rule.source else ""
     return "\n".join((told, *(f"  {show.finding(each)}" for each in rule.findings)))
+
+
+# --- what is kept no longer -----------------------------------------------------------------------------------------
+
+
+def prune(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=render(N_("Only tell what would be deleted.")))] = False,
+    as_json: _AsJson = False,
+) -> None:
+    app: App = context.obj.app()
+    wiped = True
+    with app.archive(read_only=dry_run) as archive:
+        if not dry_run:
+            people.require(app.policy.people, wiring.account(), Role.ADMINISTRATOR)
+            app.put_in_force(archive)
+        planned = retention.plan(archive, app.policy.retention, wiring.now())
+        if not dry_run:
+            wiped = retention.carry_out(archive, planned, by=wiring.account(), policy=app.policy_source)
+    logs = app.old_logs()
+    if not dry_run:
+        for path in logs:
+            path.unlink(missing_ok=True)
+    if as_json:
+        told = {"dry_run": dry_run, "wiped": wiped, "logs": [path.name for path in logs]}
+        show.as_json({**told, **json.loads(canonical.dumps(planned))})
+    else:
+        show.console.print(_pruned(planned))
+        text = N_("{count} document(s) lose their bytes; {open} have no end yet or are kept back, {young} are young")
+        values = {"count": len(planned.documents), "open": planned.open, "young": planned.young}
+        show.console.print(render(text, values), markup=False, soft_wrap=True)
+        if logs:
+            text = N_("{count} files of the program's own log are older than {days} days")
+            values = {"count": len(logs), "days": app.policy.retention.logs_days}
+            show.console.print(render(text, values), markup=False, soft_wrap=True)
+        if planned.left_over:
+            text = N_("{count} bodies that the log says are erased were there again")
+            show.console.print(render(text, {"count": len(planned.left_over)}), markup=False, soft_wrap=True)
+    if not wiped:
+        raise _not_wiped()
+
+
+def _pruned(planned: retention.Plan) -> Table:
+    table = Table(title=render(N_("What is kept no longer")), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(render(N_("what")))
+    table.add_column(render(N_("bodies")), justify="right")
+    table.add_column(render(N_("bytes")), justify="right")
+    table.add_column(render(N_("legal basis")), overflow="fold")
+    for group in planned.groups:
+        kind = _WHAT["pages" if group.what != "images" and not group.text else group.what]
+        table.add_row(
+            render(kind), str(len(group.bodies)), f"{group.size_bytes:,}", render(retention.BASES[group.what])
+        )
+    return table
+
+
+_WHAT = {
+    "documents": N_("documents"),
+    "waybills": N_("waybills"),
+    "images": N_("images of pages"),
+    "pages": N_("pages, files, envelopes and receipts"),
+}
+
+
+# --- fields ---------------------------------------------------------------------------------------------------------
+
+_FIELDS = typer.Argument(
+    metavar="FIELD...", help=render(N_("As in the document: `totalAmount`, or `lines[3].quantity` of line 3."))
+)
+
+
+def disclose(
+    context: typer.Context,
+    name: Annotated[str, _DOCUMENT],
+    fields: Annotated[list[str], _FIELDS],
+    out: Annotated[Path | None, typer.Option(help=render(N_("The file to write; default: the screen.")))] = None,
+) -> None:
+    app: App = context.obj.app()
+    with app.archive(read_only=True) as archive:
+        told = disclosed(app, archive, find_job(archive, name), fields)
+    if out is None:
+        show.as_json(told)
+    else:
+        out.write_bytes(canonical.dumps(told))
+
+
+def disclosed(app: App, archive: SqliteArchive, job: Job, names: list[str]) -> dict[str, object]:
+    """What `commitments.verify` takes.
+
+    Raises:
+        BusinessError: a field was left out, erased, or never committed to; or it is masked, and not for this person.
+    """
+    draft, first = draft_of(job), archive.newest(job.id, "Draft")
+    format = app.tables.formats[draft.format]
+    for name in names:
+        if leaving.left_out(job, name):
+            text = N_("{field} was left out of the document, and nothing is told of it")
+            raise BusinessError("SA5080", text, field=name)
+        of = (format.line_fields if "." in name else format.header_fields).get(name.rpartition(".")[2])
+        if of is not None and of.masked:
+            people.require(app.policy.people, wiring.account(), Role.APPROVER)
+    openings = archive.openings(draft.fields_root) if draft.fields_root is not None else ()
+    try:
+        fields = commitments.disclosed(openings, names)
+    except ValueError as error:
+        text = N_("{id} has no field `{seen}` that could be disclosed or erased")
+        raise BusinessError("SA6091", text, id=job.id, seen=str(error)) from None
+    index = 0 if first is None else first.index
+    return commitments.disclosure(archive.raw(index), archive.head().size, archive.inclusion(index), fields)
+
+
+def erase(
+    context: typer.Context,
+    name: Annotated[str, _DOCUMENT],
+    fields: Annotated[list[str], _FIELDS],
+    reason: Annotated[str, typer.Option(help=render(N_("Why; goes into the log.")))],
+    basis: Annotated[str, typer.Option(help=render(N_("The law that allows it; goes into the log.")))],
+) -> None:
+    app: App = context.obj.app()
+    with app.archive() as archive:
+        people.require(app.policy.people, wiring.account(), Role.ADMINISTRATOR)
+        app.put_in_force(archive)
+        planned = retention.fields_of(archive, find_job(archive, name).id, fields)
+        wiped = retention.erase_fields(
+            archive, planned, by=wiring.account(), reason=reason, basis=basis, policy=app.policy_source
+        )
+    told = N_("erased: {fields}; with them {count} bodies that held them")
+    values = {"fields": ", ".join(planned.names), "count": len(planned.bodies)}
+    show.console.print(render(told, values), markup=False, soft_wrap=True)
+    if not wiped:
+        raise _not_wiped()
+
+
+def _not_wiped() -> AgentError:
+    return AgentError(
+        "SA7824",
+        N_("what was deleted is still in the archive's write-ahead log, as somebody reads the archive"),
+        hint=N_("end the console and other readers, then `scraper-agent log prune` again"),
+    )
