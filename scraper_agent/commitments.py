@@ -43,7 +43,7 @@ def leaf(name: str, type: Holds, salt: bytes, value: str) -> bytes:
     written = name.encode()
     if len(salt) != SALT_BYTES or len(written) >= 1 << 16 or type not in _TYPES:
         raise ValueError("no field that can be committed to")
-    return canonical.sm3(b"\x02" + len(written).to_bytes(2, "big") + written + _TYPES[type] + salt + value.encode())
+    return merkle.field(len(written).to_bytes(2, "big") + written + _TYPES[type] + salt + value.encode())
 
 
 def made(fields: Mapping[str, tuple[Holds, str]], salt: Callable[[], bytes]) -> tuple[Opening, ...]:
@@ -67,7 +67,7 @@ def without(openings: Sequence[Opening], names: Collection[str]) -> tuple[Openin
 
 def dump(openings: Sequence[Opening]) -> bytes:
     """As it is kept: one list of name, type, salt and value a field, or of name, type and hash where it is erased."""
-    return canonical.dumps(
+    return canonical.dumps_plain(
         [
             [each.name, each.type, each.leaf.hex()]
             if each.salt is None or each.value is None

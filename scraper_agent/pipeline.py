@@ -455,7 +455,12 @@ class Pipeline:
             run.append(_fault(f"page {page.name}", told, snapshot.page))
 
     def _newest(self, known: date | None, draft: Draft, field_id: str) -> date | None:
-        text = json.loads(self.archive.get(draft.document))["header"].get(field_id)
+        try:
+            text = json.loads(self.archive.get(draft.document))["header"].get(field_id)
+        except AgentError as error:
+            if not _is_gone(error):
+                raise
+            text = None  # it was known, and erased since: the next run begins no later for that
         found = [day for day in (known, date.fromisoformat(text) if text else None) if day is not None]
         return max(found, default=None)
 
@@ -1399,7 +1404,11 @@ class Pipeline:
         if run not in self._names:
             names: dict[str, frozenset[str]] = {}
             for id in self.archive.documents(run=run):
-                _note_names(names, json.loads(self.archive.get(in_force(self.archive.job(id))))["header"])
+                try:
+                    _note_names(names, json.loads(self.archive.get(in_force(self.archive.job(id))))["header"])
+                except AgentError as error:
+                    if not _is_gone(error):
+                        raise
             self._names[run] = names
         return self._names[run]
 
@@ -1823,6 +1832,11 @@ def _draft_of(job: Job) -> Draft:
     if not isinstance(first, Draft):
         raise TypeError(f"{job.id} is not a document")
     return first
+
+
+def _is_gone(error: AgentError) -> bool:
+    """Whether a body is not in the archive, as after its erasure; one that was changed is another matter."""
+    return error.code == "SA5009"
 
 
 def _fields(data: bytes, format: Format) -> dict[str, tuple[commitments.Holds, str]]:

@@ -26,7 +26,9 @@ from scraper_agent.errors import BusinessError
 from scraper_agent.format import decode
 from scraper_agent.formats import FORMATS
 from scraper_agent.policy import Retention
-from scraper_agent.values import Draft, Erased, Excluded, in_force
+from scraper_agent.recipe import Parameter, Since
+from scraper_agent.values import Draft, Erased, Excluded, JobId, in_force
+from tests import world
 from tests.console import archive as books
 from tests.test_prune import LATER, codes, document, draft, opened
 
@@ -332,3 +334,28 @@ def test_what_was_left_out_is_not_disclosed(call: Call, path: Path) -> None:
     code, _, err = call("log", "disclose", "PO-9", "supplierName")
     assert code != 0
     assert "SA5080" in err
+
+
+# --- the robot goes on ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_erased_stops_neither_its_run_nor_another_reading_of_it(home: Path, path: Path) -> None:
+    erased(path, "PO-1", "supplierName")
+    app = App.load(home / "config.yaml", tell=lambda _: None)
+    recipe = world.RECIPE.model_copy(
+        update={
+            "since": Since(parameter="from", field="orderDate"),
+            "parameters": {**world.RECIPE.parameters, "from": Parameter(type="date", default="2026-05-01")},
+        }
+    )
+    plan = replace(world.PLAN, recipe=recipe, parameters={**world.PLAN.parameters, "from": "2026-05-01"})
+    with opened(path) as archive:
+        pipeline = app.pipeline(archive, lambda _job, _fact: None)
+        pipeline.now = lambda: LATER
+        waits, id = document(archive, "PO-9"), document(archive, "PO-1")
+        assert draft(archive, "PO-9").run == draft(archive, "PO-1").run
+        assert pipeline.check(waits).id == waits
+        found = pipeline.harvest(JobId("run/anew"), plan, world.seeing(world.page(world.frozen(1))))
+        assert list(found.documents) == [id]
+        assert found.faults == 0
+    assert verify.verify(path).whole
