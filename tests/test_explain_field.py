@@ -176,7 +176,10 @@ def test_a_field_that_was_left_out_or_is_not_there_is_not_explained(app: App) ->
 def test_what_the_format_masks_stays_masked_and_its_page_unseen(app: App) -> None:
     of = record(app, "PO-9")
     header = tuple(replace(each, masked=4) if each.id == "supplierName" else each for each in of.format.header)
-    masking = replace(of, format=replace(of.format, header=header))
+    lookup = mapping.Lookup(kind="table", name="names", key="ACME", value="ACME", place="")
+    origins = explaining._ORIGINS.validate_json(of.provenance)
+    looked_up = [replace(each, lookups=(lookup,)) if each.field == "supplierName" else each for each in origins]
+    masking = replace(of, format=replace(of.format, header=header), provenance=canonical.dumps(looked_up))
     found = explain(masking, "supplierName")
     assert "ACME" not in str(canonical.dumps(found))
     assert found.sources[0].hidden
