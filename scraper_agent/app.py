@@ -47,7 +47,7 @@ from scraper_agent import policy as policies
 from scraper_agent.analysis import settings as analyses
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring import load as recipes
-from scraper_agent.capture import guard, kept
+from scraper_agent.capture import cutting, guard, kept
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
 from scraper_agent.capture.held import Hold
 from scraper_agent.capture.pace import Pace
@@ -531,6 +531,22 @@ class App:
                 self.session_file(erp), kept.owner(recipe, parameters), lambda: self._session_key(erp)
             ),
         )
+
+    def old_logs(self) -> list[Path]:
+        """Files that the program's own log was moved on to, and whose time by the policy is over."""
+        log = self.home / self.config.log
+        oldest = (now() - timedelta(days=self.policy.retention.logs_days)).timestamp()
+        moved = sorted(log.parent.glob(f"{log.stem}.*{log.suffix}"))
+        return [path for path in moved if path != log and path.stat().st_mtime < oldest]
+
+    def cut_out(self, image: bytes, box: tuple[int, int, int, int]) -> bytes:
+        """PNG of a part of a page's image.
+
+        Raises:
+            AgentError: no browser is there to cut it.
+            ValueError: the image cannot be read, or has no such part.
+        """
+        return cutting.png(image, box, self.config.browser.executable, self.tell)
 
     def session_file(self, erp: str) -> Path:
         return self.home / self.config.sessions / f"{erp}.session"

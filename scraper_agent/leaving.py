@@ -18,6 +18,9 @@ from scraper_agent.yamlfile import Loc, Positions
 CODE = "SA6050"
 """Of findings about fields that are in a document and may not leave."""
 
+MASKED = ("mask",)
+"""The only step of an origin whose text the policy masks."""
+
 _LINE = re.compile(r"lines\[(\d+)\]\.")
 _NAMED = re.compile(r"((?:变更|删除) [0-9A-F-]{36}(?:; )?)(.*)", re.DOTALL)
 """A remark that the agent began with the version that it changes or withdraws, and what the ERP said."""
@@ -114,7 +117,7 @@ def _narrowed(
 def _origin(of: Origin, rule: Leaving) -> Origin:
     """Its place stays known; the text there, and each step from it, would say what is masked."""
     how = rule.mask.get(named(of.field))
-    return of if how is None else replace(of, raw="", steps=("mask",), value=mask(of.value, how))
+    return of if how is None else replace(of, raw="", steps=MASKED, lookups=None, value=mask(of.value, how))
 
 
 def problems(rules: Mapping[str, Leaving], formats: Mapping[str, Format], at: Positions) -> Iterator[Problem]:

@@ -6,13 +6,14 @@ place holds text that is no value of its field: the field stays empty and a find
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import cache
-from typing import Protocol
+from typing import Literal, Protocol
 
 from scraper_agent import canonical, convert, inference, notation, panes, relations, twin
 from scraper_agent.convert import Unreadable
@@ -31,6 +32,19 @@ _ABSENT = frozenset({"SA2002", "SA2009"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """A value that another one was exchanged for."""
+
+    kind: Literal["table", "source"]
+    """A table of the recipe, or rows of a page that were read before."""
+    name: str
+    key: str
+    value: str
+    place: str
+    """Where the key was read; empty: where the value was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where one value came from: enough to point at its pixels and to repeat every step from there to the value."""
 
@@ -44,6 +58,10 @@ class Origin:
     value: str
     box: tuple[int, int, int, int] | None
     """x, y, width, height on the page's image."""
+    alternative: tuple[int, int] | None = dataclasses.field(default=None, metadata={"none": "left out"})
+    """Which of how many places that the recipe names was there, from 1; None: it names one."""
+    lookups: tuple[Lookup, ...] | None = dataclasses.field(default=None, metadata={"none": "left out"})
+    """In order; None: there were none, or the reading is from before they were kept."""
 
 
 def shown(origin: Origin, format: Format) -> Origin:
@@ -58,6 +76,11 @@ def shown(origin: Origin, format: Format) -> Origin:
         raw=of.masked_in(origin.raw, origin.value),
         value=of.masked_in(origin.value, origin.value),
         steps=tuple(of.masked_in(step, origin.value) for step in origin.steps),
+        lookups=origin.lookups
+        and tuple(
+            replace(each, key=of.masked_in(each.key, origin.value), value=of.masked_in(each.value, origin.value))
+            for each in origin.lookups
+        ),
     )
 
 
@@ -404,7 +427,8 @@ class Reader:
         for number, alternative in enumerate(read.any_of, 1):
             taken = self._taken(alternative.model_copy(update={"optional": True}), place)
             if taken is not None:
-                return taken.after(f"any_of: {number} of {len(read.any_of)}")
+                tried = (number, len(read.any_of))
+                return replace(taken.after(f"any_of: {number} of {len(read.any_of)}"), alternative=tried)
         raise place.page.absent(_named(read))
 
     def _spot(self, read: Read, place: Place) -> Spot | None:
@@ -449,7 +473,11 @@ class Reader:
             )
         if rows:
             (taken,) = texts.values()
-            return None if taken is None else taken.after(f"{read.source} {key.text!r} ({key.target})")
+            if taken is None:
+                return None
+            found = Lookup(kind="source", name=read.source, key=key.text, value=taken.text, place=key.target)
+            taken = replace(taken, lookups=(*key.lookups, *taken.lookups, found))
+            return taken.after(f"{read.source} {key.text!r} ({key.target})")
         raise Unreadable(N_("{source} has no `{key}`"), source=read.source, key=key.text)
 
     def _converted(self, read: Read, type: Type, taken: _Taken) -> tuple[Value | Amount | Moment, _Taken]:
@@ -460,6 +488,8 @@ class Reader:
                 raise Unreadable(
                     N_("`{seen}` is not in the lookup table `{table}`"), seen=taken.text, table=read.lookup
                 )
+            found = Lookup(kind="table", name=read.lookup, key=taken.text, value=table[taken.text], place="")
+            taken = replace(taken, lookups=(*taken.lookups, found))
             taken = taken.made(f"lookup {read.lookup}", table[taken.text])
         own = taken.element.get("frozen-type") if taken.element is not None else None
         match _kind(read, type):
@@ -578,6 +608,8 @@ class _Taken:
     place: Place | None = None
     element: Element | None = None
     steps: tuple[str, ...] = ()
+    alternative: tuple[int, int] | None = None
+    lookups: tuple[Lookup, ...] = ()
 
     def made(self, by: str, text: str) -> _Taken:
         return self if text == self.text else replace(self, text=text, steps=(*self.steps, f"{by}: {text}"))
@@ -601,9 +633,15 @@ class _Taken:
             target=self.target,
             raw=self.raw,
             steps=self.steps,
-            value=value.isoformat() if isinstance(value, date) else str(value),
+            value=written(value),
             box=(box.x, box.y, box.width, box.height) if box is not None else None,
+            alternative=self.alternative,
+            lookups=self.lookups or None,
         )
+
+
+def written(value: Value) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _attachment(name: str, file: Digest) -> Origin:

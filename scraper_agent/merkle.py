@@ -58,6 +58,9 @@ leaf: Callable[[bytes], bytes] = _after(b"\x00")
 pair: Callable[[bytes], bytes] = _after(b"\x01")
 """Hash of a node, given left ‖ right in one piece."""
 
+field: Callable[[bytes], bytes] = _after(b"\x02")
+"""Hash of the commitment to a field (see `commitments`): neither an entry nor a node."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frontier:

@@ -16,6 +16,7 @@ from scraper_agent import (
     approval,
     canonical,
     cases,
+    commitments,
     completeness,
     envelope,
     hours,
@@ -66,6 +67,7 @@ from scraper_agent.values import (
     Draft,
     Endorsed,
     Envelope,
+    Erased,
     Excluded,
     Fact,
     Failure,
@@ -453,7 +455,12 @@ class Pipeline:
             run.append(_fault(f"page {page.name}", told, snapshot.page))
 
     def _newest(self, known: date | None, draft: Draft, field_id: str) -> date | None:
-        text = json.loads(self.archive.get(draft.document))["header"].get(field_id)
+        try:
+            text = json.loads(self.archive.get(draft.document))["header"].get(field_id)
+        except AgentError as error:
+            if not _is_gone(error):
+                raise
+            text = None  # it was known, and erased since: the next run begins no later for that
         found = [day for day in (known, date.fromisoformat(text) if text else None) if day is not None]
         return max(found, default=None)
 
@@ -641,12 +648,14 @@ class Pipeline:
             stamp = replace(stamp, replaces=None if has is None else _told(self.archive.job(has)))
             document = mapping.document(reading, format, maker, self.profile, id, stamp)
             document = leaving.narrowed(document, format, rule)
+            data = encode(document, format)
             draft = Draft(
                 run=run,
                 format=format.name,
                 key=key,
                 record=reading.record,
-                document=self.archive.put(encode(document, format)),
+                document=self.archive.put(data),
+                fields_root=self.archive.commit(_fields(data, format)),
                 provenance=self.archive.put(canonical.dumps(reading.origins)),
                 page=stamp.page,
                 unread=reading.unread,
@@ -801,7 +810,7 @@ class Pipeline:
                 | (Paused() | Halted() | Resumed())
                 | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
                 | (RecipeProposed() | RecipeDecided())
-                | PolicyAdopted()
+                | (PolicyAdopted() | Erased())
             ):
                 raise ValueError(f"{job.id} is not a document")
             case (
@@ -1297,12 +1306,14 @@ class Pipeline:
                 hint=N_("tell the receiving side by telephone"),
                 format=format.name,
             )
+        data = encode(self._narrowed(made), format)
         self._append(
             id,
             0,
             replace(
                 draft,
-                document=self.archive.put(encode(self._narrowed(made), format)),
+                document=self.archive.put(data),
+                fields_root=self.archive.commit(_fields(data, format)),
                 replaces=job.id,
                 withdrawn_by=f"person:{by}",
                 reason=reason,
@@ -1393,7 +1404,11 @@ class Pipeline:
         if run not in self._names:
             names: dict[str, frozenset[str]] = {}
             for id in self.archive.documents(run=run):
-                _note_names(names, json.loads(self.archive.get(in_force(self.archive.job(id))))["header"])
+                try:
+                    _note_names(names, json.loads(self.archive.get(in_force(self.archive.job(id))))["header"])
+                except AgentError as error:
+                    if not _is_gone(error):
+                        raise
             self._names[run] = names
         return self._names[run]
 
@@ -1817,6 +1832,20 @@ def _draft_of(job: Job) -> Draft:
     if not isinstance(first, Draft):
         raise TypeError(f"{job.id} is not a document")
     return first
+
+
+def _is_gone(error: AgentError) -> bool:
+    """Whether a body is not in the archive, as after its erasure; one that was changed is another matter."""
+    return error.code == "SA5009"
+
+
+def _fields(data: bytes, format: Format) -> dict[str, tuple[commitments.Holds, str]]:
+    """What is committed to of a document's bytes."""
+    raw = json.loads(data)
+    found = {id: (format.header_fields[id].type.holds, str(value)) for id, value in raw["header"].items()}
+    for number, line in enumerate(raw["lines"], start=1):
+        found |= {f"lines[{number}].{id}": (format.line_fields[id].type.holds, str(v)) for id, v in line.items()}
+    return found
 
 
 def _fault(where: str, error: AgentError, page: Digest | None) -> Fault:

@@ -159,6 +159,11 @@ class Evidence(BaseModel):
     images: Literal["keep", "drop"] | None = Field(
         None, description="Images of pages: `keep` or `drop` whatever the config says; default: as the config says."
     )
+    operator: Literal["name", "digest"] = Field(
+        "digest",
+        description="Who began a run, where a value's origin is explained: `name`, of the people named here, or the "
+        "SM3 digest that the log has.",
+    )
 
 
 class Retention(BaseModel):

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol, TypeAlias
 
+from scraper_agent.commitments import Holds
 from scraper_agent.errors import AgentError, NeedsPerson
 from scraper_agent.recipe import Recipe
 from scraper_agent.values import (
@@ -185,6 +186,13 @@ class Archive(Protocol):
 
         Raises:
             AgentError: it is not there, or its bytes have changed.
+        """
+        ...
+
+    def commit(self, fields: Mapping[str, tuple[Holds, str]]) -> str:
+        """Commit to a document's fields, each with its own salt, and keep what opens it, as durably as `put` does.
+
+        Returns the root, 64 hex digits (see `commitments`).
         """
         ...
 

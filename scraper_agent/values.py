@@ -19,7 +19,8 @@ Digest = NewType("Digest", str)
 JobId = NewType("JobId", str)
 """`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP, `keys` for
 the installation's keys, `policy` for its policies, `recipe/<recipe id>` for the approvals of a recipe,
-`control` for what people paused and stopped, `console` for who signed in to the console."""
+`erasure` for what was deleted, `control` for what people paused and stopped, `console` for who signed in to the
+console."""
 
 
 class Severity(StrEnum):
@@ -418,6 +419,28 @@ class PolicyAdopted:
     reason: str = ""
 
 
+# --- facts of what is kept no more ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """Bodies that are not in the archive any more: the same commit deleted them. A later fact may name one anew."""
+
+    what: Literal["documents", "waybills", "images", "fields"]
+    """Why it could go: the time of such documents, or of images, is over; or a person had fields erased."""
+    bodies: tuple[Digest, ...]
+    by: str
+    """`person:` and the account name."""
+    reason: str
+    basis: str
+    """The law that allows it."""
+    policy: Digest
+    """The policy file's own bytes."""
+    of: JobId | None = dataclasses.field(default=None, metadata={"none": "left out"})
+    """The document whose fields were erased."""
+    fields: tuple[str, ...] | None = dataclasses.field(default=None, metadata={"none": "left out"})
+
+
 # --- facts of a document --------------------------------------------------------------------------------------------
 
 
@@ -444,6 +467,8 @@ class Draft:
     """`person:` and the account name of who withdraws `replaces`; empty for what was read."""
     reason: str = ""
     """Why it is withdrawn."""
+    fields_root: str | None = dataclasses.field(default=None, metadata={"none": "left out"})
+    """Of the commitments to its fields, 64 hex digits (see `commitments`); None in logs from before there were any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -622,7 +647,7 @@ ControlFact: TypeAlias = Paused | Halted | Resumed
 ConsoleFact: TypeAlias = SignedIn | SignedOut | SignInRefused | Denied | TokenChanged | RunOrdered
 RecipeFact: TypeAlias = RecipeProposed | RecipeDecided
 Fact: TypeAlias = (
-    RunFact | AccountFact | KeyChanged | PolicyAdopted | RecipeFact | ControlFact | ConsoleFact | DocumentFact
+    RunFact | AccountFact | KeyChanged | PolicyAdopted | Erased | RecipeFact | ControlFact | ConsoleFact | DocumentFact
 )
 
 
@@ -726,7 +751,7 @@ def state(job: Job) -> State:  # noqa: C901, PLR0912 - one line for each kind of
             | (RecipeProposed() | RecipeDecided())
             | (Paused() | Halted() | Resumed())
             | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
-            | PolicyAdopted()
+            | (PolicyAdopted() | Erased())
         ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:

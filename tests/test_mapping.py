@@ -206,6 +206,7 @@ def test_an_origin_tells_page_place_and_every_step_to_the_value() -> None:
         steps=("lookup unit: 007",),
         value="007",
         box=(8, 9, 40, 20),
+        lookups=(mapping.Lookup(kind="table", name="unit", key="个", value="007", place=""),),
     )
 
 
@@ -219,6 +220,10 @@ def test_a_joined_value_points_to_the_sources_page_and_names_its_key() -> None:
         steps=("suppliers 'Rhein' (label 供应商)", "lookup country: DEU"),
         value="DEU",
         box=(8, 9, 40, 20),
+        lookups=(
+            mapping.Lookup(kind="source", name="suppliers", key="Rhein", value="德国", place="label 供应商"),
+            mapping.Lookup(kind="table", name="country", key="德国", value="DEU", place=""),
+        ),
     )
 
 

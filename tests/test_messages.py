@@ -19,7 +19,7 @@ A code is `SA` and four digits; the first two say whose it is:
     SA72  `recipe …`                cli/recipe.py
     SA73  `demo`                    cli/demo.py, cli/exchange.py
     SA77  the console               console/
-    SA78  `console …`               cli/console.py
+    SA78  `console …`, `log …`      cli/console.py, cli/audit.py
 
 A code has one text. Another area may raise it too, but only with that same text.
 """
@@ -79,6 +79,7 @@ AREAS = {
     "preview.py": "SA60",
     "adoption.py": "SA60",
     "pipeline.py": "SA60",
+    "retention.py": "SA60",
     "outbox.py": "SA60",
     "recipes_approved.py": "SA60",
     "app.py": "SA70",
@@ -90,6 +91,7 @@ AREAS = {
     "cli/crossborder.py": "SA75",
     "console/": "SA77",
     "cli/console.py": "SA78",
+    "cli/audit.py": "SA78",
     "cli/": "SA71",
 }
 """By where a path begins; the first that fits."""

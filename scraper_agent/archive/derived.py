@@ -247,3 +247,11 @@ TOLD = f"""SELECT l.entry, f.job FROM facts f JOIN log l ON l.idx = f.idx
     WHERE f.kind IN ({", ".join(f"'{kind}'" for kind in COUNTED)}) OR instr(l.entry, CAST('by":"person:' AS BLOB))
     ORDER BY f.idx"""  # noqa: S608 - names of our own classes
 """The entries that these tables say anything of, with their jobs' numbers."""
+
+
+def remake(db: sqlite3.Connection, body: Body) -> None:
+    """All of it, from the log and the bodies that are there."""
+    for statement in EMPTY:
+        db.execute(statement)
+    for data, number in db.execute(TOLD).fetchall():
+        tell(db, canonical.entry(data), number, body)

@@ -4,8 +4,8 @@ WAL with synchronous=FULL: a commit is on the disk when it returns. `put` opens 
 commits, so a page and the fact that names it cost one fsync, and no crash leaves a fact without its blob, an entry
 without its tree state, or an index that does not know an entry.
 
-Only `log`, `tree` and `blobs` are the truth. `jobs`, `facts`, `documents`, `runs`, `standing` and the tables of
-`derived` can be remade from the log and the bodies it names.
+Only `log`, `tree`, `blobs` and `openings` are the truth. `jobs`, `facts`, `documents`, `runs`, `standing` and the
+tables of `derived` can be remade from the log and the bodies it names.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from __future__ import annotations
 import bisect
 import contextlib
 import json
+import secrets
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, get_args
 
-from scraper_agent import canonical, merkle
+from scraper_agent import canonical, commitments, merkle
 from scraper_agent.archive import derived, reached
 from scraper_agent.archive.listed import Listed
 from scraper_agent.errors import AgentError, Conflict
@@ -37,6 +38,7 @@ from scraper_agent.values import (
     DocumentFact,
     Draft,
     Entry,
+    Erased,
     Fact,
     Job,
     JobId,
@@ -47,11 +49,13 @@ from scraper_agent.values import (
 )
 
 APPLICATION_ID = 0x53415243  # "SARC", in the file's header
-SCHEMA = 3
+SCHEMA = 4
 WITHOUT_STANDING = 1
 """The version before there was the table `standing`."""
 WITHOUT_LISTS = 2
 """The version before there were the tables of `derived`, and formats in `standing`."""
+WITHOUT_OPENINGS = 3
+"""The version before there was the table `openings`."""
 BLOB_LIMIT_BYTES = 512 << 20
 
 TABLES = (
@@ -84,6 +88,10 @@ TABLES = (
     "CREATE INDEX documents_by_key ON documents (key, format)",
     "CREATE TABLE runs (idx INTEGER PRIMARY KEY REFERENCES facts (idx), recipe_id TEXT NOT NULL) STRICT",
     "CREATE INDEX runs_by_recipe ON runs (recipe_id)",
+)
+OPENINGS = (
+    # What opens the commitments to a document's fields, by their root (see `commitments`); kept as `blobs` keeps data.
+    "CREATE TABLE openings (root BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, data BLOB NOT NULL) STRICT",
 )
 STANDING = (
     # Of each document its last fact: where it stands, and the time before which it is not to be sent; '' if there is
@@ -276,6 +284,90 @@ class SqliteArchive:
                 digest=digest,
             )
         return data
+
+    def size_of(self, digest: Digest) -> int | None:
+        """Bytes of a blob; None if it is not there."""
+        row = self._db.execute("SELECT size FROM blobs WHERE digest = ?", (bytes.fromhex(digest[4:]),)).fetchone()
+        return None if row is None else int(row[0])
+
+    def erase(self, job: JobId, facts: Sequence[Erased], *, documents: bool, root: str | None = None) -> list[Entry]:
+        """Append the facts and delete the bodies they name, as one; `wipe` then leaves no trace of them.
+
+        `documents`: there are documents among them, so that what lists say of these goes as well, and what opens the
+        commitments to their fields. `root`: of the commitments of which only the facts' fields go.
+
+        Raises:
+            AgentError: the disk failed; nothing was done.
+        """
+        gone = {digest for fact in facts for digest in fact.bodies}
+        with self.together():
+            made = [self.append(job, self.length(job), fact) for fact in facts]
+            self.discard(gone)
+            if root is not None:
+                names = {name for fact in facts for name in fact.fields or ()}
+                self._keep_openings(root, commitments.without(self.openings(root), names))
+            elif documents:
+                self._forget_openings(gone)
+            if documents:
+                derived.remake(self._db, partial(body, self._db))
+        return made
+
+    def discard(self, digests: Iterable[Digest]) -> None:
+        """Delete bodies of which the log already says that they are erased."""
+        with self._transaction():
+            keys = ((bytes.fromhex(digest[4:]),) for digest in digests)
+            self._db.executemany("DELETE FROM blobs WHERE digest = ?", keys)
+
+    def _forget_openings(self, documents: Collection[Digest]) -> None:
+        drafts = self._db.execute(
+            "SELECT l.idx, l.entry FROM facts f JOIN log l ON l.idx = f.idx WHERE f.kind = 'Draft'"
+        )
+        for index, data in drafts.fetchall():
+            fact = self._read(index, data).fact
+            if isinstance(fact, Draft) and fact.document in documents and fact.fields_root is not None:
+                self._db.execute("DELETE FROM openings WHERE root = ?", (bytes.fromhex(fact.fields_root),))
+
+    # --- commitments to fields --------------------------------------------------------------------------------------
+
+    def commit(self, fields: Mapping[str, tuple[commitments.Holds, str]]) -> str:
+        openings = commitments.made(fields, lambda: secrets.token_bytes(commitments.SALT_BYTES))
+        root = commitments.root(openings)
+        with self._transaction(commit=False):
+            self._keep_openings(root, openings)
+        return root
+
+    def openings(self, root: str) -> tuple[commitments.Opening, ...]:
+        """What opens these commitments; empty if it was deleted.
+
+        Raises:
+            AgentError: it has been changed.
+        """
+        row = self._db.execute("SELECT size, data FROM openings WHERE root = ?", (bytes.fromhex(root),)).fetchone()
+        if row is None:
+            return ()
+        found = opened(*row)
+        if found is None or commitments.root(found) != root:
+            raise AgentError(
+                "SA5087",
+                N_("{path}: the fields that {root} stands for have been changed"),
+                hint=N_("Check the whole archive with `scraper-agent log verify` and restore it from a copy."),
+                path=self.path,
+                root=root,
+            )
+        return found
+
+    def _keep_openings(self, root: str, openings: Sequence[commitments.Opening]) -> None:
+        data = commitments.dump(openings)
+        row = (bytes.fromhex(root), len(data), pack(data))
+        self._db.execute("INSERT OR REPLACE INTO openings VALUES (?, ?, ?)", row)
+
+    def wipe(self) -> bool:
+        """Overwrite on the disk what was deleted; False if somebody reads the archive, so that it is yet to be done.
+
+        Deleted pages are zeros once the write-ahead log, which still has them as they were, is emptied.
+        """
+        busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
     # --- the log ----------------------------------------------------------------------------------------------------
 
@@ -714,7 +806,7 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
 def _create(db: sqlite3.Connection) -> None:
     # One transaction, version included: a crash in it leaves an empty file, which the next start fills.
     db.execute("BEGIN IMMEDIATE")
-    for table in (*TABLES, *STANDING, *derived.TABLES):
+    for table in (*TABLES, *OPENINGS, *STANDING, *derived.TABLES):
         db.execute(table)
     db.execute("INSERT INTO tree VALUES (1, 0, x'')")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -723,8 +815,17 @@ def _create(db: sqlite3.Connection) -> None:
 
 
 def _upgrade(db: sqlite3.Connection) -> None:
-    """Make `standing` and the tables of `derived` anew, as the log has them."""
+    """Add what is missing; `standing` and the tables of `derived` are made anew, as the log has them."""
     db.execute("BEGIN IMMEDIATE")
+    for statement in OPENINGS:
+        db.execute(statement)
+    if version(db) < WITHOUT_OPENINGS:
+        _make_lists(db)
+    db.execute(f"PRAGMA user_version = {SCHEMA}")
+    db.execute("COMMIT")
+
+
+def _make_lists(db: sqlite3.Connection) -> None:
     for statement in ("DROP INDEX IF EXISTS facts_sent", "DROP TABLE IF EXISTS standing", *STANDING, *derived.TABLES):
         db.execute(statement)
     last = """SELECT l.entry, f.job FROM (SELECT job, max(position) AS position FROM facts GROUP BY job) n
@@ -733,8 +834,6 @@ def _upgrade(db: sqlite3.Connection) -> None:
         _stand(db, canonical.entry(data), number)
     for data, number in db.execute(derived.TOLD):
         derived.tell(db, canonical.entry(data), number, partial(body, db))
-    db.execute(f"PRAGMA user_version = {SCHEMA}")
-    db.execute("COMMIT")
 
 
 def _check_version(path: Path, db: sqlite3.Connection) -> None:
@@ -747,7 +846,7 @@ def _check_version(path: Path, db: sqlite3.Connection) -> None:
             path=path,
         )
     found = version(db)
-    if found not in (WITHOUT_STANDING, WITHOUT_LISTS, SCHEMA):
+    if found not in (WITHOUT_STANDING, WITHOUT_LISTS, WITHOUT_OPENINGS, SCHEMA):
         raise AgentError(
             "SA5003",
             N_("{path} has archive version {found}; this program knows version {known}"),
@@ -831,6 +930,15 @@ def body(db: sqlite3.Connection, digest: Digest) -> bytes | None:
     """The bytes of a blob, unchecked; None if it is not there."""
     row = db.execute("SELECT size, data FROM blobs WHERE digest = ?", (bytes.fromhex(digest[4:]),)).fetchone()
     return unpack(*row) if row else None
+
+
+def opened(size: int, data: bytes) -> tuple[commitments.Opening, ...] | None:
+    """A row of `openings`, its root unchecked; None if it is none."""
+    whole = unpack(size, data)
+    try:
+        return None if whole is None else commitments.load(whole)
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 _LAST_CHARACTER = "\U0010ffff"

@@ -17,7 +17,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from scraper_agent import canonical, merkle, messages
+from scraper_agent import canonical, commitments, merkle, messages
 from scraper_agent.archive import derived, reached, sqlite
 from scraper_agent.messages import N_
 
@@ -52,6 +52,8 @@ class Report:
     """None if bodies were not checked."""
     head: sqlite.Head | None
     problems: tuple[Problem, ...]
+    erased: int = 0
+    """Bodies that are not there because the log says that they were erased."""
 
     @property
     def whole(self) -> bool:
@@ -84,6 +86,7 @@ def verify(path: Path, *, bodies: bool = True, hashed: Callable[[int], None] = l
     found = _Found()
     entries = jobs = 0
     blobs: int | None = None
+    erased = 0
     head: sqlite.Head | None = None
     known = _reached(path, found)  # first: a writer may go on, and the log never gets shorter
     with closing(sqlite.connect(path)) as db:
@@ -97,11 +100,13 @@ def verify(path: Path, *, bodies: bool = True, hashed: Callable[[int], None] = l
             if bodies:
                 _structure(db, found)
                 blobs = _blobs(db, found)
-                _named_blobs(db, found)
+                erasures = _erasures(db)
+                erased = _named_blobs(db, erasures.bodies, found)
+                _fields(db, erasures, found)
                 _lists(db, found)
         except sqlite3.DatabaseError as error:
             found.add("SA5030", None, N_("the database file is damaged: {error}"), error=str(error))
-    return Report(entries=entries, jobs=jobs, blobs=blobs, head=head, problems=tuple(found.problems))
+    return Report(entries=entries, jobs=jobs, blobs=blobs, head=head, problems=tuple(found.problems), erased=erased)
 
 
 def _reached(path: Path, found: _Found) -> reached.Reached | None:
@@ -400,7 +405,7 @@ STRAY_FORMATS = """SELECT j.id, s.format FROM standing s JOIN jobs j ON j.number
 
 def _lists(db: sqlite3.Connection, found: _Found) -> None:
     """What lists, searches and sums read, against the log and its bodies: leans on all before it."""
-    if sqlite.version(db) < sqlite.SCHEMA or any(problem.code != "SA5029" for problem in found.problems):
+    if sqlite.version(db) < sqlite.WITHOUT_OPENINGS or any(problem.code != "SA5029" for problem in found.problems):
         return
     for job, format in db.execute(STRAY_FORMATS):
         found.add("SA5015", None, _STRAY, table="standing", row=(job, format))
@@ -434,6 +439,64 @@ def _positions(db: sqlite3.Connection, found: _Found) -> None:
         )
 
 
+# --- commitments to fields ------------------------------------------------------------------------------------------
+
+
+def _fields(db: sqlite3.Connection, erasures: _Erasures, found: _Found) -> None:
+    """What opens the commitments of each document is there, and opens them; or was erased, as the log says."""
+    for index, data in db.execute(
+        """SELECT idx, entry FROM log WHERE instr(entry, CAST('"fields_root":"' AS BLOB)) ORDER BY idx"""
+    ):
+        match _parsed(data):
+            case {
+                "kind": "Draft",
+                "job": str(job),
+                "fact": {"document": str(document), "fields_root": str(root)},
+            } if _WHOLE.fullmatch(document) and _ROOT.fullmatch(root):
+                gone = erasures.whole.get(bytes.fromhex(document[4:]), -1) > index
+                _opened(db, (index, job, root), erasures.fields, found, gone=gone)
+            case _:
+                pass
+
+
+_ROOT = re.compile(r"[0-9a-f]{64}")
+
+
+def _opened(
+    db: sqlite3.Connection,
+    draft: tuple[int, str, str],
+    erased: Mapping[tuple[str, str], int],
+    found: _Found,
+    *,
+    gone: bool,
+) -> None:
+    index, job, root = draft
+    row = None
+    if sqlite.version(db) > sqlite.WITHOUT_OPENINGS:
+        row = db.execute("SELECT size, data FROM openings WHERE root = ?", (bytes.fromhex(root),)).fetchone()
+    if row is None or gone:
+        if row is None and not gone:
+            text = N_("the fields of {job} are missing, and no entry says that they were erased")
+            found.add("SA5084", index, text, job=job)
+        elif row is not None:
+            found.add("SA5086", index, _THERE, job=job, field="*")
+        return
+    openings = sqlite.opened(*row)
+    if openings is None or commitments.root(openings) != root or not all(each.whole for each in openings):
+        found.add("SA5083", index, N_("the fields of {job} have been changed"), job=job)
+        return
+    for each in openings:
+        said = (job, each.name) in erased
+        if each.salt is None and not said:
+            text = N_("field {field} of {job} is missing, and no entry says that it was erased")
+            found.add("SA5085", index, text, job=job, field=each.name)
+        elif each.salt is not None and said:
+            found.add("SA5086", index, _THERE, job=job, field=each.name)
+
+
+_THERE = N_("the log says that field {field} of {job} was erased, and it is in the archive")
+
+
 # --- the blobs ------------------------------------------------------------------------------------------------------
 
 
@@ -455,13 +518,22 @@ def _blobs(db: sqlite3.Connection, found: _Found) -> int:
     return count
 
 
-def _named_blobs(db: sqlite3.Connection, found: _Found) -> None:
-    """Every digest in a fact has its blob; each missing one is named once, with the first entry that names it."""
+def _named_blobs(db: sqlite3.Connection, erased: Mapping[bytes, int], found: _Found) -> int:
+    """Every digest in a fact has its blob; each missing one is named once, with the first entry that names it.
+
+    Returns how many are missing because a later entry says that they were erased; one that is there after that must be
+    named anew.
+    """
     missing: set[bytes] = set()
+    anew: set[bytes] = set()
     for index, data in db.execute("SELECT idx, entry FROM log ORDER BY idx"):
         for text in _DIGEST.findall(data):
             blob = bytes.fromhex(text.decode())
-            if blob in missing or db.execute("SELECT 1 FROM blobs WHERE digest = ?", (blob,)).fetchone():
+            if index <= erased.get(blob, -1):
+                continue
+            if blob in erased:
+                anew.add(blob)
+            if blob in missing or _is_there(db, blob):
                 continue
             # Only now is it worth knowing whether this is a digest, or a text that looks like one.
             field_name = _field_naming(data, f"sm3:{text.decode()}")
@@ -474,8 +546,51 @@ def _named_blobs(db: sqlite3.Connection, found: _Found) -> None:
                     digest=f"sm3:{text.decode()}",
                     field=field_name,
                 )
+    gone = 0
+    for blob, index in erased.items():
+        if not _is_there(db, blob):
+            gone += blob not in missing
+        elif blob not in anew:
+            text = N_("entry {index} says that body {digest} was erased, and it is in the archive")
+            found.add("SA5082", index, text, digest=f"sm3:{blob.hex()}")
+    return gone
 
 
+def _is_there(db: sqlite3.Connection, blob: bytes) -> bool:
+    return db.execute("SELECT 1 FROM blobs WHERE digest = ?", (blob,)).fetchone() is not None
+
+
+@dataclass(slots=True)
+class _Erasures:
+    """What the log says was erased, each with the last entry that says so."""
+
+    bodies: dict[bytes, int] = field(default_factory=dict)
+    whole: dict[bytes, int] = field(default_factory=dict)
+    """Of these bodies those that went because their time was over: what opens commitments went with them."""
+    fields: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By document and name."""
+
+
+def _erasures(db: sqlite3.Connection) -> _Erasures:
+    said = _Erasures()
+    for index, data in db.execute(
+        """SELECT idx, entry FROM log WHERE instr(entry, CAST('"kind":"Erased"' AS BLOB)) ORDER BY idx"""
+    ):
+        match _parsed(data):
+            case {"kind": "Erased", "fact": {"bodies": [*bodies], **fact}}:
+                gone = {bytes.fromhex(text[4:]): index for text in bodies if _WHOLE.fullmatch(str(text))}
+                said.bodies |= gone
+                match fact:
+                    case {"of": str(job), "fields": [*names]}:
+                        said.fields |= {(job, str(name)): index for name in names}
+                    case _:
+                        said.whole |= gone
+            case _:
+                pass
+    return said
+
+
+_WHOLE = re.compile(r"sm3:[0-9a-f]{64}")
 _DIGEST = re.compile(rb'"sm3:([0-9a-f]{64})"')
 
 

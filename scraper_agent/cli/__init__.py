@@ -56,6 +56,7 @@ def _interrupted(error: BaseException | None) -> bool:
 def build() -> typer.Typer:
     """All commands, in the language chosen before."""
     from scraper_agent.cli import (  # noqa: PLC0415 - after the language
+        audit,
         case,
         commands,
         console,
@@ -74,6 +75,7 @@ def build() -> typer.Typer:
     )
 
     commands.cli.add_typer(key.commands, name="key")
+    audit.add_to(commands.log)
 
     told = N_("Take every open document as far as it goes: sign, send, ask for receipts.")
     commands.cli.command("send", help=messages.render(told), epilog=commands.example("send", "send --wait 60"))(

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, assert_never
@@ -173,7 +174,7 @@ def log_to(app: App) -> None:
         diagnose=False,
         backtrace=False,
         rotation="10 MB",
-        retention=10,
+        retention=timedelta(days=app.policy.retention.logs_days),
         filter=clean,
         delay=True,
     )
@@ -723,6 +724,9 @@ def log_verify(context: typer.Context) -> None:
         ),
         soft_wrap=True,
     )
+    if found.erased:
+        told = N_("{count} bodies are erased, as the log says.")
+        show.console.print(render(told, {"count": found.erased}), markup=False)
     if not found.whole:
         raise AgentError(
             "SA7105",

@@ -361,6 +361,19 @@ def _condition_problems(when: When, id: str, known: _Field, at: Position) -> Ite
             yield _problem(at, N_("`{value}` is no code of `{id}`"), value=value, id=id)
 
 
+def looks_at(rule: object) -> frozenset[str]:
+    """The fields that a rule is about; those of lines begin with `lines.`."""
+    found: set[str] = set()
+    for setting, of in type(rule).model_fields.items() if isinstance(rule, BaseModel) else ():
+        role, value = _role(of), getattr(rule, setting)
+        if isinstance(value, BaseModel):
+            found |= looks_at(value)
+        elif role is not None and value is not None:
+            begins = LINES if role.part == "lines" else ""
+            found |= {f"{begins}{id}" for id in ((value,) if isinstance(value, str) else value)}
+    return frozenset(found)
+
+
 def _role(of: FieldInfo) -> Role | None:
     """The role in `Annotated[str, Role]`, in a tuple of such, or in such or None."""
     nested = (mark for part in get_args(of.annotation) for mark in getattr(part, "__metadata__", ()))

@@ -15,11 +15,13 @@ from scraper_agent.console.pages.documents import opened
 from scraper_agent.console.rows import path
 from scraper_agent.console.words import state_name
 from scraper_agent.errors import AgentError, BusinessError, UsageError
-from scraper_agent.format import Format
+from scraper_agent.format import Format, decode
 from scraper_agent.messages import N_, render
 from scraper_agent.people import Role
+from scraper_agent.report import body
+from scraper_agent.report import field as explaining
 from scraper_agent.report.words import say
-from scraper_agent.values import Digest, Draft, Job, JobId, State, in_force, state
+from scraper_agent.values import Digest, Draft, Job, JobId, RunStarted, State, in_force, state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +153,54 @@ def image(ask: Ask) -> Response:
     return ask.body(data, "image/jpeg")
 
 
+def field(ask: Ask) -> Response:
+    """How one value came about, with the part of the image that it was read at."""
+    id, job, format = _known(ask)
+    draft, name = job.facts[0], ask.path["field"]
+    with opened(ask) as found:
+        started = ask.archive.newest(draft.run, "RunStarted") if isinstance(draft, Draft) else None
+        if not isinstance(draft, Draft) or format is None or started is None:
+            raise ask.missing()
+        if not isinstance(started.fact, RunStarted):
+            raise ask.missing()
+        try:
+            made = explaining.explain(
+                explaining.Record(
+                    job=job,
+                    times=ask.archive.times(id),
+                    provenance=ask.archive.get(draft.provenance),
+                    document=decode(format, ask.archive.get(in_force(job))),
+                    format=format,
+                    started=started.fact,
+                    snapshot=lambda named: found.snapshot(draft.run, named),
+                ),
+                name,
+                whole=ask.may(Role.APPROVER),
+                names=explaining.by_digest(ask.app.policy.people) if ask.app.policy.evidence.operator == "name" else {},
+            )
+        except (BusinessError, ValueError) as error:
+            raise ask.missing() from error
+    sizes = {
+        each.image: size
+        for each in made.sources
+        if each.image is not None and (size := sheet.jpeg_size(ask.archive.get(each.image))) is not None
+    }
+    return ask.render(
+        "field.html",
+        id=id,
+        key=draft.key,
+        made=made,
+        sizes=sizes,
+        told=[(rule, [body.told(each, format) for each in rule.findings]) for rule in made.rules],
+        verdicts=VERDICTS,
+        path=path,
+        say=say,
+    )
+
+
+VERDICTS = {"passed": N_("passed"), "broken": N_("broken"), "not checked": N_("not checked")}
+
+
 # --- deciding -------------------------------------------------------------------------------------------------------
 
 
@@ -269,6 +319,7 @@ def _key(job: Job) -> str:
 ROUTES: Sequence[Route] = (
     page("/documents/{format}/{number}", document),
     page("/documents/{format}/{number}/images/{digest}", image),
+    page("/documents/{format}/{number}/fields/{field}", field),
     page("/documents/{format}/{number}/preview", preview),
     page("/documents/{format}/{number}/raw", raw),
     action("/documents/{format}/{number}/decide", decide, role=Role.APPROVER),
