@@ -47,6 +47,7 @@ faults: $(READY) system
 	$(BIN)/python -m tests.faults.offline
 	$(BIN)/python -m tests.faults.waybills
 	$(BIN)/python -m tests.faults.power
+	$(BIN)/python -m tests.faults.mutations
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 

@@ -52,6 +52,7 @@ KINDS: dict[str, type[Fact]] = {
         values.RecipeProposed,
         values.RecipeDecided,
         values.PolicyAdopted,
+        values.Exported,
         values.Draft,
         values.Verdict,
         values.Approval,

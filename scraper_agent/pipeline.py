@@ -67,6 +67,7 @@ from scraper_agent.values import (
     Endorsed,
     Envelope,
     Excluded,
+    Exported,
     Fact,
     Failure,
     Fault,
@@ -801,7 +802,7 @@ class Pipeline:
                 | (Paused() | Halted() | Resumed())
                 | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
                 | (RecipeProposed() | RecipeDecided())
-                | PolicyAdopted()
+                | (PolicyAdopted() | Exported())
             ):
                 raise ValueError(f"{job.id} is not a document")
             case (

@@ -19,7 +19,8 @@ Digest = NewType("Digest", str)
 JobId = NewType("JobId", str)
 """`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP, `keys` for
 the installation's keys, `policy` for its policies, `recipe/<recipe id>` for the approvals of a recipe,
-`control` for what people paused and stopped, `console` for who signed in to the console."""
+`control` for what people paused and stopped, `console` for who signed in to the console, `export` for what was handed
+out."""
 
 
 class Severity(StrEnum):
@@ -418,6 +419,23 @@ class PolicyAdopted:
     reason: str = ""
 
 
+# --- facts of what was handed out -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """Documents were handed out as a bundle (see `exporting.py`). Logged before anything is written."""
+
+    by: str
+    """`person:` and the account name."""
+    documents: Digest
+    """Of the list of their jobs, canonical JSON."""
+    count: int
+    asked: Mapping[str, str]
+    """What they were chosen by: `document`, `format`, `since`, `until`; and `images`: `no` where they were left out."""
+    reason: str
+
+
 # --- facts of a document --------------------------------------------------------------------------------------------
 
 
@@ -622,7 +640,15 @@ ControlFact: TypeAlias = Paused | Halted | Resumed
 ConsoleFact: TypeAlias = SignedIn | SignedOut | SignInRefused | Denied | TokenChanged | RunOrdered
 RecipeFact: TypeAlias = RecipeProposed | RecipeDecided
 Fact: TypeAlias = (
-    RunFact | AccountFact | KeyChanged | PolicyAdopted | RecipeFact | ControlFact | ConsoleFact | DocumentFact
+    RunFact
+    | AccountFact
+    | KeyChanged
+    | PolicyAdopted
+    | RecipeFact
+    | ControlFact
+    | ConsoleFact
+    | Exported
+    | DocumentFact
 )
 
 
@@ -726,7 +752,7 @@ def state(job: Job) -> State:  # noqa: C901, PLR0912 - one line for each kind of
             | (RecipeProposed() | RecipeDecided())
             | (Paused() | Halted() | Resumed())
             | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
-            | PolicyAdopted()
+            | (PolicyAdopted() | Exported())
         ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:
