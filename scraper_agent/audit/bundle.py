@@ -216,9 +216,8 @@ class _Files:
         }
         self.made.append({**told, "holds": holds} if holds else told)
         if self._zip is None:
-            path = self._root / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(data)
+            with (self._root / name).open("wb") as file:
+                file.write(data)
             return
         member = zipfile.ZipInfo(name, _MADE)
         member.external_attr = 0o100644 << 16
@@ -230,5 +229,6 @@ def _open(part: Path, *, packed: bool) -> _Files:
     """Raises OSError: what an earlier export left there cannot be written over."""
     if packed:
         return _Files(part, zipfile.ZipFile(part, "w"))
-    part.mkdir(parents=True)
+    for folder in ("keys", "blobs"):
+        (part / folder).mkdir(parents=True)
     return _Files(part, None)
