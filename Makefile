@@ -53,6 +53,7 @@ faults: $(READY) system
 	$(BIN)/python -m tests.faults.storage kills
 	$(BIN)/python -m tests.faults.storage disk
 	$(BIN)/python -m tests.faults.storage flips
+	$(BIN)/python -m tests.faults.mutations
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 

@@ -53,6 +53,7 @@ KINDS: dict[str, type[Fact]] = {
         values.RecipeDecided,
         values.PolicyAdopted,
         values.Erased,
+        values.Exported,
         values.Draft,
         values.Verdict,
         values.Approval,

@@ -69,6 +69,7 @@ from scraper_agent.values import (
     Envelope,
     Erased,
     Excluded,
+    Exported,
     Fact,
     Failure,
     Fault,
@@ -810,7 +811,7 @@ class Pipeline:
                 | (Paused() | Halted() | Resumed())
                 | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
                 | (RecipeProposed() | RecipeDecided())
-                | (PolicyAdopted() | Erased())
+                | (PolicyAdopted() | Erased() | Exported())
             ):
                 raise ValueError(f"{job.id} is not a document")
             case (

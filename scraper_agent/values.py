@@ -20,7 +20,7 @@ JobId = NewType("JobId", str)
 """`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP, `keys` for
 the installation's keys, `policy` for its policies, `recipe/<recipe id>` for the approvals of a recipe,
 `erasure` for what was deleted, `control` for what people paused and stopped, `console` for who signed in to the
-console."""
+console, `export` for what was handed out."""
 
 
 class Severity(StrEnum):
@@ -441,6 +441,23 @@ class Erased:
     fields: tuple[str, ...] | None = dataclasses.field(default=None, metadata={"none": "left out"})
 
 
+# --- facts of what was handed out -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """Documents were handed out as a bundle (see `exporting.py`). Logged before anything is written."""
+
+    by: str
+    """`person:` and the account name."""
+    documents: Digest
+    """Of the list of their jobs, canonical JSON."""
+    count: int
+    asked: Mapping[str, str]
+    """What they were chosen by: `document`, `format`, `since`, `until`; and `images`: `no` where they were left out."""
+    reason: str
+
+
 # --- facts of a document --------------------------------------------------------------------------------------------
 
 
@@ -647,7 +664,16 @@ ControlFact: TypeAlias = Paused | Halted | Resumed
 ConsoleFact: TypeAlias = SignedIn | SignedOut | SignInRefused | Denied | TokenChanged | RunOrdered
 RecipeFact: TypeAlias = RecipeProposed | RecipeDecided
 Fact: TypeAlias = (
-    RunFact | AccountFact | KeyChanged | PolicyAdopted | Erased | RecipeFact | ControlFact | ConsoleFact | DocumentFact
+    RunFact
+    | AccountFact
+    | KeyChanged
+    | PolicyAdopted
+    | Erased
+    | RecipeFact
+    | ControlFact
+    | ConsoleFact
+    | Exported
+    | DocumentFact
 )
 
 
@@ -751,7 +777,7 @@ def state(job: Job) -> State:  # noqa: C901, PLR0912 - one line for each kind of
             | (RecipeProposed() | RecipeDecided())
             | (Paused() | Halted() | Resumed())
             | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
-            | (PolicyAdopted() | Erased())
+            | (PolicyAdopted() | Erased() | Exported())
         ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:

@@ -1,8 +1,9 @@
 """What of the documentation is generated: `python -m tests.docs [--check]`.
 
 `docs/commands.md` is the help of every command; `docs/recipe-keys.md` and `recipes/recipe.schema.json` are
-made of the model of recipes; `docs/formats/` and `docs/rules.md` of the formats, see `docs_formats.py`. What is
-written depends on the code alone, not on terminal, locale or machine.
+made of the model of recipes; `docs/formats/` and `docs/rules.md` of the formats, see `docs_formats.py`; the vectors of
+`docs/log-format.md` of the facts, see `docs_log.py`. What is written depends on the code alone, not on terminal, locale
+or machine.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ import typer.main
 from pydantic import BaseModel
 
 from scraper_agent import messages, recipe
-from tests import docs_formats
+from tests import docs_formats, docs_log
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ROOT / "docs" / "commands.md"
 KEYS = ROOT / "docs" / "recipe-keys.md"
+LOG = ROOT / "docs" / "log-format.md"
 SCHEMA = ROOT / "recipes" / "recipe.schema.json"
 PROGRAM = "scraper-agent"
 
@@ -57,8 +59,10 @@ def texts() -> Mapping[Path, str]:
     _, end, after = rest.partition(_END)
     if not begin or not end:
         raise SystemExit(f"{KEYS} has no {_BEGIN} … {_END}")
+    pinned = LOG.read_text(encoding="utf-8")
     return {
         COMMANDS: commands(),
+        LOG: f"{pinned.partition(docs_log.BEGIN)[0]}{docs_log.BEGIN}\n\n{docs_log.vectors()}\n{docs_log.END}\n",
         KEYS: f"{before}{_BEGIN}\n\n{keys()}\n{_END}{after}",
         SCHEMA: schema(),
         **docs_formats.texts(),

@@ -7,7 +7,9 @@ A fingerprint is the SM3 of a public key in DER, 64 hex digits, as `scraper-agen
 the log and of its witnesses on another way than the one this bundle came by: without them all that can be said is
 whether the bundle agrees with itself.
 
-What it answers for every document: proven, not proven, or contradicted. It ends with 0, 2 and 1.
+What it answers for every document: proven, not proven, or contradicted. It ends with 0, 2 and 1. Proven is that these
+facts stand in the log, as they are, in this order, and since when; not that what they say is true, nor that nothing
+else stands there. What no witness has seen yet is not proven, and how much that is, is told.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from typing import Any
 FORMAT = "scraper-agent-bundle/1"
 CHECKPOINT = "application/vnd.scraper-agent.checkpoint+v1"
 COSIGNATURE = "application/vnd.scraper-agent.cosignature+v1"
+MANIFEST = "application/vnd.scraper-agent.bundle+v1"
 
 # --- SM3, GB/T 32905-2016 ---------------------------------------------------------------------------------------------
 
@@ -207,8 +210,9 @@ class PublicKey:
         x, _, z = self._comb.added(_G.added((0, 1, 0), s), (r + s) % N)
         if not z:
             return False
-        x = x * pow(z * z % P, P - 2, P) % P
-        return (int.from_bytes(sm3(self._z + message), "big") + x) % N == r
+        # x / z² is to be r less the digest, modulo N: it is below P, so that there are two numbers that it may be.
+        rest, square = (r - int.from_bytes(sm3(self._z + message), "big")) % N, z * z % P
+        return any(x == each * square % P for each in (rest, rest + N) if each < P)
 
 
 public_key = functools.lru_cache(maxsize=1000)(PublicKey)
@@ -248,6 +252,32 @@ def root_of(size: int, leaves: Sequence[tuple[int, bytes]], hashes: Iterator[byt
         return node(made(start, middle, of[:cut]), made(middle, stop, of[cut:]))
 
     return made(0, size, leaves)
+
+
+def grew(old_root: bytes, old: int, root: bytes, size: int, proof: Sequence[bytes]) -> bool:
+    """Whether the log of `old` entries is the beginning of that of `size` (RFC 9162, 2.1.4.2)."""
+    if old in (0, size):
+        return not proof and old_root == (root if old == size else sm3(b""))
+    if not 0 < old < size:
+        return False
+    parts = [old_root, *proof] if old & (old - 1) == 0 else list(proof)
+    if not parts:
+        return False
+    at, last = old - 1, size - 1
+    while at & 1:
+        at, last = at >> 1, last >> 1
+    made_old = made = parts[0]
+    for part in parts[1:]:
+        if not last:
+            return False
+        if at & 1 or at == last:
+            made_old, made = node(part, made_old), node(part, made)
+            while not at & 1 and at:
+                at, last = at >> 1, last >> 1
+        else:
+            made = node(made, part)
+        at, last = at >> 1, last >> 1
+    return not last and made_old == old_root and made == root
 
 
 def _first(leaves: Sequence[tuple[int, bytes]], index: int) -> int:
@@ -338,40 +368,92 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def entry_of(index: int, data: bytes) -> Entry:
+def entry_of(data: bytes) -> Entry:
+    wrong = Contradicted("a line of entries.jsonl is no entry", "entries.jsonl 中有一行不是条目")
     try:
         raw = plain(data)
         made = Entry(raw["index"], raw["at"], raw["job"], raw["position"], raw["kind"], raw["fact"])
     except (ValueError, KeyError, TypeError):
-        raise Contradicted(f"entry {index} is no entry", f"第 {index} 条不是日志条目") from None
-    if made.index != index or canonical(raw) != data:
-        raise Contradicted(f"entry {index} is spelled otherwise", f"第 {index} 条的写法不规范")
+        raise wrong from None
+    numbers, texts = (made.index, made.position), (made.at, made.job, made.kind)
+    right = all(type(each) is int and each >= 0 for each in numbers) and all(type(each) is str for each in texts)
+    if not right or type(made.fact) is not dict or canonical(raw) != data:
+        raise wrong
     return made
 
 
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){0,3}")
+
+
+def _fingerprint_of(pem: bytes) -> str:
+    found = re.fullmatch(rb"-----BEGIN PUBLIC KEY-----\n([0-9A-Za-z+/=\n]+)-----END PUBLIC KEY-----\n", pem)
+    try:
+        return sm3(base64.b64decode(found[1])).hex() if found else ""
+    except ValueError:
+        return ""
+
+
 class Bundle:
-    """The files of a folder. Nothing in it is trusted."""
+    """The files of a folder: those of the manifest, each as the manifest has it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.raw = self.unlisted("manifest.json")
+        try:
+            self.about: dict[str, Any] = plain(self.raw)
+            listed = {each["name"]: each for each in self.about["files"]}
+            names = [each["name"] for each in self.about["files"]]
+            right = all(_NAME.fullmatch(name) for name in names) and names == sorted(set(names))
+            kept = {name: (int(each["size"]), each["sm3"], each["sha256"]) for name, each in listed.items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            right, kept = False, {}
+        if not right or canonical(self.about) != self.raw or self.about.get("format") != FORMAT:
+            raise Contradicted("manifest.json is not of the form", "manifest.json 格式不符")
+        self.kept = kept
+
+    def complete(self) -> None:
+        """That the folder has these files and no others, and each is as the manifest has it. First of all."""
+        there = {
+            path.relative_to(self.folder).as_posix()
+            for path in self.folder.rglob("*")
+            if not path.is_dir() and "__pycache__" not in path.parts
+        }
+        for name in sorted(there - set(self.kept) - {"manifest.json", "manifest.sig"}):
+            raise Contradicted(f"a file that the manifest does not name: {name}", f"清单中没有的文件：{name}")
+        for name, kept in self.kept.items():
+            data = self.read(name)
+            if (len(data), sm3(data).hex(), hashlib.sha256(data).hexdigest()) != kept:
+                raise Contradicted(f"{name} is not the one of the manifest", f"{name} 与清单不符")
+            named = re.fullmatch("(blobs)/([0-9a-f]+)|keys/([0-9a-f]+).pem", name)
+            if named is not None and named[1] and self.kept[name][1] != named[2]:
+                raise Contradicted(f"the bytes of {name} have been changed", f"{name} 的内容被改动")
+            if named is not None and named[3] and _fingerprint_of(data) != named[3]:
+                raise Contradicted(f"{name} is another key", f"{name} 是另一把密钥")
+
+    def has(self, name: str) -> bool:
+        return name in self.kept
 
     def read(self, name: str) -> bytes:
+        if name not in self.kept:
+            raise Contradicted(f"the manifest lacks {name}", f"清单缺少 {name}")
+        return self.unlisted(name)
+
+    def unlisted(self, name: str) -> bytes:
+        """As it stands there, whatever the manifest says."""
         try:
-            return (self.folder / name).read_bytes()
-        except OSError:
+            with open(f"{self.folder}/{name}", "rb") as file:  # noqa: PTH123 - half the time of a Path
+                return file.read()
+        except (OSError, ValueError):
             raise Contradicted(f"{name} is missing", f"缺少 {name}") from None
 
     def blob(self, digest: str) -> bytes | None:
         """None: it is not part of the bundle."""
         if re.fullmatch("sm3:[0-9a-f]{64}", digest) is None:
             raise Contradicted(f"no digest: {digest[:80]}", f"不是摘要：{digest[:80]}")
-        path = self.folder / "blobs" / digest[4:]
-        if not path.is_file():
+        name = "blobs/" + digest[4:]
+        if name not in self.kept:
             return None
-        data = path.read_bytes()
-        if sm3(data).hex() != digest[4:]:
-            raise Contradicted(f"the bytes of {digest} have been changed", f"{digest} 的内容被改动")
-        return data
+        return self.read(name)
 
 
 # --- the checkpoint ---------------------------------------------------------------------------------------------------
@@ -450,15 +532,16 @@ def check(folder: Path, trust: Iterable[str] = ()) -> Result:
         _check(Bundle(folder), frozenset(trust), result)
     except Contradicted as found:
         result.log.append(Part(CONTRADICTED, found.said["en"], found.said["zh"]))
+    except RecursionError:
+        result.log.append(Part(CONTRADICTED, "something is nested too deeply", "有内容嵌套过深"))
     return result
 
 
 def _check(bundle: Bundle, trust: frozenset[str], result: Result) -> None:
+    bundle.complete()
     about = _about(bundle)
-    try:
-        note = note_of(bundle.read("checkpoint"))
-    except (ValueError, UnicodeDecodeError):
-        raise Contradicted("the checkpoint cannot be read", "检查点无法读取") from None
+    _manifest(bundle, about, trust, result)
+    note = _note(bundle, "checkpoint")
     entries = _entries(bundle, note)
     count = len(entries)
     result.log.append(
@@ -468,108 +551,193 @@ def _check(bundle: Bundle, trust: frozenset[str], result: Result) -> None:
             f"{count} 条属于日志 {note.origin} 在 {note.at} 时的 {note.size} 条之内",
         )
     )
-    _signatures(about, note, trust, result)
-    keys = _keys_of_log(entries)
+    _signature(about, note, trust, result)
+    seen = _witnesses(bundle, about, note, trust, result)
+    keys = _Keys(about, entries, trust)
     jobs: dict[str, list[Entry]] = {}
     for entry in entries:
         jobs.setdefault(entry.job, []).append(entry)
     for job, facts in jobs.items():
         if job.startswith("doc/"):
-            result.documents.append(_document(bundle, job, facts, keys, about, trust))
+            result.documents.append(_document(bundle, job, facts, keys, seen))
+    named = bundle.about.get("documents")
+    if named != [document.job for document in result.documents]:
+        raise Contradicted("the documents are not those of the manifest", "单证与清单不符")
+    if any(part.state != PROVEN for part in result.log):
+        for document in result.documents:
+            document.parts.append(
+                Part(NOT_PROVEN, "the log that it stands in is not proven", "所在日志未得到证明"),
+            )
 
 
 def _about(bundle: Bundle) -> dict[str, Any]:
+    """`keys.json`."""
     try:
-        about = plain(bundle.read("bundle.json"))
+        about = plain(bundle.read("keys.json"))
         named = [public_key(key) for part in ("log", "witnesses", "receivers") for key in about[part].values()]
-    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
-        raise Contradicted("bundle.json is not of the form", "bundle.json 格式不符") from None
-    if about.get("format") != FORMAT or not named:
-        raise Contradicted("a bundle of another form", "包格式不是本程序的格式")
+        named += [public_key(each["public_key"]) for each in about["enterprise"] if each["sk"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Contradicted("keys.json is not of the form", "keys.json 格式不符") from None
+    if not named:
+        raise Contradicted("keys.json has no keys", "keys.json 中没有密钥")
     return dict(about)
+
+
+def _manifest(bundle: Bundle, about: dict[str, Any], trust: frozenset[str], result: Result) -> None:
+    digest = sm3(bundle.raw).hex()
+    found = re.fullmatch(rb"([0-9a-f]{64}) ([0-9A-Za-z+/]{86}==)\n", bundle.unlisted("manifest.sig"))
+    for key in map(public_key, about["log"].values()):
+        if found is None or key.fingerprint != found[1].decode():
+            continue
+        signature = base64.b64decode(found[2])
+        if base64.b64encode(signature) == found[2] and key.verifies(pae(bundle.raw, MANIFEST), signature):
+            result.log.append(_vouched(key, trust, f"the manifest, SM3 {digest}, is", f"清单（SM3 {digest}）"))
+            return
+    raise Contradicted("the manifest is not signed by a key of the log", "清单没有日志密钥的签名")
+
+
+def _vouched(key: PublicKey, trust: frozenset[str], en: str, zh: str) -> Part:
+    known = key.fingerprint in trust
+    return Part(
+        PROVEN if known else NOT_PROVEN,
+        f"{en} signed by the log's key {key.fingerprint}" + ("" if known else ", which nobody has vouched for"),
+        f"{zh}由日志密钥 {key.fingerprint} 签名" + ("" if known else "，该密钥未经确认"),
+    )
+
+
+def _note(bundle: Bundle, name: str) -> Note:
+    try:
+        return note_of(bundle.read(name))
+    except ValueError:
+        raise Contradicted(f"{name} cannot be read", f"{name} 无法读取") from None
+
+
+def _hashes(bundle: Bundle, name: str) -> list[bytes]:
+    """One a line, spelled in the one way."""
+    data = bundle.read(name)
+    try:
+        hashes = [base64.b64decode(line, validate=True) for line in data.split(b"\n")[:-1]]
+    except ValueError:
+        hashes = []
+    if any(len(each) != 32 for each in hashes) or b"".join(base64.b64encode(each) + b"\n" for each in hashes) != data:
+        raise Contradicted(f"{name} is not of the form", f"{name} 格式不符")
+    return hashes
 
 
 def _entries(bundle: Bundle, note: Note) -> list[Entry]:
     leaves: list[tuple[int, bytes]] = []
     entries: list[Entry] = []
-    for line in bundle.read("entries").split(b"\n")[:-1]:
-        index, gap, data = line.partition(b" ")
-        if not gap or re.fullmatch(b"0|[1-9][0-9]{0,15}", index) is None:
-            raise Contradicted("a line of `entries` is none", "`entries` 中有一行不是条目")
-        if leaves and leaves[-1][0] >= int(index):
+    for line in _whole_lines(bundle.read("entries.jsonl")):
+        entry = entry_of(line)
+        if leaves and leaves[-1][0] >= entry.index:
             raise Contradicted("entries out of order", "条目次序不对")
-        leaves.append((int(index), leaf(data)))
-        entries.append(entry_of(int(index), data))
+        leaves.append((entry.index, leaf(line)))
+        entries.append(entry)
     if leaves and leaves[-1][0] >= note.size:
         raise Contradicted("an entry past the checkpoint", "有条目在检查点之后")
+    left = iter(_hashes(bundle, "hashes"))
     try:
-        hashes = [base64.b64decode(line, validate=True) for line in bundle.read("hashes").split()]
-        left = iter(hashes)
         root = root_of(note.size, leaves, left)
     except ValueError:
         raise Contradicted("the proof is not of the form", "证明格式不符") from None
-    if root != note.root or next(left, None) is not None or any(len(each) != 32 for each in hashes):
+    if root != note.root or next(left, None) is not None:
         raise Contradicted("the entries are not those of the log", "条目与日志的根不符")
     return entries
 
 
-def _signatures(about: dict[str, Any], note: Note, trust: frozenset[str], result: Result) -> None:
+def _whole_lines(data: bytes) -> list[bytes]:
+    lines = data.split(b"\n")
+    if lines.pop():
+        raise Contradicted("the last entry is cut off", "最后一条被截断")
+    return lines
+
+
+def _signature(about: dict[str, Any], note: Note, trust: frozenset[str], result: Result) -> None:
     for key in map(public_key, about["log"].values()):
         if signed_by_log(note, key):
-            known = key.fingerprint in trust
-            result.log.append(
-                Part(
-                    PROVEN if known else NOT_PROVEN,
-                    f"the log's key {key.fingerprint} signed it" + ("" if known else ", which nobody has vouched for"),
-                    f"由日志密钥 {key.fingerprint} 签名" + ("" if known else "，该密钥未经确认"),
-                )
-            )
-            break
-    else:
-        raise Contradicted("the log has not signed the checkpoint", "检查点没有日志的签名")
-    saw = False
-    for name, text in about["witnesses"].items():
-        key = public_key(text)
-        at = seen_by(note, name, key)
-        if at is not None and key.fingerprint in trust:
-            saw = True
+            result.log.append(_vouched(key, trust, "the checkpoint is", "检查点"))
+            return
+    raise Contradicted("the log has not signed the checkpoint", "检查点没有日志的签名")
+
+
+def _witnesses(
+    bundle: Bundle, about: dict[str, Any], note: Note, trust: frozenset[str], result: Result
+) -> tuple[int, bool]:
+    """How many entries a trusted witness has seen, and whether any witness is trusted."""
+    notes = [note]
+    if bundle.has("witnessed"):
+        earlier = _note(bundle, "witnessed")
+        if earlier.origin != note.origin or not grew(
+            earlier.root, earlier.size, note.root, note.size, _hashes(bundle, "witnessed.proof")
+        ):
+            raise Contradicted("the log is not the one that witnesses have seen", "日志不是见证方所见的日志")
+        notes.append(earlier)
+    size, last = -1, None
+    for each in notes:
+        for name, text in sorted(about["witnesses"].items()):
+            key = public_key(text)
+            at = seen_by(each, name, key)
+            if at is None or key.fingerprint not in trust:
+                continue
+            size, last = max(size, each.size), at if last is None else max(last, at)
             result.log.append(
                 Part(
                     PROVEN,
-                    f"the witness {name} saw it at {at:%Y-%m-%d %H:%M:%S} UTC",
-                    f"见证方 {name} 于 {at:%Y-%m-%d %H:%M:%S} UTC 见过",
+                    f"the witness {name} saw its first {each.size} entries at {at:%Y-%m-%d %H:%M:%S} UTC",
+                    f"见证方 {name} 于 {at:%Y-%m-%d %H:%M:%S} UTC 见过其前 {each.size} 条",
                 )
             )
-    if not saw:
+    if last is None:
         result.log.append(
             Part(
                 NOT_PROVEN,
-                "no witness that is trusted here has seen it: whoever has the log's key may have made it anew",
-                "没有受信任的见证方见过：持有日志密钥者可能重造日志",
+                f"no witness that is trusted here has seen any of its {note.size} entries: whoever has the log's key "
+                "may have made it anew",
+                f"没有受信任的见证方见过其 {note.size} 条中的任何一条：持有日志密钥者可能重造日志",
             )
         )
+        return 0, False
+    result.log.append(
+        Part(
+            PROVEN,
+            f"the tail that no witness has seen: {note.size - size} of {note.size} entries, logged after {last} "
+            f"and up to {note.at}",
+            f"无见证方见过的尾部：{note.size} 条中的 {note.size - size} 条，记于 {last} 之后、{note.at} 之前",
+        )
+    )
+    return size, True
 
 
-def _keys_of_log(entries: Iterable[Entry]) -> dict[str, list[PublicKey]]:
-    """The enterprise's keys by `sk`, as the log has them."""
-    found: dict[str, list[PublicKey]] = {}
-    for entry in entries:
-        if entry.kind == "KeyChanged" and entry.job == "keys":
-            try:
-                found.setdefault(str(entry.fact["sk"]), []).append(public_key(entry.fact["public_key"]))
-            except (ValueError, KeyError, TypeError):
-                raise Contradicted(f"entry {entry.index} names no key", f"第 {entry.index} 条没有密钥") from None
-    return found
+class _Keys:
+    """Who may have signed what."""
+
+    def __init__(self, about: dict[str, Any], entries: Iterable[Entry], trust: frozenset[str]) -> None:
+        self.trust = trust
+        self.receivers = {name: public_key(text) for name, text in about["receivers"].items()}
+        self.logged: dict[str, list[PublicKey]] = {}
+        """The enterprise's keys by `sk`, as the log has them."""
+        self.revoked: dict[str, int] = {}
+        """By fingerprint, the entry that says so."""
+        self.listed: dict[str, list[PublicKey]] = {}
+        for each in about["enterprise"]:
+            self.listed.setdefault(str(each["sk"]), []).append(public_key(each["public_key"]))
+        for entry in entries:
+            if entry.kind == "KeyChanged" and entry.job == "keys":
+                try:
+                    key = public_key(entry.fact["public_key"])
+                    self.logged.setdefault(str(entry.fact["sk"]), []).append(key)
+                    if entry.fact["action"] == "revoked":
+                        self.revoked[key.fingerprint] = entry.index
+                except (ValueError, KeyError, TypeError):
+                    raise Contradicted(f"entry {entry.index} names no key", f"第 {entry.index} 条没有密钥") from None
+
+    def enterprise(self, sk: str) -> list[tuple[PublicKey, bool]]:
+        """Each with whether it is known to be the enterprise's: the log says so, or who asks."""
+        own = [(key, True) for key in self.logged.get(sk, ())]
+        return own or [(key, key.fingerprint in self.trust) for key in self.listed.get(sk, ())]
 
 
-def _document(
-    bundle: Bundle,
-    job: str,
-    facts: list[Entry],
-    keys: dict[str, list[PublicKey]],
-    about: dict[str, Any],
-    trust: frozenset[str],
-) -> Document:
+def _document(bundle: Bundle, job: str, facts: list[Entry], keys: _Keys, seen: tuple[int, bool]) -> Document:
     made = Document(job)
     try:
         if [entry.position for entry in facts] != list(range(len(facts))) or facts[0].kind != "Draft":
@@ -583,39 +751,90 @@ def _document(
                 + "，".join(f"{entry.index} {entry.kind}" for entry in facts),
             )
         )
+        size, any_witness = seen
+        late = ", ".join(str(entry.index) for entry in facts if entry.index >= size)
+        if late and any_witness:
+            made.parts.append(Part(NOT_PROVEN, f"no witness has seen entries {late}", f"无见证方见过第 {late} 条"))
+        life = _Life(bundle, keys)
         for entry in facts:
-            made.parts += _fact(bundle, entry, keys, about, trust)
+            made.parts += life.fact(entry)
     except Contradicted as found:
         made.parts.append(Part(CONTRADICTED, found.said["en"], found.said["zh"]))
-    except (KeyError, TypeError, ValueError, UnicodeDecodeError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         made.parts.append(Part(CONTRADICTED, "a fact is not of the form", "有事实格式不符"))
     return made
 
 
-def _fact(
-    bundle: Bundle,
-    entry: Entry,
-    keys: dict[str, list[PublicKey]],
-    about: dict[str, Any],
-    trust: frozenset[str],
-) -> Iterator[Part]:
-    fact = entry.fact
-    if entry.kind == "Draft":
-        yield _body(bundle, fact["document"], "the document", "单证")
-    elif entry.kind == "Envelope":
-        raw = bundle.blob(fact["envelope"])
+class _Life:
+    """One document's facts, in order."""
+
+    def __init__(self, bundle: Bundle, keys: _Keys) -> None:
+        self.bundle = bundle
+        self.keys = keys
+        self.document = ""
+        """The bytes in force."""
+        self.approved = ""
+        self.envelopes: dict[str, str] = {}
+        """The document in each."""
+
+    def fact(self, entry: Entry) -> Iterator[Part]:
+        fact = entry.fact
+        if entry.kind == "Draft":
+            self.document = fact["document"]
+            yield _body(self.bundle, self.document, "the document", "单证")
+        elif entry.kind == "Excluded":
+            self._same(fact["before"], entry)
+            self.document, self.approved = fact["document"], ""
+            yield _body(self.bundle, self.document, "the document without what was left out", "去除部分内容后的单证")
+        elif entry.kind in ("Verdict", "Approval", "Endorsed", "Held", "Released", "Envelope"):
+            self._same(fact["document"], entry)
+            if entry.kind == "Approval":
+                self.approved = self.document if fact["granted"] else ""
+                yield Part(
+                    PROVEN,
+                    f"{'approved' if self.approved else 'declined'} by {fact['by']}, entry {entry.index}",
+                    f"由 {fact['by']} {'批准' if self.approved else '拒绝'}，第 {entry.index} 条",
+                )
+            elif entry.kind == "Released":
+                self.approved = ""
+            elif entry.kind == "Envelope":
+                yield from self._signed(entry)
+        elif entry.kind in ("Attempt", "Delivered", "Retry", "DeadLetter", "Receipt"):
+            if fact["envelope"] not in self.envelopes:
+                raise Contradicted(
+                    f"entry {entry.index} is about what was never signed", f"第 {entry.index} 条所指内容从未签名"
+                )
+            if entry.kind == "Receipt":
+                yield self._receipt(entry)
+
+    def _same(self, document: str, entry: Entry) -> None:
+        if document != self.document:
+            raise Contradicted(
+                f"entry {entry.index} is about other bytes than those in force",
+                f"第 {entry.index} 条所指内容不是当时有效的内容",
+            )
+
+    def _signed(self, entry: Entry) -> Iterator[Part]:
+        fact = entry.fact
+        self.envelopes[fact["envelope"]] = fact["document"]
+        if self.approved != self.document:
+            yield Part(NOT_PROVEN, "it was signed without an approval before", "签名之前没有批准")
+        raw = self.bundle.blob(fact["envelope"])
         if raw is None:
             yield _absent(fact["envelope"], "what was signed", "所签内容")
         elif fact["profile"] != "ak-ts-sk-ps/1":
             yield Part(NOT_PROVEN, f"a signature of the profile {fact['profile']}", f"{fact['profile']} 格式的签名")
         else:
-            yield _envelope(raw, fact, keys)
-    elif entry.kind == "Receipt":
-        raw = bundle.blob(fact["receipt"])
+            yield _envelope(raw, entry, self.keys)
+
+    def _receipt(self, entry: Entry) -> Part:
+        fact = entry.fact
+        raw = self.bundle.blob(fact["receipt"])
         if raw is None:
-            yield _absent(fact["receipt"], "the receipt", "回执")
-        else:
-            yield _receipt(raw, about, trust)
+            return _absent(fact["receipt"], "the receipt", "回执")
+        if not raw.startswith(b"{"):
+            return Part(NOT_PROVEN, "a receipt of another profile", "其他格式的回执")
+        return _receipt(raw, fact, self.envelopes[fact["envelope"]], self.keys)
 
 
 def _body(bundle: Bundle, digest: str, en: str, zh: str) -> Part:
@@ -634,7 +853,8 @@ _REQUEST = re.compile(
 )
 
 
-def _envelope(raw: bytes, fact: dict[str, Any], keys: dict[str, list[PublicKey]]) -> Part:
+def _envelope(raw: bytes, entry: Entry, keys: _Keys) -> Part:
+    fact = entry.fact
     found = _REQUEST.fullmatch(raw)
     if found is None:
         raise Contradicted("what was signed is no request", "所签内容不是请求")
@@ -646,30 +866,36 @@ def _envelope(raw: bytes, fact: dict[str, Any], keys: dict[str, list[PublicKey]]
     if sm3(canonical(inner["document"])).hex() != fact["document"][4:]:
         raise Contradicted("what was signed is another document", "所签为另一份单证")
     signature = base64.b64decode(sn, validate=True)
-    for key in keys.get(sk.decode(), ()):
+    for key, known in keys.enterprise(sk.decode()):
         if key.verifies(ak + ts + sk + ps, signature):
+            void = keys.revoked.get(key.fingerprint, entry.index) < entry.index
             return Part(
-                PROVEN,
-                f"signed by the enterprise's key {sk.decode()}, {key.fingerprint}",
-                f"由企业密钥 {sk.decode()} 签名，{key.fingerprint}",
+                PROVEN if known and not void else NOT_PROVEN,
+                f"signed by the enterprise's key {sk.decode()}, {key.fingerprint}"
+                + ("" if known else ", which nobody has vouched for")
+                + (", which had been revoked" if void else ""),
+                f"由企业密钥 {sk.decode()} 签名，{key.fingerprint}"
+                + ("" if known else "，该密钥未经确认")
+                + ("，该密钥此前已被吊销" if void else ""),
             )
     raise Contradicted("the enterprise's signature does not hold", "企业签名不成立")
 
 
-def _receipt(raw: bytes, about: dict[str, Any], trust: frozenset[str]) -> Part:
+def _receipt(raw: bytes, fact: dict[str, Any], document: str, keys: _Keys) -> Part:
     said = plain(raw)
+    rs = said["rs"]
     message = said["code"] + said["msg"] + str(said["ts"]) + said["sk"]
     signature = base64.b64decode(said["sn"], validate=True)
-    for name, text in about["receivers"].items():
-        key = public_key(text)
-        if key.verifies(message.encode() + canonical(said["rs"]), signature):
-            known = key.fingerprint in trust
-            taken = said["rs"]["accepted"] is True
+    for name, key in keys.receivers.items():
+        if key.verifies(message.encode() + canonical(rs), signature):
+            if (rs["accepted"], rs["digest"], rs["id"]) != (fact["accepted"], document, fact["remote_id"]):
+                raise Contradicted("the receipt says otherwise than the log", "回执与日志不符")
+            known = key.fingerprint in keys.trust
             return Part(
                 PROVEN if known else NOT_PROVEN,
-                f"the receiver {'took' if taken else 'refused'} it, by its key {name}, {key.fingerprint}"
-                + ("" if known else ", which nobody has vouched for"),
-                f"接收方已{'接受' if taken else '拒绝'}，密钥 {name}，{key.fingerprint}"
+                f"the receiver {'took' if rs['accepted'] is True else 'refused'} it, by its key {name}, "
+                f"{key.fingerprint}" + ("" if known else ", which nobody has vouched for"),
+                f"接收方已{'接受' if rs['accepted'] is True else '拒绝'}，密钥 {name}，{key.fingerprint}"
                 + ("" if known else "，该密钥未经确认"),
             )
     raise Contradicted("the receiver's signature does not hold", "接收方签名不成立")

@@ -63,6 +63,7 @@ def build() -> typer.Typer:
         control,
         crossborder,
         demo,
+        export,
         format,
         key,
         outbox,
@@ -74,6 +75,9 @@ def build() -> typer.Typer:
         waybill,
     )
 
+    told = N_("Write documents with all that proves them: facts, proof, bodies, and a program that checks them.")
+    line = 'log export may.zip --since 2026-05-01 --until 2026-05-31 --reason "audit of May"'
+    commands.log.command("export", help=messages.render(told), epilog=commands.example(line))(export.export)
     commands.cli.add_typer(key.commands, name="key")
     audit.add_to(commands.log)
 

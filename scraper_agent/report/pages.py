@@ -6,13 +6,22 @@ import base64
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Protocol
 
 from scraper_agent.errors import AgentError
 from scraper_agent.format import Value
 from scraper_agent.mapping import CHINA_TIME
-from scraper_agent.ports import Archive
 from scraper_agent.report.words import say
-from scraper_agent.values import Digest, Fetched, Snapshot
+from scraper_agent.values import Digest, Fetched, Job, JobId, Snapshot
+
+
+class Books(Protocol):
+    """What of an archive a report is made from."""
+
+    def job(self, id: JobId) -> Job: ...
+
+    def get(self, digest: Digest) -> bytes: ...
+
 
 _JPEG = b"\xff\xd8\xff"
 
@@ -31,7 +40,7 @@ class Page:
 
 @dataclass(slots=True)
 class Pages:
-    archive: Archive
+    archive: Books
     most_images: int
     problems: list[str] = field(default_factory=list)
     _snapshots: dict[Digest, Snapshot] = field(default_factory=dict)

@@ -14,11 +14,10 @@ from scraper_agent import completeness, leaving, mapping, messages, values
 from scraper_agent.errors import AgentError
 from scraper_agent.format import Format
 from scraper_agent.mapping import Origin
-from scraper_agent.ports import Archive
 from scraper_agent.report import body, facts, pages
 from scraper_agent.report.body import Body, Name, Told
 from scraper_agent.report.facts import Step
-from scraper_agent.report.pages import Page, Pages
+from scraper_agent.report.pages import Books, Page, Pages
 from scraper_agent.report.words import say
 from scraper_agent.values import (
     Approval,
@@ -139,7 +138,7 @@ class Spot:
 
 
 def build(
-    archive: Archive,
+    archive: Books,
     runs: Sequence[JobId],
     documents: Sequence[JobId],
     formats: Mapping[str, Format],
@@ -153,7 +152,7 @@ def build(
 
 @dataclass(slots=True)
 class _Builder:
-    archive: Archive
+    archive: Books
     formats: Mapping[str, Format]
     held_because: Mapping[JobId, Sequence[str]]
     pages: Pages

@@ -1,0 +1,67 @@
+"""What of a log goes into a bundle: the facts of chosen documents, and of what they stand on, as the bytes they are."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from scraper_agent import merkle
+from scraper_agent.archive import sqlite
+from scraper_agent.values import JobId
+
+_DOCUMENTS = """SELECT DISTINCT j.id, j.number FROM facts f JOIN jobs j ON j.number = f.job
+    WHERE f.idx >= ? AND f.idx < ? AND j.id >= 'doc/' AND j.id < 'doc0' ORDER BY j.number"""
+_JOB = """SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.number JOIN log l ON l.idx = f.idx
+    WHERE j.id = ? ORDER BY f.position"""
+_ABOUT_ALL = """SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.number JOIN log l ON l.idx = f.idx
+    WHERE j.id = ? AND f.kind NOT IN ('Snapshot', 'Fetched', 'Fault') ORDER BY f.position"""
+_ABOUT_PAGES = """SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.number JOIN log l ON l.idx = f.idx
+    WHERE j.id = ? AND f.kind IN ('Snapshot', 'Fetched', 'Fault') ORDER BY f.position"""
+"""A run may have 100,000 of these."""
+_SUBTREES = 1 << 17
+"""So many roots are kept while a proof is made; each is needed again for the next larger one."""
+
+Row = tuple[int, bytes]
+"""Index and bytes of an entry."""
+
+
+class Excerpt:
+    """On the file of an archive that may be written meanwhile. Not thread-safe."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self.subtree = lru_cache(_SUBTREES)(self._subtree)
+
+    def documents(self, first: int, beyond: int) -> list[JobId]:
+        """Documents with a fact among these entries, by when they were read."""
+        return [JobId(id) for id, _ in self._db.execute(_DOCUMENTS, (first, beyond))]
+
+    def facts(self, job: JobId) -> list[Row]:
+        return list(self._db.execute(_JOB, (job,)))
+
+    def facts_of_run(self, run: JobId, pages: frozenset[str]) -> Iterator[Row]:
+        """Of a run everything that is about all of it, and what is about one of these pages, by digest."""
+        yield from self._db.execute(_ABOUT_ALL, (run,))
+        for index, data in self._db.execute(_ABOUT_PAGES, (run,)):
+            fact = json.loads(data)["fact"]
+            if not pages.isdisjoint((fact.get("page"), fact.get("body"))):
+                yield index, data
+
+    def _subtree(self, start: int, stop: int) -> bytes:
+        """Root of entries start..stop-1 as a tree of their own."""
+        size = stop - start
+        if stop & -stop == size or size == 1:
+            entry, root = self._db.execute("SELECT entry, subtree FROM log WHERE idx = ?", (stop - 1,)).fetchone()
+            return bytes(root) if stop & -stop == size else merkle.leaf(entry)
+        middle = start + (1 << (size - 1).bit_length() - 1)
+        return merkle.pair(self.subtree(start, middle) + self.subtree(middle, stop))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Excerpt]:
+    with closing(sqlite.connect(path)) as db:
+        yield Excerpt(db)

@@ -1,0 +1,155 @@
+"""`log export`: documents with everything that proves them, for an auditor or for customs."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import scraper_agent
+from scraper_agent import app as wiring
+from scraper_agent import exporting, people
+from scraper_agent.app import App
+from scraper_agent.archive.sqlite import SqliteArchive
+from scraper_agent.audit import bundle
+from scraper_agent.audit.note import Checkpoint
+from scraper_agent.cli import show
+from scraper_agent.cli.commands import find_job
+from scraper_agent.errors import BusinessError, UsageError
+from scraper_agent.mapping import CHINA_TIME
+from scraper_agent.messages import N_, render, speaking
+from scraper_agent.people import Role
+from scraper_agent.report import evidence
+from scraper_agent.signing import keyfolder
+
+
+class Language(StrEnum):
+    EN = "en"
+    ZH = "zh"
+
+
+def export(  # noqa: PLR0913, PLR0917 - one for each option
+    context: typer.Context,
+    out: Annotated[Path, typer.Argument(help=render(N_("The folder to make, or a file that ends in .zip.")))],
+    document: Annotated[
+        list[str] | None, typer.Option(help=render(N_("A document's number or business key; may be repeated.")))
+    ] = None,
+    format: Annotated[str, typer.Option(help=render(N_("Only documents of this format.")))] = "",
+    since: Annotated[
+        str, typer.Option(metavar="YYYY-MM-DD", help=render(N_("Only what happened on this day or later.")))
+    ] = "",
+    until: Annotated[
+        str, typer.Option(metavar="YYYY-MM-DD", help=render(N_("Only what happened on this day or earlier.")))
+    ] = "",
+    lang: Annotated[
+        Language | None, typer.Option(help=render(N_("Only the report in this language; default: both.")))
+    ] = None,
+    without_images: Annotated[
+        bool, typer.Option("--without-images", help=render(N_("Leave the images of pages out.")))
+    ] = False,
+    reason: Annotated[str, typer.Option(help=render(N_("Why; goes into the log.")))] = "",
+) -> None:
+    app: App = context.obj.app()
+    _require(app)
+    if format and format not in app.tables.formats:
+        raise UsageError(
+            "SA7841",
+            N_("there is no format `{seen}`"),
+            hint=N_("there are: {known}"),
+            seen=format,
+            known=", ".join(app.tables.formats),
+        )
+    with app.archive() as archive:
+        asked = exporting.Asked(
+            documents=[find_job(archive, name).id for name in document or ()],
+            format=format,
+            since=_midnight(since),
+            until=_midnight(until, days=1),
+            images=not without_images,
+            reason=reason,
+        )
+        made = exporting.export(out, archive, asked, by(app), reports(app, archive, asked, lang))
+    told = {
+        "documents": made.documents,
+        "entries": made.entries,
+        "bodies": made.bodies,
+        "size": made.checkpoint.size,
+    }
+    show.lines([str(out)])
+    show.lines(
+        [
+            render(N_("{documents} documents: {entries} of {size} facts, {bodies} bodies"), told),
+            *(render(N_("no longer in the archive: {digest}"), {"digest": each}) for each in made.gone),
+        ]
+    )
+
+
+def _require(app: App) -> None:
+    """That who runs this is auditor or administrator by the policy in force."""
+    policy = app.adopted_policy() or app.policy
+    who = wiring.account()
+    if not people.roles(policy.people, who) & {Role.AUDITOR, Role.ADMINISTRATOR}:
+        raise BusinessError(
+            "SA7840",
+            N_("{name} is neither auditor nor administrator by the policy"),
+            hint=N_("an administrator gives roles under `people` in the policy"),
+            name=who,
+        )
+
+
+def _midnight(text: str, *, days: int = 0) -> datetime | None:
+    """When the day begins, or the one so many days later."""
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), CHINA_TIME) + timedelta(days=days) if text else None
+    except (ValueError, OverflowError):
+        raise UsageError("SA7842", N_("`{seen}` is no day"), hint=N_("write it as in 2026-03-31"), seen=text) from None
+
+
+def by(app: App) -> exporting.By:
+    receivers = {
+        f"{format or 'receiver'}/{sk}": key
+        for format, settings in app.config.all_receivers().items()
+        for sk, key in settings.public_keys.items()
+    }
+    return exporting.By(
+        person=f"person:{wiring.account()}",
+        agent=f"scraper_agent {scraper_agent.__version__}",
+        origin=f"{app.config.enterprise.uscc}/{app.config.receiver.ak}",
+        signer=app.signer,
+        keys=[
+            json.loads(each.model_dump_json(exclude={"file"}, exclude_none=True))
+            for each in keyfolder.entries(app.key_folder)
+        ],
+        receivers=receivers,
+        now=wiring.now,
+    )
+
+
+def reports(app: App, archive: SqliteArchive, asked: exporting.Asked, lang: Language | None = None) -> exporting.Beside:
+    """Makes `report.en.html` and `report.zh.html`, or one of them."""
+
+    def made(chosen: exporting.Chosen, keys: bundle.Keys, checkpoint: Checkpoint) -> dict[str, bytes]:
+        about = evidence.About(
+            by=wiring.account(),
+            reason=asked.reason,
+            asked=asked.told(),
+            origin=checkpoint.origin,
+            size=checkpoint.size,
+            root=checkpoint.root.hex(),
+            at=checkpoint.at,
+            keys={fingerprint: keys.whose(key) for fingerprint, key in sorted(keys.named().items())},
+        )
+        found = {}
+        entries = list(chosen.entries_of(chosen.documents[: evidence.MOST_DOCUMENTS]))
+        for each in Language if lang is None else (lang,):
+            with speaking("zh_CN" if each is Language.ZH else "en"):
+                found[f"report.{each}.html"] = evidence.page(
+                    entries, archive.get, chosen.documents, app.tables.formats, about, images=asked.images
+                )
+        return found
+
+    return made
