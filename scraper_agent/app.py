@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import itertools
 import os
 import re
 import secrets
@@ -46,6 +47,7 @@ from scraper_agent import control as controls
 from scraper_agent import policy as policies
 from scraper_agent.analysis import settings as analyses
 from scraper_agent.archive.sqlite import SqliteArchive
+from scraper_agent.audit.anchor import MOST_FACTS, Anchoring, Carrier, Party
 from scraper_agent.authoring import load as recipes
 from scraper_agent.capture import guard, kept
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
@@ -65,6 +67,7 @@ from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
 from scraper_agent.recipes_approved import Approvals, Key
 from scraper_agent.rules import Values
+from scraper_agent.sending import witnesses
 from scraper_agent.signing import keyfile, keyfolder, keystate, mandate, sm2
 from scraper_agent.values import ControlFact, Job, JobId, KeyChanged, PolicyAdopted, RunEnded, State
 from scraper_agent.waybill import task
@@ -405,6 +408,8 @@ class App:
             signer=lambda: self.signer,
             transport=default.transport,
             receiver=default.receiver,
+            carrier=default.carrier,
+            anchoring=self.anchoring(archive),
             destinations={
                 format: to
                 for format in self.tables.formats
@@ -422,6 +427,37 @@ class App:
         if self._writing is not None and self._writing.archive is archive:
             self._writing.pipeline = made
         return made
+
+    def anchoring(self, archive: SqliteArchive) -> Anchoring | None:
+        """How this log is shown to its witnesses; None if it has none.
+
+        Raises:
+            UsageError: a file that the config names cannot be used.
+        """
+        if not self.config.witnessed:
+            return None
+        receivers = [self.destination(each) for each in self.config.all_receivers().values()]
+        return Anchoring(
+            log=archive,
+            origin=self.config.log_name,
+            signer=lambda: self.signer,
+            verify=sm2.verify,
+            now=now,
+            parties=self.witnesses(),
+            carriers=[each.carrier for each in receivers if each.carrier is not None],
+            others=[each.name for each in self.config.witnesses if each.kind == "printed"],
+        )
+
+    def witnesses(self) -> list[Party]:
+        """Those that can be asked by themselves."""
+        found = [witnesses.connect(_at(self.home, each)) for each in self.config.witnesses]
+        for each in (receiver.witness for receiver in self.config.all_receivers().values()):
+            if each is not None and each.url is not None:
+                asked = witnesses.Https(
+                    kind="https", name=each.name, url=each.url, public_key=each.public_key, ca_file=each.ca_file
+                )
+                found.append(witnesses.connect(_at(self.home, asked)))
+        return [each for each in found if each is not None]
 
     def _strays(self) -> dict[str, str]:
         """By format, where its documents would go, of those that the policy does not let go there."""
@@ -492,16 +528,19 @@ class App:
         for known, destination in self._destinations:
             if known == settings:
                 return destination
+        seen = settings.witness
+        carrier = None if seen is None else Carrier(name=seen.name, public_key=seen.public_key)
         transport = sending.connect(
             _at(self.home, settings.transport),
             lambda place, name: SecretStr(self.secret(place, name)),
             profile=settings.profile,
             formats=self.tables.formats,
+            carrier=carrier,
         )
         receiver = Receiver(
             ak=settings.ak, profile=settings.profile, public_keys=settings.public_keys, verify=sm2.verify
         )
-        made = Destination(receiver=receiver, transport=transport)
+        made = Destination(receiver=receiver, transport=transport, carrier=carrier)
         self._destinations.append((settings, made))
         return made
 
@@ -1022,7 +1061,8 @@ class App:
         # One is under way while the next is checked and signed: signing takes about as long as an answer.
         with ThreadPoolExecutor(1) as worker:
             try:
-                for id in _and_freed(pipeline, documents, land):
+                ready = documents if dry_run or pipeline.anchoring is None else _anchored(pipeline, documents, land)
+                for id in _and_freed(pipeline, ready, land):
                     try:
                         if dry_run:
                             pipeline.gate(land)
@@ -1062,6 +1102,7 @@ class App:
         while True:
             pipeline.gate(_nothing)
             pipeline.doubts.clear()
+            pipeline.keep_anchored()
             stopped = App.advance(self, pipeline, filter(wanted, _due(pipeline, archive)))
             wake = _wake(pipeline, archive)
             waiting = any(wanted(id) for each in OPEN for id in archive.in_state(each))
@@ -1109,6 +1150,18 @@ def _and_freed(pipeline: Pipeline, documents: Iterable[JobId], land: Callable[[]
     while pipeline.freed or land():
         if pipeline.freed:
             yield pipeline.freed.popleft()
+
+
+def _anchored(pipeline: Pipeline, documents: Iterable[JobId], land: Callable[[], bool]) -> Iterator[JobId]:
+    """These, many at a time, once all of them are signed and in one tree that was shown to the witnesses."""
+    left = iter(documents)
+    while batch := list(itertools.islice(left, MOST_FACTS)):
+        land()
+        for id in batch:
+            with suppress(AgentError):  # it is met again where it departs
+                pipeline.advance(id, send=False)
+        pipeline.anchor()
+        yield from batch
 
 
 def _due(pipeline: Pipeline, archive: SqliteArchive) -> Iterator[JobId]:

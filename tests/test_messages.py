@@ -12,7 +12,7 @@ A code is `SA` and four digits; the first two say whose it is:
     SA30  signing; business cases   signing/; cases.py, analysis/
     SA40  envelopes and sending     envelope/, sending/ (and SA41)
     SA42  receivers of the config   config.py
-    SA50  archive and report        archive/, report/
+    SA50  archive and report        archive/, audit/, report/
     SA60  approval and advancing    approval.py, pipeline.py, outbox.py
     SA70  the wired program         app.py, accounts.py, vault.py
     SA71  the command line          cli/
@@ -68,6 +68,7 @@ AREAS = {
     "sending/": "SA4",
     "config.py": "SA42",
     "archive/": "SA50",
+    "audit/": "SA50",
     "report/": "SA50",
     "control.py": "SA76",
     "orders.py": "SA76",
