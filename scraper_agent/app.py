@@ -69,7 +69,7 @@ from scraper_agent.recipes_approved import Approvals, Key
 from scraper_agent.rules import Values
 from scraper_agent.sending import witnesses
 from scraper_agent.signing import keyfile, keyfolder, keystate, mandate, sm2
-from scraper_agent.values import ControlFact, Job, JobId, KeyChanged, PolicyAdopted, RunEnded, State
+from scraper_agent.values import ControlFact, Job, JobId, KeyChanged, PolicyAdopted, RunEnded, State, Unanchored
 from scraper_agent.waybill import task
 
 KEYRING = "scraper_agent"
@@ -446,6 +446,24 @@ class App:
             parties=self.witnesses(),
             carriers=[each.carrier for each in receivers if each.carrier is not None],
             others=[each.name for each in self.config.witnesses if each.kind == "printed"],
+        )
+
+    @property
+    def witness_keys(self) -> dict[str, str]:
+        """Public keys of the witnesses that sign, by name."""
+        own = {each.name: each.public_key for each in self.config.witnesses if isinstance(each, witnesses.Https)}
+        receivers = (each.witness for each in self.config.all_receivers().values())
+        return own | {each.name: each.public_key for each in receivers if each is not None}
+
+    def unanchored(self, archive: SqliteArchive) -> str:
+        """What is to be said of facts that no witness has seen for long; empty where there is nothing to be said."""
+        anchoring = self.anchoring(archive)
+        since = None if anchoring is None else anchoring.unanchored_since()
+        if since is None or now() - since < timedelta(hours=self.policy.anchor.warn_hours):
+            return ""
+        return render(
+            N_("No witness has seen what was logged since {since}; after {hours} h no run begins."),
+            {"since": f"{mapping.local(since):%Y-%m-%d %H:%M}", "hours": self.policy.anchor.stop_hours},
         )
 
     def witnesses(self) -> list[Party]:
@@ -971,8 +989,11 @@ class App:
         *,
         dry_run: bool = False,
         most_documents: int | None = None,
+        without_anchor: str = "",
     ) -> tuple[JobId, Harvest]:
         """Read the ERP once; a run that was killed goes on under its own number.
+
+        `without_anchor`: why it may be read although no witness has seen the log for too long.
 
         Raises:
             UsageError: the policy does not allow what the recipe asks of the ERP.
@@ -995,6 +1016,7 @@ class App:
             dry_run=dry_run,
             most_documents=most_documents,
             edition=edition,
+            unanchored=Unanchored(by=f"person:{account()}", reason=without_anchor) if without_anchor else None,
         )
         id = _run_id(archive, loaded.recipe.recipe)
         return id, self.pipeline(archive, watch).harvest(id, plan, self.browser(erp_of(loaded)))

@@ -30,6 +30,7 @@ from scraper_agent.analysis import Analysis
 from scraper_agent.analysis.book import Book
 from scraper_agent.analysis.settings import DEFAULT, Settings
 from scraper_agent.analysis.waybills import Times
+from scraper_agent.audit import anchor
 from scraper_agent.audit.anchor import Anchoring, Carrier, Contradicted
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendRefused, SendUnknown
@@ -332,8 +333,7 @@ class Pipeline:
             NeedsPerson: the run is parked, and goes on when it is repeated; or the account rests, and nothing began.
             AgentError: the ERP cannot be reached or entered; what was read before stays.
         """
-        accounts.admit(self.archive, plan.recipe, plan.parameters)
-        self._admit_hour(plan.recipe)
+        self._admit(plan)
         self._lists.pop(id, None)
         run = _Run(self, id, self.archive.length(id))
         found = self._taken_up(id, plan)
@@ -374,11 +374,29 @@ class Pipeline:
             raise stopped
         return found
 
+    def _admit(self, plan: Plan) -> None:
+        """Whether it may begin."""
+        accounts.admit(self.archive, plan.recipe, plan.parameters)
+        self._between(plan)
+        if plan.unanchored is not None:
+            self._append(anchor.JOB, self.archive.length(anchor.JOB), plan.unanchored)
+
     def _between(self, plan: Plan) -> None:
         """Whether it may go on, and what is to be done meanwhile."""
         self._admit_hour(plan.recipe)
-        if not plan.dry_run:
-            self.keep_anchored()
+        if self.anchoring is None:
+            return
+        self.keep_anchored()
+        since, most = self.anchoring.unanchored_since(), self.policy.anchor.stop_hours
+        if plan.unanchored is None and since is not None and self.now() - since >= timedelta(hours=most):
+            raise PersonNeeded(
+                "SA6080",
+                N_("no witness has seen what was logged since {since}; the policy allows {hours} h"),
+                outcome=Outcome.UNANCHORED,
+                hint=N_("see to it that a witness can be asked; `run --without-anchor REASON` reads all the same"),
+                since=f"{mapping.local(since):%Y-%m-%d %H:%M}",
+                hours=most,
+            )
 
     def _admit_hour(self, recipe: Recipe) -> None:
         """Raises PersonNeeded where the policy does not let the ERP be read now."""

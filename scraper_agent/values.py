@@ -201,6 +201,7 @@ class Outcome(StrEnum):
     NO_SECRET = "no_secret"  # noqa: S105 - nobody gave it
     HALTED = "halted"  # a person stopped the robot
     HOURS = "hours"  # the policy's hours for the ERP are over; it goes on within the next ones
+    UNANCHORED = "unanchored"  # no witness has seen the log for longer than the policy allows
 
     @property
     def stops_account(self) -> bool:

@@ -9,9 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from scraper_agent import canonical, envelope, merkle, serving
+from scraper_agent.app import App
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.audit import anchor, asking, note, witness_web
 from scraper_agent.audit.anchor import Anchoring, Carrier, Contradicted, Party
@@ -19,12 +21,26 @@ from scraper_agent.audit.witness import Witness
 from scraper_agent.errors import AgentError
 from scraper_agent.formats import FORMATS
 from scraper_agent.pipeline import Pipeline, Receiver
+from scraper_agent.policy import Anchor
+from scraper_agent.ports import PersonNeeded, Sighting
 from scraper_agent.sandbox.platform import WITNESS, Platform
 from scraper_agent.sending import https, witnesses
 from scraper_agent.signing import sm2
-from scraper_agent.values import Anchored, Attempt, Entry, Receipt, RunEnded, State, state
+from scraper_agent.values import (
+    Anchored,
+    Attempt,
+    Entry,
+    JobId,
+    Outcome,
+    Parked,
+    Receipt,
+    RunEnded,
+    State,
+    Unanchored,
+    state,
+)
 from tests.authorities import OTHER, SIGNER, Clock
-from tests.world import AK, NOW, PLAN, POLICY, PROFILE, RUN, frozen, seeing
+from tests.world import AK, NOW, PLAN, POLICY, PROFILE, RUN, frozen, page, seeing
 
 ORIGIN = f"{PROFILE['uscc']}/{AK}"
 OWN = "witness.example"
@@ -173,6 +189,8 @@ def test_a_checkpoint_is_signed_names_the_one_before_and_is_kept_with_the_witnes
         grow(archive, 4)
     with site.archive() as archive:  # another process
         site.anchoring(archive).anchor()
+    with site.archive() as archive:  # and another one, with nothing to show
+        assert site.anchoring(archive).anchor() == []
         first, second = (note.read(archive.get(fact.note)) for fact in site.anchored())
         for read, size in ((first, 3), (second, 8)):
             assert (read.checkpoint.origin, read.checkpoint.size) == (site.origin, size)
@@ -361,3 +379,92 @@ def test_a_folder_that_is_not_there_is_told_of(site: Site, tmp_path: Path) -> No
         assert told.code == "SA4131"
     with pytest.raises(AgentError):
         share.kept(site.origin)
+
+
+# --- many at a time -------------------------------------------------------------------------------------------------
+
+
+def test_documents_that_are_ready_together_are_anchored_together(site: Site) -> None:
+    with site.pipeline() as pipeline:
+        found = pipeline.harvest(RUN, PLAN, seeing(*map(frozen, range(120, 126)))).documents
+        assert App.advance(None, pipeline, found) == []  # type: ignore[arg-type]
+        assert {state(pipeline.archive.job(id)) for id in found} == {State.RECEIPTED}
+    entries = site.entries()
+    (anchored,) = [entry.index for entry in entries if isinstance(entry.fact, Anchored)]
+    assert all(entry.index > anchored for entry in entries if isinstance(entry.fact, Attempt))
+
+
+# --- too long without -----------------------------------------------------------------------------------------------
+
+
+def unanchored(site: Site, hours: int) -> Site:
+    """Nobody can be asked, and the first fact is so old."""
+    away = replace(site, address="http://127.0.0.1:9")
+    with away.archive() as archive:
+        grow(archive, 1)
+    away.clock.later(hours=hours)
+    return away
+
+
+def test_after_a_day_without_a_witness_no_run_begins(site: Site) -> None:
+    away = unanchored(site, 24)
+    before = len(away.entries())
+    with away.pipeline() as pipeline, pytest.raises(PersonNeeded) as stopped:
+        pipeline.harvest(JobId("run/2"), PLAN, seeing(frozen(130)))
+    assert (stopped.value.code, stopped.value.outcome) == ("SA6080", Outcome.UNANCHORED)
+    assert len(away.entries()) == before
+    with site.pipeline() as pipeline:  # the witness is back: it is shown the log first
+        assert pipeline.harvest(JobId("run/2"), PLAN, seeing(frozen(130))).complete
+
+
+def test_a_run_ends_where_the_day_is_over_and_goes_on_later(site: Site) -> None:
+    away = unanchored(site, 23)
+
+    @dataclass
+    class Slow:
+        def harvest(self, *_: object) -> Iterator[Sighting]:
+            yield page(frozen(131))
+            away.clock.later(hours=1)
+            yield page(frozen(132))
+
+    with away.pipeline() as pipeline:
+        with pytest.raises(PersonNeeded):
+            pipeline.harvest(JobId("run/2"), PLAN, Slow())
+        last = pipeline.archive.job(JobId("run/2")).last
+        assert isinstance(last, Parked)
+        assert last.outcome is Outcome.UNANCHORED
+
+
+def test_a_person_may_have_it_read_all_the_same_and_that_is_logged(site: Site) -> None:
+    away = unanchored(site, 48)
+    said = Unanchored(by="person:wang", reason="line to the witness is down")
+    with away.pipeline() as pipeline:
+        found = pipeline.harvest(JobId("run/2"), replace(PLAN, unanchored=said), seeing(frozen(133)))
+        assert found.complete
+        assert pipeline.archive.job(anchor.JOB).facts == (said,)
+
+
+def test_the_policy_says_how_long(site: Site) -> None:
+    away = unanchored(site, 5)
+    with away.pipeline() as pipeline:
+        pipeline.policy = POLICY.model_copy(update={"anchor": Anchor(warn_hours=1, stop_hours=5)})
+        with pytest.raises(PersonNeeded):
+            pipeline.harvest(JobId("run/2"), PLAN, seeing(frozen(134)))
+        pipeline.policy = POLICY
+        assert pipeline.harvest(JobId("run/2"), PLAN, seeing(frozen(134))).complete
+
+
+def test_a_log_where_nothing_happened_is_not_stopped(site: Site) -> None:
+    """Over a week-end, all there is has been seen."""
+    with site.archive() as archive:
+        grow(archive, 3)
+        site.anchoring(archive).anchor()
+    away = replace(site, address="http://127.0.0.1:9")
+    away.clock.later(days=3)
+    with away.pipeline() as pipeline:
+        assert pipeline.harvest(JobId("run/2"), PLAN, seeing(frozen(135))).complete
+
+
+def test_it_does_not_stop_before_it_warns() -> None:
+    with pytest.raises(ValidationError, match="it would stop before it warns"):
+        Anchor(warn_hours=5, stop_hours=4)

@@ -177,19 +177,22 @@ class Anchoring:
         Raises:
             NeedsPerson: the signer needs a passphrase or PIN that nobody gives.
         """
-        if self._made is None or self._made.size < max(size, 1):
-            head = self.log.head()
-            made = Checkpoint(
-                origin=self.origin, size=head.size, root=head.root, at=self.now(), previous=self._previous()
-            )
-            self._made = _Made(head.size, note.digest(note.text(made)), note.sign(made, self.signer()))
-        return self._made.note
+        self._made = before = self._made or self._shown_before()
+        if before is None or before.size < max(size, 1):
+            head, previous = self.log.head(), "" if before is None else before.digest
+            made = Checkpoint(origin=self.origin, size=head.size, root=head.root, at=self.now(), previous=previous)
+            self._made = before = _Made(head.size, note.digest(note.text(made)), note.sign(made, self.signer()))
+        return before.note
 
-    def _previous(self) -> str:
-        if self._made is not None:
-            return self._made.digest
-        before = max(self._newest(), key=lambda fact: fact.size, default=None)
-        return "" if before is None else note.digest(note.read(self.log.get(before.note)).text)
+    def _shown_before(self) -> _Made | None:
+        """By an earlier process; None if it is erased."""
+        newest = max(self._newest(), key=lambda fact: fact.size, default=None)
+        try:
+            data = b"" if newest is None else self.log.get(newest.note)
+            read = note.read(data)
+        except (AgentError, ValueError):
+            return None
+        return _Made(read.checkpoint.size, note.digest(read.text), data)
 
     # --- showing them -----------------------------------------------------------------------------------------------
 
@@ -263,22 +266,15 @@ class Anchoring:
         known = int(answer.body) if answer.body.strip().isdigit() else old
         size = self.log.head().size
         if known > size:
-            raise Contradicted(
-                "SA5060",
-                N_("the witness {name} has seen {known} entries of this log, which has {size}"),
-                hint=_ANOTHER,
-                name=name,
-                known=known,
-                size=size,
-            )
+            raise longer(name, known, size)
         if known == old:
-            raise _forked(name)
+            raise forked(name)
         self._known[name] = known
         return known
 
     def _take(self, name: str, public_key: str | None, checkpoint: bytes, answer: Answer) -> AgentError | None:
         if answer.status == asking.UNPROVEN:
-            raise _forked(name)
+            raise forked(name)
         if answer.status != asking.TAKEN:
             return _refused(name, answer)
         size = _size(checkpoint)
@@ -298,6 +294,18 @@ class Anchoring:
             self.log.append(job, self.log.length(job), Anchored(witness=name, size=size, note=digest, at=at))
         self._known[name] = max(size, self._followed(name))
         return None
+
+    def printed(self, name: str) -> Checkpoint:
+        """The newest checkpoint, which a person keeps on paper.
+
+        Raises:
+            NeedsPerson: as `checkpoint`.
+        """
+        if next(self._tail(), None) is not None:
+            self.checkpoint(self.log.head().size)
+        checkpoint = self.checkpoint()
+        self._take(name, None, checkpoint, Answer(asking.TAKEN, b""))
+        return note.read(checkpoint).checkpoint
 
     # --- before something leaves ------------------------------------------------------------------------------------
 
@@ -351,7 +359,18 @@ def _seen_at(data: bytes, name: str, public_key: str, verify: Verify) -> datetim
 _ANOTHER = N_("stop and keep a copy: this log is an old copy, was cut, or is not the only one of its name")
 
 
-def _forked(name: str) -> Contradicted:
+def longer(name: str, known: int, size: int) -> Contradicted:
+    return Contradicted(
+        "SA5060",
+        N_("the witness {name} has seen {known} entries of this log, which has {size}"),
+        hint=_ANOTHER,
+        name=name,
+        known=known,
+        size=size,
+    )
+
+
+def forked(name: str) -> Contradicted:
     return Contradicted(
         "SA5061", N_("the witness {name} has seen another history of this log"), hint=_ANOTHER, name=name
     )
