@@ -436,7 +436,8 @@ class App:
         """
         if not self.config.witnessed:
             return None
-        receivers = [self.destination(each) for each in self.config.all_receivers().values()]
+        receivers = (each.witness for each in self.config.all_receivers().values())
+        printed = (each for each in self.config.witnesses if each.kind == "printed")
         return Anchoring(
             log=archive,
             origin=self.config.log_name,
@@ -444,8 +445,7 @@ class App:
             verify=sm2.verify,
             now=now,
             parties=self.witnesses(),
-            carriers=[each.carrier for each in receivers if each.carrier is not None],
-            others=[each.name for each in self.config.witnesses if each.kind == "printed"],
+            others=[each.name for each in (*receivers, *printed) if each is not None],
         )
 
     @property

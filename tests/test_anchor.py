@@ -91,7 +91,7 @@ class Site:
             verify=sm2.verify,
             now=self.clock,
             parties=[*([self.party] if self.asks else []), *more],
-            carriers=[carrier] if carrier else [],
+            others=[carrier.name] if carrier else [],
         )
 
     @contextmanager

@@ -134,9 +134,8 @@ class Anchoring:
     now: Clock
     parties: Sequence[Party]
     """Those that are shown checkpoints as such; the order does not matter."""
-    carriers: Sequence[Carrier] = ()
     others: Sequence[str] = ()
-    """Names of witnesses that a person shows checkpoints to."""
+    """Names of witnesses that see checkpoints in other ways: with requests, or on paper."""
     _made: _Made | None = None
     _known: dict[str, int] = field(default_factory=dict)
     """How far each witness has followed the log, as far as that is known here."""
@@ -165,7 +164,7 @@ class Anchoring:
         return (entry for entry in self.log.entries(self.size) if not isinstance(entry.fact, Anchored))
 
     def _newest(self) -> list[Anchored]:
-        names = [*(each.name for each in self.parties), *(each.name for each in self.carriers), *self.others]
+        names = [*(each.name for each in self.parties), *self.others]
         found = (self.log.last(job_of(name)) for name in dict.fromkeys(names))
         return [fact for fact in found if isinstance(fact, Anchored)]
 
