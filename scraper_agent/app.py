@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import itertools
 import os
 import re
 import secrets
@@ -46,6 +47,7 @@ from scraper_agent import control as controls
 from scraper_agent import policy as policies
 from scraper_agent.analysis import settings as analyses
 from scraper_agent.archive.sqlite import SqliteArchive
+from scraper_agent.audit.anchor import MOST_FACTS, Anchoring, Carrier, Party
 from scraper_agent.authoring import load as recipes
 from scraper_agent.capture import cutting, guard, kept
 from scraper_agent.capture.browser import PlaywrightBrowser, Settings
@@ -65,8 +67,9 @@ from scraper_agent.ports import Signer, Transport
 from scraper_agent.recipe import Parameter
 from scraper_agent.recipes_approved import Approvals, Key
 from scraper_agent.rules import Values
+from scraper_agent.sending import witnesses
 from scraper_agent.signing import keyfile, keyfolder, keystate, mandate, sm2
-from scraper_agent.values import ControlFact, Job, JobId, KeyChanged, PolicyAdopted, RunEnded, State
+from scraper_agent.values import ControlFact, Job, JobId, KeyChanged, PolicyAdopted, RunEnded, State, Unanchored
 from scraper_agent.waybill import task
 
 KEYRING = "scraper_agent"
@@ -405,6 +408,8 @@ class App:
             signer=lambda: self.signer,
             transport=default.transport,
             receiver=default.receiver,
+            carrier=default.carrier,
+            anchoring=self.anchoring(archive),
             destinations={
                 format: to
                 for format in self.tables.formats
@@ -422,6 +427,55 @@ class App:
         if self._writing is not None and self._writing.archive is archive:
             self._writing.pipeline = made
         return made
+
+    def anchoring(self, archive: SqliteArchive) -> Anchoring | None:
+        """How this log is shown to its witnesses; None if it has none.
+
+        Raises:
+            UsageError: a file that the config names cannot be used.
+        """
+        if not self.config.witnessed:
+            return None
+        receivers = (each.witness for each in self.config.all_receivers().values())
+        printed = (each for each in self.config.witnesses if each.kind == "printed")
+        return Anchoring(
+            log=archive,
+            origin=self.config.log_name,
+            signer=lambda: self.signer,
+            verify=sm2.verify,
+            now=now,
+            parties=self.witnesses(),
+            others=[each.name for each in (*receivers, *printed) if each is not None],
+        )
+
+    @property
+    def witness_keys(self) -> dict[str, str]:
+        """Public keys of the witnesses that sign, by name."""
+        own = {each.name: each.public_key for each in self.config.witnesses if isinstance(each, witnesses.Https)}
+        receivers = (each.witness for each in self.config.all_receivers().values())
+        return own | {each.name: each.public_key for each in receivers if each is not None}
+
+    def unanchored(self, archive: SqliteArchive) -> str:
+        """What is to be said of facts that no witness has seen for long; empty where there is nothing to be said."""
+        anchoring = self.anchoring(archive)
+        since = None if anchoring is None else anchoring.unanchored_since()
+        if since is None or now() - since < timedelta(hours=self.policy.anchor.warn_hours):
+            return ""
+        return render(
+            N_("No witness has seen what was logged since {since}; after {hours} h no run begins."),
+            {"since": f"{mapping.local(since):%Y-%m-%d %H:%M}", "hours": self.policy.anchor.stop_hours},
+        )
+
+    def witnesses(self) -> list[Party]:
+        """Those that can be asked by themselves."""
+        found = [witnesses.connect(_at(self.home, each)) for each in self.config.witnesses]
+        for each in (receiver.witness for receiver in self.config.all_receivers().values()):
+            if each is not None and each.url is not None:
+                asked = witnesses.Https(
+                    kind="https", name=each.name, url=each.url, public_key=each.public_key, ca_file=each.ca_file
+                )
+                found.append(witnesses.connect(_at(self.home, asked)))
+        return [each for each in found if each is not None]
 
     def _strays(self) -> dict[str, str]:
         """By format, where its documents would go, of those that the policy does not let go there."""
@@ -492,16 +546,19 @@ class App:
         for known, destination in self._destinations:
             if known == settings:
                 return destination
+        seen = settings.witness
+        carrier = None if seen is None else Carrier(name=seen.name, public_key=seen.public_key)
         transport = sending.connect(
             _at(self.home, settings.transport),
             lambda place, name: SecretStr(self.secret(place, name)),
             profile=settings.profile,
             formats=self.tables.formats,
+            carrier=carrier,
         )
         receiver = Receiver(
             ak=settings.ak, profile=settings.profile, public_keys=settings.public_keys, verify=sm2.verify
         )
-        made = Destination(receiver=receiver, transport=transport)
+        made = Destination(receiver=receiver, transport=transport, carrier=carrier)
         self._destinations.append((settings, made))
         return made
 
@@ -948,8 +1005,11 @@ class App:
         *,
         dry_run: bool = False,
         most_documents: int | None = None,
+        without_anchor: str = "",
     ) -> tuple[JobId, Harvest]:
         """Read the ERP once; a run that was killed goes on under its own number.
+
+        `without_anchor`: why it may be read although no witness has seen the log for too long.
 
         Raises:
             UsageError: the policy does not allow what the recipe asks of the ERP.
@@ -972,6 +1032,7 @@ class App:
             dry_run=dry_run,
             most_documents=most_documents,
             edition=edition,
+            unanchored=Unanchored(by=f"person:{account()}", reason=without_anchor) if without_anchor else None,
         )
         id = _run_id(archive, loaded.recipe.recipe)
         return id, self.pipeline(archive, watch).harvest(id, plan, self.browser(erp_of(loaded)))
@@ -1038,7 +1099,8 @@ class App:
         # One is under way while the next is checked and signed: signing takes about as long as an answer.
         with ThreadPoolExecutor(1) as worker:
             try:
-                for id in _and_freed(pipeline, documents, land):
+                ready = documents if dry_run or pipeline.anchoring is None else _anchored(pipeline, documents, land)
+                for id in _and_freed(pipeline, ready, land):
                     try:
                         if dry_run:
                             pipeline.gate(land)
@@ -1078,6 +1140,7 @@ class App:
         while True:
             pipeline.gate(_nothing)
             pipeline.doubts.clear()
+            pipeline.keep_anchored()
             stopped = App.advance(self, pipeline, filter(wanted, _due(pipeline, archive)))
             wake = _wake(pipeline, archive)
             waiting = any(wanted(id) for each in OPEN for id in archive.in_state(each))
@@ -1125,6 +1188,18 @@ def _and_freed(pipeline: Pipeline, documents: Iterable[JobId], land: Callable[[]
     while pipeline.freed or land():
         if pipeline.freed:
             yield pipeline.freed.popleft()
+
+
+def _anchored(pipeline: Pipeline, documents: Iterable[JobId], land: Callable[[], bool]) -> Iterator[JobId]:
+    """These, many at a time, once all of them are signed and in one tree that was shown to the witnesses."""
+    left = iter(documents)
+    while batch := list(itertools.islice(left, MOST_FACTS)):
+        land()
+        for id in batch:
+            with suppress(AgentError):  # it is met again where it departs
+                pipeline.advance(id, send=False)
+        pipeline.anchor()
+        yield from batch
 
 
 def _due(pipeline: Pipeline, archive: SqliteArchive) -> Iterator[JobId]:

@@ -18,6 +18,7 @@ from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_
 from scraper_agent.rules.identity import USCC_LENGTH, credit_code_check
 from scraper_agent.sending import folder, ftp, https, mq, sftp
+from scraper_agent.sending import witnesses as seeing
 from scraper_agent.signing import keystate, sm2
 from scraper_agent.waybill import task
 from scraper_agent.yamlfile import Wrong
@@ -96,6 +97,17 @@ class Erp(Strict):
     ca_file: Path | None = Field(None, description="PEM of its own authority; default: those of the operating system.")
 
 
+class ReceiverAsWitness(Strict):
+    """A receiver that cosigns the checkpoints that requests to it carry."""
+
+    name: seeing.Name
+    public_key: PublicKey = Field(description="SM2: what its lines in checkpoints are verified with.")
+    url: str | None = Field(
+        None, description="Where it is also asked as a witness alone: `<url>/add-checkpoint`; default: nowhere."
+    )
+    ca_file: Path | None = Field(None, description="PEM of the authorities to trust at `url`; default: the machine's.")
+
+
 class ReceiverSettings(Strict):
     """The platform that documents are sent to."""
 
@@ -105,6 +117,19 @@ class ReceiverSettings(Strict):
         description="The platform's SM2 public keys by `sk`, as agreed with it on another way than the network."
     )
     profile: envelope.Profile = envelope.DEFAULT
+    witness: ReceiverAsWitness | None = Field(
+        None, description="It takes a checkpoint of the log with each request and cosigns it; over https alone."
+    )
+
+    @model_validator(mode="after")
+    def _can_carry(self) -> ReceiverSettings:
+        if self.witness is not None and not isinstance(self.transport, https.Config):
+            raise Wrong(
+                N_("a receiver that is a witness is sent to over https, not by {kind}"),
+                hint=N_("name a witness of your own under `witnesses`"),
+                kind=self.transport.kind,
+            )
+        return self
 
 
 class CrossBorder(task.Carrier):
@@ -157,6 +182,23 @@ class Config(Strict):
     )
     outbox: outboxes.Settings = outboxes.DEFAULT
     crossborder: CrossBorder | None = None
+    origin: str = Field(
+        "",
+        pattern=r"^([!-*,-~]{1,200})?$",
+        description="Name of this log for its witnesses, another for each agent; default: `<uscc>/<ak of receiver>`.",
+    )
+    witnesses: tuple[seeing.Config, ...] = Field(
+        (), description="Who is shown checkpoints of the log, beside receivers that are witnesses."
+    )
+
+    @property
+    def log_name(self) -> str:
+        return self.origin or f"{self.enterprise.uscc}/{self.receiver.ak}"
+
+    @property
+    def witnessed(self) -> bool:
+        """Whether anybody is to see the log."""
+        return bool(self.witnesses) or any(each.witness for each in self.all_receivers().values())
 
     def receiver_of(self, format: str) -> ReceiverSettings:
         """Who takes documents of this format: if it is not named, who takes what they follow, or else `receiver`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from functools import partial
@@ -31,6 +31,8 @@ from scraper_agent.analysis import Analysis
 from scraper_agent.analysis.book import Book
 from scraper_agent.analysis.settings import DEFAULT, Settings
 from scraper_agent.analysis.waybills import Times
+from scraper_agent.audit import anchor
+from scraper_agent.audit.anchor import Anchoring, Carrier, Contradicted
 from scraper_agent.convert import Unreadable
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, PageError, SendFailed, SendRefused, SendUnknown
 from scraper_agent.format import Document, Format, decode, encode, json_schema
@@ -55,6 +57,7 @@ from scraper_agent.ports import (
 from scraper_agent.recipe import Recipe
 from scraper_agent.values import (
     AccountStopped,
+    Anchored,
     Anew,
     Approval,
     Attempt,
@@ -66,6 +69,7 @@ from scraper_agent.values import (
     Digest,
     Draft,
     Endorsed,
+    Enrolled,
     Envelope,
     Erased,
     Excluded,
@@ -106,6 +110,7 @@ from scraper_agent.values import (
     Snapshot,
     State,
     TokenChanged,
+    Unanchored,
     Verdict,
     in_force,
     state,
@@ -131,6 +136,8 @@ class Destination:
 
     receiver: Receiver
     transport: Transport
+    carrier: Carrier | None = None
+    """Of a receiver that is a witness: what its requests take along."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +155,8 @@ class Plan:
     most_documents: int | None = None
     edition: Digest | None = None
     """What was approved of the recipe; None where the policy asks for no approval."""
+    unanchored: Unanchored | None = None
+    """Who lets it begin although no witness has seen the log for too long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +274,10 @@ class Pipeline:
     """Asked for at the first signature, so that reading and checking need no passphrase."""
     transport: Transport
     receiver: Receiver
+    carrier: Carrier | None = None
+    """Of `transport`, where `receiver` is a witness."""
+    anchoring: Anchoring | None = None
+    """None: nobody is to see the log."""
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     """Of formats that do not go to `receiver` by `transport`; those that go to one receiver have the same object."""
     strays: Mapping[str, str] = field(default_factory=dict)
@@ -323,8 +336,7 @@ class Pipeline:
             NeedsPerson: the run is parked, and goes on when it is repeated; or the account rests, and nothing began.
             AgentError: the ERP cannot be reached or entered; what was read before stays.
         """
-        accounts.admit(self.archive, plan.recipe, plan.parameters)
-        self._admit_hour(plan.recipe)
+        self._admit(plan)
         self._lists.pop(id, None)
         run = _Run(self, id, self.archive.length(id))
         found = self._taken_up(id, plan)
@@ -337,7 +349,7 @@ class Pipeline:
         try:
             for sighting in sightings:
                 self._see(run, sighting, reader, plan, found)
-                self._admit_hour(plan.recipe)
+                self._between(plan)
                 if plan.most_documents is not None and len(found.documents) >= plan.most_documents:
                     found.complete = False
                     break
@@ -364,6 +376,30 @@ class Pipeline:
         if stopped is not None:
             raise stopped
         return found
+
+    def _admit(self, plan: Plan) -> None:
+        """Whether it may begin."""
+        accounts.admit(self.archive, plan.recipe, plan.parameters)
+        self._between(plan)
+        if plan.unanchored is not None:
+            self._append(anchor.JOB, self.archive.length(anchor.JOB), plan.unanchored)
+
+    def _between(self, plan: Plan) -> None:
+        """Whether it may go on, and what is to be done meanwhile."""
+        self._admit_hour(plan.recipe)
+        if self.anchoring is None:
+            return
+        self.keep_anchored()
+        since, most = self.anchoring.unanchored_since(), self.policy.anchor.stop_hours
+        if plan.unanchored is None and since is not None and self.now() - since >= timedelta(hours=most):
+            raise PersonNeeded(
+                "SA6080",
+                N_("no witness has seen what was logged since {since}; the policy allows {hours} h"),
+                outcome=Outcome.UNANCHORED,
+                hint=N_("see to it that a witness can be asked; `run --without-anchor REASON` reads all the same"),
+                since=f"{mapping.local(since):%Y-%m-%d %H:%M}",
+                hours=most,
+            )
 
     def _admit_hour(self, recipe: Recipe) -> None:
         """Raises PersonNeeded where the policy does not let the ERP be read now."""
@@ -783,9 +819,9 @@ class Pipeline:
 
     def _land(self, job: Job, attempt: Attempt, answer: Callable[[], bytes | None]) -> Job:
         fact = self._answered(job, attempt, answer)
+        job = self._witnessed_with(job, fact)
         if fact is None:
             return job
-        job = self._with(job, fact)
         # A crash before this leaves it waiting: `_departure` gives it up as well.
         return job if (dead := self._given_up(job)) is None else self._with(job, dead)
 
@@ -812,6 +848,7 @@ class Pipeline:
                 | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
                 | (RecipeProposed() | RecipeDecided())
                 | (PolicyAdopted() | Erased() | Exported())
+                | (Anchored() | Unanchored() | Enrolled())
             ):
                 raise ValueError(f"{job.id} is not a document")
             case (
@@ -1092,7 +1129,7 @@ class Pipeline:
     def destination(self, id: JobId) -> Destination:
         """Where this document goes."""
         found = self.destinations.get(_format_of(id))
-        return found or Destination(receiver=self.receiver, transport=self.transport)
+        return found or Destination(receiver=self.receiver, transport=self.transport, carrier=self.carrier)
 
     def breaker(self, id: JobId) -> outbox.Breaker:
         """How the receiver of this document is. Another one that is away holds nothing of it."""
@@ -1124,10 +1161,56 @@ class Pipeline:
             return None
         if not (fresh and isinstance(last, Envelope)) and self._stale(job):
             return self._sign(job, in_force(job))
-        if not self.breaker(job.id).admits(now):
+        if not self._witnessed(job) or not self.breaker(job.id).admits(now):
             return None
         before = next((fact.number for fact in reversed(job.facts) if isinstance(fact, Attempt)), 0)
         return Attempt(envelope=last.envelope, number=before + 1)
+
+    # --- witnesses --------------------------------------------------------------------------------------------------
+
+    def _witnessed(self, job: Job) -> bool:
+        """Whether a witness has what is about to leave, or gets it along with it."""
+        if self.anchoring is None:
+            return True
+        sealed = self.archive.newest(job.id, Envelope.__name__)
+        told = [] if sealed is None else self.anchoring.admit(sealed.index, self.destination(job.id).carrier)
+        self.doubts += ((job.id, error) for error in told)
+        return not told
+
+    def _witnessed_with(self, job: Job, fact: Fact | None) -> Job:
+        """Add the fact that came of an answer, and what the receiver said of the log, in one commit."""
+        carrier = self.destination(job.id).carrier
+        if self.anchoring is None or carrier is None or not carrier.answers:
+            return job if fact is None else self._with(job, fact)
+        contradicted: Contradicted | None = None
+        with self._at_once():
+            try:
+                self.doubts += ((job.id, error) for error in self.anchoring.landed(carrier))
+            except Contradicted as error:
+                contradicted = error  # what came of the answer is logged all the same
+            job = job if fact is None else self._with(job, fact)
+        if contradicted is not None:
+            raise contradicted
+        return job
+
+    def anchor(self) -> None:
+        """Before many documents leave: they are all in the tree of one checkpoint.
+
+        Raises:
+            Contradicted: a witness knows another history of this log.
+        """
+        if self.anchoring is not None:
+            with suppress(NeedsPerson):  # it may be that nothing leaves; what does asks for the signer itself
+                self.anchoring.anchor()  # who did not take it is told of with the documents that wait for it
+
+    def keep_anchored(self) -> None:
+        """Now and then, as time goes by and facts come in.
+
+        Raises:
+            Contradicted: a witness knows another history of this log.
+        """
+        if self.anchoring is not None and self.anchoring.parties and self.anchoring.due():
+            self.anchor()
 
     def _waits(self, job: Job) -> bool:
         """Whether another document has to be settled first; then it is noted which one."""

@@ -186,6 +186,27 @@ class Retention(BaseModel):
     )
 
 
+class Anchor(BaseModel):
+    """How long the log may go on without any witness seeing it, where there are witnesses."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    warn_hours: Annotated[int, Field(ge=1)] = Field(4, description="Then it is told of.")
+    stop_hours: Annotated[int, Field(ge=1)] = Field(
+        24, description="Then no run begins or goes on, unless a person gives a reason by `run --without-anchor`."
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.warn_hours > self.stop_hours:
+            raise Wrong(
+                N_("`warn_hours` is {warn}, and `stop_hours` is {stop}: it would stop before it warns"),
+                warn=self.warn_hours,
+                stop=self.stop_hours,
+            )
+        return self
+
+
 class Recipes(BaseModel):
     """Which recipes may be used."""
 
@@ -244,6 +265,7 @@ class Policy(BaseModel):
     )
     evidence: Evidence = Evidence()
     retention: Retention = Retention()
+    anchor: Anchor = Anchor()
     recipes: Recipes = Field(Recipes(), description="Who approves recipes, and anew when what they read has changed.")
     severities: dict[str, Severity] = Field(
         {}, description="By check between documents (CHK-02, CHK-14 to CHK-20, ANL-…, OBL-…): `error` blocks."

@@ -216,6 +216,10 @@ class Archive(Protocol):
         """How many facts the job has."""
         ...
 
+    def newest(self, id: JobId, kind: str) -> Entry | None:
+        """A job's newest fact of this kind."""
+        ...
+
     def times(self, id: JobId) -> tuple[datetime, ...]:
         """When each fact of the job was logged."""
         ...

@@ -27,13 +27,13 @@ _STARTS_WITHIN_S = 30
 class Serving:
     """Listens from the moment it is made. `stop` it."""
 
-    def __init__(self, app: ASGIApp, port: int, tls: Tls | None = None) -> None:
+    def __init__(self, app: ASGIApp, port: int, tls: Tls | None = None, host: str = "127.0.0.1") -> None:
         """`port`: 0 takes a free one.
 
         Raises:
             OSError: the port is taken, or a file of `tls` cannot be read.
         """
-        self._listener = socket.create_server(("127.0.0.1", port))
+        self._listener = socket.create_server((host, port))
         self.port: int = self._listener.getsockname()[1]
         config = uvicorn.Config(
             app,

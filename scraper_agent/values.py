@@ -20,7 +20,8 @@ JobId = NewType("JobId", str)
 """`run/…` for a harvest, `doc/<format>/<64 hex>` for a document, `session/<erp>` for the accounts of an ERP, `keys` for
 the installation's keys, `policy` for its policies, `recipe/<recipe id>` for the approvals of a recipe,
 `erasure` for what was deleted, `control` for what people paused and stopped, `console` for who signed in to the
-console, `export` for what was handed out."""
+console, `export` for what was handed out, `anchor/<witness>` for what a witness has seen of the log, `anchor` for what
+else is said of that."""
 
 
 class Severity(StrEnum):
@@ -201,6 +202,7 @@ class Outcome(StrEnum):
     NO_SECRET = "no_secret"  # noqa: S105 - nobody gave it
     HALTED = "halted"  # a person stopped the robot
     HOURS = "hours"  # the policy's hours for the ERP are over; it goes on within the next ones
+    UNANCHORED = "unanchored"  # no witness has seen the log for longer than the policy allows
 
     @property
     def stops_account(self) -> bool:
@@ -458,6 +460,39 @@ class Exported:
     reason: str
 
 
+# --- facts of the log itself ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchored:
+    """A witness has the log's head of `size` entries."""
+
+    witness: str
+    size: int
+    note: Digest
+    """The checkpoint, signed by the log and, by a witness that signs, by it (see `audit/note.py`)."""
+    at: datetime
+    """When, as the witness says; as this machine says where it does not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanchored:
+    """A person lets a run begin although no witness has seen the log for too long."""
+
+    by: str
+    """`person:` and the account name."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """From this entry on each has a MAC (see `archive/ratchet.py`); who checks them was given the first key."""
+
+    commitment: str
+    """SM3 of the first key, 64 hex digits."""
+    by: str
+
+
 # --- facts of a document --------------------------------------------------------------------------------------------
 
 
@@ -663,6 +698,7 @@ DocumentFact: TypeAlias = (
 ControlFact: TypeAlias = Paused | Halted | Resumed
 ConsoleFact: TypeAlias = SignedIn | SignedOut | SignInRefused | Denied | TokenChanged | RunOrdered
 RecipeFact: TypeAlias = RecipeProposed | RecipeDecided
+AnchorFact: TypeAlias = Anchored | Unanchored | Enrolled
 Fact: TypeAlias = (
     RunFact
     | AccountFact
@@ -673,6 +709,7 @@ Fact: TypeAlias = (
     | ControlFact
     | ConsoleFact
     | Exported
+    | AnchorFact
     | DocumentFact
 )
 
@@ -778,6 +815,7 @@ def state(job: Job) -> State:  # noqa: C901, PLR0912 - one line for each kind of
             | (Paused() | Halted() | Resumed())
             | (SignedIn() | SignedOut() | SignInRefused() | Denied() | TokenChanged() | RunOrdered())
             | (PolicyAdopted() | Erased() | Exported())
+            | (Anchored() | Unanchored() | Enrolled())
         ):
             raise ValueError(f"{job.id} is not a document")
         case unknown:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from scraper_agent import hours
 from scraper_agent.messages import N_
 from scraper_agent.people import Person
-from scraper_agent.policy import Approving, Leaving, Limit, Pace, Policy, Recipes, Requests, Window
+from scraper_agent.policy import Anchor, Approving, Leaving, Limit, Pace, Policy, Recipes, Requests, Window
 from scraper_agent.values import Completeness, Reason, Severity
 
 Direction: TypeAlias = Literal["wider", "narrower", "otherwise"]
@@ -236,6 +236,10 @@ def _people(before: Mapping[str, Person], after: Mapping[str, Person]) -> Iterat
     yield from _sets(what, old, new) if before and after else ()
 
 
+def _anchor(before: Anchor, after: Anchor) -> Iterator[Change]:
+    yield from _number(_what(N_("hours without a witness before runs stop")), before.stop_hours, after.stop_hours)
+
+
 def _recipes(before: Recipes, after: Recipes) -> Iterator[Change]:
     yield from _word(_what(N_("who approves recipes")), _APPROVED_BY, before.approved_by, after.approved_by)
 
@@ -267,5 +271,6 @@ _SECTIONS: Mapping[str, Callable[[Any, Any], Iterator[Change]]] = {
     "people": _people,
     "recipes": _recipes,
     "severities": _severities,
+    "anchor": _anchor,
 }
 """By key of the policy. What is only kept (evidence, retention) allows the robots neither more nor less."""

@@ -44,7 +44,8 @@ def test_fields_that_came_later_leave_older_entries_as_they_were() -> None:
     """What is written of them where they are None: nothing."""
     for entry in docs_log.examples():
         raw = json.loads(canonical.entry_bytes(entry))
-        for name in canonical._left_out(type(entry.fact)):
+        kind: type = type(entry.fact)
+        for name in canonical._left_out(kind):
             del raw["fact"][name]
         older = canonical.dumps_plain(raw)
         assert canonical.entry_bytes(canonical.entry(older)) == older

@@ -12,14 +12,14 @@ A code is `SA` and four digits; the first two say whose it is:
     SA30  signing; business cases   signing/; cases.py, analysis/
     SA40  envelopes and sending     envelope/, sending/ (and SA41)
     SA42  receivers of the config   config.py
-    SA50  archive and report        archive/, report/
+    SA50  archive and report        archive/, audit/, report/
     SA60  approval and advancing    approval.py, pipeline.py, outbox.py
     SA70  the wired program         app.py, accounts.py, vault.py
     SA71  the command line          cli/
     SA72  `recipe …`                cli/recipe.py
     SA73  `demo`                    cli/demo.py, cli/exchange.py
     SA77  the console               console/
-    SA78  `console …`, `log …`      cli/console.py, cli/audit.py
+     SA78  `console …`, `log …`      cli/console.py, cli/audit.py, cli/witnessing.py
 
 A code has one text. Another area may raise it too, but only with that same text.
 """
@@ -68,6 +68,7 @@ AREAS = {
     "sending/": "SA4",
     "config.py": "SA42",
     "archive/": "SA50",
+    "audit/": "SA50",
     "report/": "SA50",
     "control.py": "SA76",
     "orders.py": "SA76",
@@ -92,6 +93,7 @@ AREAS = {
     "console/": "SA77",
     "cli/console.py": "SA78",
     "cli/audit.py": "SA78",
+    "cli/witnessing.py": "SA78",
     "cli/": "SA71",
 }
 """By where a path begins; the first that fits."""

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Self, get_args
 
 from scraper_agent import canonical, commitments, merkle
-from scraper_agent.archive import derived, reached
+from scraper_agent.archive import derived, ratchet, reached
 from scraper_agent.archive.listed import Listed
 from scraper_agent.errors import AgentError, Conflict
 from scraper_agent.messages import N_
@@ -37,6 +37,7 @@ from scraper_agent.values import (
     Digest,
     DocumentFact,
     Draft,
+    Enrolled,
     Entry,
     Erased,
     Fact,
@@ -182,6 +183,8 @@ class SqliteArchive:
         self._reached: reached.Reached | None = None
         """What the next commit makes durable; None if it adds no entry."""
         self._beside: reached.Writer | None = None
+        self._ratchet: ratchet.Ratchet | None = None
+        """None where entries have no MACs."""
         try:
             self._db = _connect_reader(path) if read_only else _connect_writer(path)
             if not read_only:
@@ -217,6 +220,8 @@ class SqliteArchive:
             self._db.close()
             if self._beside is not None:
                 self._beside.close()
+            if self._ratchet is not None:
+                self._ratchet.close()
             self._unlock()
 
     def _come_up_to(self) -> None:
@@ -240,6 +245,8 @@ class SqliteArchive:
                 known=known.size,
                 file=reached.path_of(self.path),
             )
+        if ratchet.path_of(self.path).exists():
+            self._ratchet = ratchet.Ratchet(self.path, size)
         try:
             self._beside = reached.Writer(self.path)
         except OSError as error:
@@ -388,10 +395,29 @@ class SqliteArchive:
         # One commit: a crash before it leaves neither entry nor blobs, a crash after it leaves all of them.
         with self._transaction():
             self._db.execute("INSERT INTO log VALUES (?, ?, ?)", (entry.index, data, state.peaks[-1]))
+            if self._ratchet is not None:
+                self._db.execute("INSERT INTO macs VALUES (?, ?)", (entry.index, self._ratchet.mac(entry.index, data)))
             self._db.execute("UPDATE tree SET size = ?, frontier = ?", (state.size, state.dump()))
             _derive(self._db, entry, number)
             self._reached = reached.Reached(state.size, leaf)
         return entry
+
+    def enrol(self, job: JobId, key: bytes, by: str) -> ratchet.Handed:
+        """Give every entry a MAC from now on; what is returned is for who verifies, and is kept nowhere here.
+
+        `key`: 32 bytes drawn by chance.
+
+        Raises:
+            AgentError: entries have MACs already, or the key's file cannot be made.
+        """
+        handed = ratchet.Handed(self._state().size, key)
+        with self._transaction():
+            self._db.execute(ratchet.TABLE)
+        # A crash after this leaves a log that is sealed from here on, without the fact that says so.
+        ratchet.begin(self.path, handed)
+        self._ratchet = ratchet.Ratchet(self.path, handed.first)
+        self.append(job, self.length(job), Enrolled(commitment=canonical.sm3(key).hex(), by=by))
+        return handed
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -690,6 +716,8 @@ class SqliteArchive:
         except BaseException as error:
             # SQLite has already rolled back by itself after some errors, such as a full disk.
             self._reached = None
+            if self._ratchet is not None:
+                self._ratchet.undone()
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
@@ -702,6 +730,8 @@ class SqliteArchive:
             with contextlib.suppress(OSError):
                 self._beside.write(self._reached)
         self._reached = None
+        if self._ratchet is not None:
+            self._ratchet.committed()
 
     def _unlock(self) -> None:
         if self._lock is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,10 @@ from typing import Self
 
 from scraper_agent import merkle
 from scraper_agent.audit import note
+from scraper_agent.audit.asking import Answer, request
 from scraper_agent.ports import Clock, Signer, Verify
+
+__all__ = ["MOST_BYTES", "MOST_PROOF", "Answer", "Witness", "request"]
 
 MOST_PROOF = 63
 """Hashes of a proof, as C2SP limits them."""
@@ -29,30 +32,23 @@ _TABLE = """CREATE TABLE IF NOT EXISTS heads (
 ) STRICT"""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`status` as HTTP has it: 200 with a line, 409 with the size that is known, 400, 403, 404, 422 with a reason."""
-
-    status: int
-    body: bytes
-
-
-def request(old: int, proof: Sequence[bytes], checkpoint: bytes) -> bytes:
-    """The body of `add-checkpoint`."""
-    lines = [f"old {old}", *(base64.b64encode(part).decode() for part in proof), ""]
-    return "".join(f"{line}\n" for line in lines).encode() + checkpoint
-
-
 class Witness:
     """One database of heads. Thread-safe as far as one connection for each call is."""
 
     def __init__(
-        self, path: Path, name: str, signer: Signer, logs: Mapping[str, str], verify: Verify, now: Clock
+        self,
+        path: Path,
+        name: str,
+        signer: Signer,
+        logs: Mapping[str, str] | Callable[[str], Sequence[str]],
+        verify: Verify,
+        now: Clock,
     ) -> None:
-        """`logs`: public keys by origin; what is not among them is not known here."""
+        """`logs`: the public key by origin, or the keys of an origin; a log without one is not known here."""
         self.name = name
         self.signer = signer
-        self._path, self._logs, self._verify, self._now = path, logs, verify, now
+        self._path, self._verify, self._now = path, verify, now
+        self._keys = logs if callable(logs) else lambda origin: [logs[origin]] if origin in logs else []
         with closing(self._connect()) as db:
             db.execute(_TABLE)
 
@@ -61,6 +57,12 @@ class Witness:
         with closing(self._connect()) as db:
             return _known(db, origin)
 
+    def newest(self, origin: str) -> bytes | None:
+        """The last checkpoint of a log, with this witness's line; None if none was ever shown."""
+        with closing(self._connect()) as db:
+            row = db.execute("SELECT note FROM heads WHERE origin = ?", (origin,)).fetchone()
+        return bytes(row[0]) if row else None
+
     def add(self, body: bytes) -> Answer:
         """Judge one request. Never raises on what it says."""
         try:
@@ -68,10 +70,10 @@ class Witness:
         except (ValueError, UnicodeDecodeError) as error:
             return _no(400, str(error))
         checkpoint = asked.note.checkpoint
-        public_key = self._logs.get(checkpoint.origin)
-        if public_key is None:
+        keys = self._keys(checkpoint.origin)
+        if not keys:
             return _no(404, "a log that is not known here")
-        if not note.signed(asked.note, public_key, self._verify):
+        if not any(note.signed(asked.note, key, self._verify) for key in keys):
             return _no(403, "not signed by the log")
         if asked.old > checkpoint.size:
             return _no(400, "the old size is larger than the new one")
@@ -89,13 +91,15 @@ class Witness:
             db.execute("ROLLBACK")
             # The same size with another root is a fork as C2SP has it: 409; else the proof does not hold.
             return Answer(409, b"%d\n" % size) if size == checkpoint.size else _no(422, "the proof does not hold")
-        db.execute(
-            "INSERT INTO heads VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (origin) DO UPDATE SET size = excluded.size, root = excluded.root, note = excluded.note",
-            (checkpoint.origin, checkpoint.size, checkpoint.root, asked.raw),
-        )
+        line = note.cosign(asked.note.text, self.name, self.signer, self._now())
+        if checkpoint.size > size:  # the same head again is on the disk already
+            db.execute(
+                "INSERT INTO heads VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (origin) DO UPDATE SET size = excluded.size, root = excluded.root, note = excluded.note",
+                (checkpoint.origin, checkpoint.size, checkpoint.root, asked.raw + line),
+            )
         db.execute("COMMIT")
-        return Answer(200, note.cosign(asked.note.text, self.name, self.signer, self._now()))
+        return Answer(200, line)
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, timeout=10)

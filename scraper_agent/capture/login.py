@@ -404,7 +404,11 @@ def _needed(outcome: Outcome, seen: str, recipe: str) -> PersonNeeded:
                 hint=N_("find out who uses the robot's account, then run again; the robot did not log in again"),
                 seen=seen,
             )
-        case Outcome.EXPIRED | Outcome.OTHER_SESSION | Outcome.NO_SECRET | Outcome.HALTED | Outcome.HOURS:
+        case (
+            Outcome.EXPIRED
+            | Outcome.OTHER_SESSION
+            | (Outcome.NO_SECRET | Outcome.HALTED | Outcome.HOURS | Outcome.UNANCHORED)
+        ):
             raise ValueError(f"{outcome} is not what a page shows")
         case unknown:
             assert_never(unknown)

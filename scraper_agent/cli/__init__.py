@@ -73,6 +73,7 @@ def build() -> typer.Typer:
         sandbox,
         session,
         waybill,
+        witnessing,
     )
 
     told = N_("Write documents with all that proves them: facts, proof, bodies, and a program that checks them.")
@@ -86,6 +87,12 @@ def build() -> typer.Typer:
         outbox.send
     )
     commands.cli.add_typer(outbox.job, name="job")
+    told = N_("Be a witness of other agents' logs until Ctrl-C: sign each checkpoint that grew out of the one before.")
+    commands.cli.command(
+        "witness",
+        help=messages.render(told),
+        epilog=commands.example("witness /srv/w --name w1 --passphrase-file p --log 91350100M000100Y43/310001=KEY"),
+    )(witnessing.witness)
     control.add_to(commands.cli)
     commands.cli.add_typer(recipe.commands, name="recipe")
     commands.cli.add_typer(policy.commands, name="policy")

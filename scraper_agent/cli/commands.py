@@ -29,7 +29,7 @@ from scraper_agent.app import App
 from scraper_agent.archive import verify as verifying
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.authoring.load import Loaded
-from scraper_agent.cli import INTERRUPTED, approving, parameters, show
+from scraper_agent.cli import INTERRUPTED, approving, parameters, show, witnessing
 from scraper_agent.console import words
 from scraper_agent.errors import AgentError, BusinessError, UsageError
 from scraper_agent.formats import FORMATS
@@ -245,7 +245,7 @@ def _template(name: str) -> str:
     epilog=example("run demo/order demo/invoice", "run demo/order --dry-run --max-documents 5"),
     context_settings={"ignore_unknown_options": True},  # those are parameters of the recipes
 )
-def run(
+def run(  # noqa: PLR0913, PLR0917 - as the command line has them
     context: typer.Context,
     recipes: Annotated[list[str], typer.Argument(help=render(N_("Names such as demo/order, or files.")))],
     set_: Annotated[
@@ -260,6 +260,14 @@ def run(
     max_documents: Annotated[
         int | None, typer.Option("--max-documents", min=1, help=render(N_("Stop after so many documents a recipe.")))
     ] = None,
+    without_anchor: Annotated[
+        str,
+        typer.Option(
+            "--without-anchor",
+            metavar="REASON",
+            help=render(N_("Read although no witness has seen the log for too long; why goes into the log.")),
+        ),
+    ] = "",
 ) -> None:
     app: App = context.obj.app()
     names, options = parameters.split(recipes)
@@ -276,13 +284,18 @@ def run(
                 rule = each.recipe.since
                 day = since if since or rule is None else given.get(rule.parameter)
                 begun = app.since(archive, each, values, day, full=full)
-                session.harvest(each, begun, dry_run=dry_run, most_documents=max_documents)
+                session.harvest(
+                    each, begun, dry_run=dry_run, most_documents=max_documents, without_anchor=without_anchor
+                )
         except AgentError as error:
             failed = error
         try:
             stopped = session.advance(dry_run=dry_run)
         except AgentError as error:
             failed = failed or error
+        amber = app.unanchored(archive)
+    if amber:
+        show.talk.print(amber, style="yellow", markup=False, soft_wrap=True)
     if session.tallies:
         show.console.print(show.closing(session.tallies, FORMATS))
     show.talk.print(render(N_("{count} request(s) of the pages were refused."), {"count": session.refused}))
@@ -367,6 +380,7 @@ class Session:
         *,
         dry_run: bool = False,
         most_documents: int | None = None,
+        without_anchor: str = "",
     ) -> Harvest:
         format = loaded.format
         task = self.bar.add_task(render(N_("reading {what}"), {"what": show.named(format)}), total=most_documents)
@@ -392,7 +406,13 @@ class Session:
 
         with _between_facts() as check:
             _, found = self.app.harvest(
-                self.archive, loaded, parameters, watch, dry_run=dry_run, most_documents=most_documents
+                self.archive,
+                loaded,
+                parameters,
+                watch,
+                dry_run=dry_run,
+                most_documents=most_documents,
+                without_anchor=without_anchor,
             )
         tally = self.tallies.setdefault(format.name, show.Tally())
         tally.read += len(found.documents)
@@ -711,7 +731,13 @@ def _job(archive: SqliteArchive, name: str) -> JobId:
     help=render(N_("Recompute the whole log and its tree, and check every stored body.")),
     epilog=example("log verify"),
 )
-def log_verify(context: typer.Context) -> None:
+def log_verify(
+    context: typer.Context,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="FILE", help=render(N_("The file that `log enrol` made: every MAC is checked."))),
+    ] = None,
+) -> None:
     app: App = context.obj.app()
     found = verifying.verify(app.home / app.config.archive)
     for problem in found.problems:
@@ -735,6 +761,21 @@ def log_verify(context: typer.Context) -> None:
             count=len(found.problems),
         )
     show.console.print(render(N_("The log is whole.")))
+    witnessing.prove(app, key)
+
+
+log.command(
+    "code",
+    help=render(N_("Print the log's newest head as a short code for paper, or check one.")),
+    epilog=example("log code", "log code --check 1042-K7QM-…"),
+)(witnessing.code)
+log.command(
+    "enrol",
+    help=render(
+        N_("Give every fact a MAC from now on, under a key that is then wiped; writes the first key to a file.")
+    ),
+    epilog=example("log enrol /media/auditor/log.key"),
+)(witnessing.enrol)
 
 
 @log.command("reindex", help=render(N_("Remake the index tables from the facts.")), epilog=example("log reindex"))

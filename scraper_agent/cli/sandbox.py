@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import date
@@ -58,7 +57,7 @@ def erp(
     password = _password(password_file) if password_file is not None else "sandbox"
     with _taking(port), Erp(password, port=port, today=today()) as server:
         show.console.print(server.url, markup=False)
-        _until_interrupted()
+        show.until_interrupted()
 
 
 @commands.command(
@@ -84,7 +83,7 @@ def portals(
     with _taking(port), Portals(password, case=case, port=port, national_port=national_port) as server:
         for name, portal in (("base", server.url("shanghai")), ("national", server.url("national"))):
             show.console.print(f"{name}: {portal}", markup=False)
-        _until_interrupted()
+        show.until_interrupted()
 
 
 def today() -> date:
@@ -138,7 +137,7 @@ def platform(context: typer.Context) -> None:
             show.console.print(f"{format}: {server.url}" if format else server.url, markup=False)
             for sk, public_key in server.public_keys.items():
                 show.console.print(f'{sk}: "{public_key}"', markup=False, soft_wrap=True)
-        _until_interrupted()
+        show.until_interrupted()
 
 
 @commands.command(
@@ -168,7 +167,7 @@ def crossborder(
     with _taking(port), server, server.window.transmitting():
         show.lines(_to_paste(app, server).splitlines())
         show.talk.print(f"{server.window.platform.home}  {server.customs.platform.home}", markup=False)
-        _until_interrupted()
+        show.until_interrupted()
 
 
 def _to_paste(app: App, server: exchange.Crossborder) -> str:
@@ -212,7 +211,7 @@ def waybill(
     try:
         with country.running(home, port, _own_keys(app), wiring.now) as (ministry, provinces):
             _print_authorities(app.config.receiver.ak, ministry, provinces)
-            _until_interrupted()
+            show.until_interrupted()
     except country.PortTaken as error:
         raise _cannot_listen(error.port, error.reason) from error
 
@@ -305,12 +304,3 @@ def _serve(config: Path, pipe: Connection) -> None:
         pipe.send((server.url, server.public_keys))
         with suppress(EOFError, ConnectionError):
             pipe.recv()
-
-
-def _until_interrupted() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
-    show.talk.print(render(N_("Ctrl-C ends it.")))
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        show.talk.print()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -207,6 +209,7 @@ def outcome(of: Outcome) -> str:
         Outcome.NO_SECRET: N_("secret missing"),
         Outcome.HALTED: N_("stopped by a person"),
         Outcome.HOURS: N_("the policy's hours are over"),
+        Outcome.UNANCHORED: N_("no witness has seen the log"),
     }
     return render(names[of])
 
@@ -254,3 +257,12 @@ def as_json(value: object) -> None:
 def lines(of: Sequence[str]) -> None:
     for line in of:
         console.print(visible(line), markup=False, soft_wrap=True)
+
+
+def until_interrupted() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
+    talk.print(render(N_("Ctrl-C ends it.")))
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        talk.print()

@@ -191,5 +191,8 @@ def outcome(of: Outcome) -> str:
         Outcome.EXPIRED: N_("session expired"),
         Outcome.OTHER_SESSION: N_("another session"),
         Outcome.NO_SECRET: N_("secret missing"),
+        Outcome.HALTED: N_("stopped by a person"),
+        Outcome.HOURS: N_("the policy's hours are over"),
+        Outcome.UNANCHORED: N_("no witness has seen the log"),
     }
     return render(names[of])

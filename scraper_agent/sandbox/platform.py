@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -37,6 +38,7 @@ from typing import Any, Self, TypeAlias
 from starlette.types import ASGIApp
 
 from scraper_agent import canonical, envelope, serving
+from scraper_agent.audit.witness import Witness
 from scraper_agent.envelope import Answer, Profile, Request, RequestInvalid
 from scraper_agent.ports import Clock, Signer
 from scraper_agent.sandbox import own_keys, platform_web
@@ -47,6 +49,8 @@ from scraper_agent.signing.check import Verifying
 
 REQUEST_BYTES = platform_web.REQUEST_BYTES
 WINDOW = timedelta(minutes=10)
+WITNESS = "sandbox-platform"
+"""Its name as a witness."""
 INTERIM = "0001"
 """The code of a receipt after which another one comes."""
 
@@ -217,6 +221,9 @@ class Platform:
         self._database.executescript(_SCHEMA + own_keys.SCHEMA + schema)
         self._signer = OwnKeys(self._database, clock())
         self._verify = Verifying()
+        self._witness: Witness | None = None
+        self._heads = database.with_name(f"{database.name}.heads") if database else None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -242,6 +249,22 @@ class Platform:
         self.stop()
         with self._lock:
             self._database.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    @property
+    def witness(self) -> Witness:
+        """Of the logs of those it knows: a log is named `…/<ak>`. It signs with the platform's own key."""
+        with self._lock:
+            if self._witness is None:
+                if self._heads is None:
+                    self._scratch = tempfile.TemporaryDirectory()
+                path = self._heads or Path(self._scratch.name if self._scratch else "", "heads")
+                self._witness = Witness(path, WITNESS, self._signer, self._keys_of_log, sm2.verify, self._clock)
+            return self._witness
+
+    def _keys_of_log(self, origin: str) -> list[str]:
+        return [sender.public_key for (ak, _), sender in self._senders.items() if ak == origin.rpartition("/")[2]]
 
     @property
     def url(self) -> str:

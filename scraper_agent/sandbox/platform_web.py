@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,8 +23,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scraper_agent import envelope, serving
+from scraper_agent.audit import witness_web
 from scraper_agent.sandbox import mischief
 from scraper_agent.sandbox.mischief import Fault
+from scraper_agent.sending import https
 
 if TYPE_CHECKING:
     from scraper_agent.sandbox.platform import Platform, Turn
@@ -65,7 +69,8 @@ class Door:
 
 
 def application(platform: Platform) -> ASGIApp:
-    return serve(Pages(platform), [Door(path="/receive", take=platform.receive)])
+    doors = [Door(path="/receive", take=platform.receive)]
+    return serve(Pages(platform), doors, witness_web.routes(lambda: platform.witness))
 
 
 def serve(pages: Pages, doors: Iterable[Door], routes: Iterable[Route] = ()) -> ASGIApp:
@@ -128,9 +133,22 @@ class Pages:
             return Response()  # nobody reads it
         turn = self._platform.next_turn()
         try:
-            return await self._treated(door, raw, request.headers.get("Idempotency-Key", ""), turn)
+            response = await self._treated(door, raw, request.headers.get("Idempotency-Key", ""), turn)
+            if turn.answer is None and turn.fault is not Fault.RESET_BEFORE:
+                self._see(request, response)
+            return response
         except ConnectionAbortedError:  # it was stopped meanwhile
             return serving.Reset()
+
+    def _see(self, request: Request, response: Response) -> None:
+        """The checkpoint that came along, and what is said of it."""
+        try:
+            carried = base64.b64decode(request.headers.get(https.CHECKPOINT, ""), validate=True)
+        except binascii.Error:
+            return
+        if carried:
+            said = self._platform.witness.add(carried)
+            response.headers[https.WITNESSED] = f"{said.status} {base64.b64encode(said.body).decode()}"
 
     async def _treated(self, door: Door, sent: bytes, key: str, turn: Turn) -> Response:
         if turn.answer is not None:

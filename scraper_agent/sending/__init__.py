@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from scraper_agent import envelope
+from scraper_agent.audit.anchor import Carrier
 from scraper_agent.credentials import Secrets
 from scraper_agent.format import Format
 from scraper_agent.formats import FORMATS
@@ -26,10 +27,12 @@ def connect(
     *,
     profile: envelope.Profile = envelope.DEFAULT,
     formats: Mapping[str, Format] = FORMATS,
+    carrier: Carrier | None = None,
 ) -> Transport:
     """Ready to send; connects to nothing yet. Paths in `config` are absolute.
 
-    `profile` and `formats`: of what is sent, for a transport that does not send the request as it is.
+    `profile` and `formats`: of what is sent, for a transport that does not send the request as it is. `carrier`: of
+    a receiver that is a witness; over https alone.
 
     Raises:
         NeedsPerson: a secret is not where it should be.
@@ -37,7 +40,7 @@ def connect(
     """
     match config:
         case https.Config():
-            return https.HttpsTransport(config)
+            return https.HttpsTransport(config, carrier)
         case mq.Config():
             return mq.MqTransport(config, secrets(config.password, f"mq.{config.user}"))
         case folder.Config():

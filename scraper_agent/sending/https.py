@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 import ssl
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,11 +19,19 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from scraper_agent import envelope as envelopes
+from scraper_agent.audit import asking
+from scraper_agent.audit.anchor import Carrier
 from scraper_agent.errors import SendFailed, SendRefused, SendUnknown
 from scraper_agent.messages import N_
 from scraper_agent.ports import Standing
 from scraper_agent.sending import tls
 from scraper_agent.yamlfile import Wrong
+
+CHECKPOINT = "Checkpoint"
+"""Of a request: the body of `add-checkpoint` (see `audit/witness.py`), base64."""
+WITNESSED = "Checkpoint-Witnessed"
+"""Of an answer: the status and, base64, the body that `add-checkpoint` would have been answered with."""
+_WITNESSED = re.compile(r"([1-5][0-9][0-9]) ([A-Za-z0-9+/=]{0,2000})", re.ASCII)
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -76,13 +87,14 @@ class HttpsTransport:
 
     repeat: Literal["ask"] = "ask"
 
-    def __init__(self, config: Config) -> None:
-        """Connects to nothing yet.
+    def __init__(self, config: Config, carrier: Carrier | None = None) -> None:
+        """Connects to nothing yet. `carrier`: the receiver is a witness, and gets a checkpoint with each request.
 
         Raises:
             UsageError: `ca_file` cannot be read.
         """
         self._config = config
+        self._carrier = carrier
         self._url = config.url.rstrip("/")
         self._client = httpx.Client(
             transport=_BoundedTransport(tls.trust(config.ca_file)),
@@ -120,8 +132,12 @@ class HttpsTransport:
         """
         media = "application/xml" if envelope.startswith(b"<") else "application/json; charset=utf-8"
         headers = {"Content-Type": media, "Idempotency-Key": key}
+        carried = b"" if self._carrier is None else self._carrier.outgoing
+        if carried:
+            headers[CHECKPOINT] = base64.b64encode(carried).decode()
         try:
             with self._bounded(), self._client.stream("POST", self._url, content=envelope, headers=headers) as response:
+                self._note(carried, response.headers.get(WITNESSED, ""))
                 return self._answer(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
             raise self._no_connection(error) from error
@@ -156,6 +172,15 @@ class HttpsTransport:
         if status == httpx.codes.NOT_FOUND and body == envelopes.absence(key):
             return Standing.ABSENT
         raise _cannot_ask(url, f"{status} {httpx.codes.get_reason_phrase(status)}".strip())
+
+    def _note(self, carried: bytes, told: str) -> None:
+        """What the receiver says of the checkpoint that it was given; what is no answer to it counts as none."""
+        said = _WITNESSED.fullmatch(told)
+        if self._carrier is None or not carried or said is None:
+            return
+        with suppress(binascii.Error):
+            answer = asking.Answer(int(said[1]), base64.b64decode(said[2], validate=True))
+            self._carrier.answers.append((carried, answer))
 
     def _answer(self, response: httpx.Response) -> bytes:
         """The body, if the status says that it is the receiving side's word on this document."""

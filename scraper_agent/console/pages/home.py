@@ -32,14 +32,16 @@ def home(ask: Ask) -> Response:
     today = ask.now.astimezone(CHINA_TIME).date()
     try:
         counts, days = ask.archive.counts(), ask.archive.lists.days(glance.first(today))
+        unseen = ask.app.unanchored(ask.archive)
     except AgentError as error:
         if error.code != "SA5001":  # nothing was read yet
             raise
-        counts, days = Counter(), []
+        counts, days, unseen = Counter(), [], ""
     names = {key: format.zh if ask.lang == "zh" else format.en for key, format in ask.app.tables.formats.items()}
     return ask.render(
         "home.html",
         today=today,
+        unseen=unseen,
         waits=[(s.value, state_name(s), counts[s], WAITS[s]) for s in State if s in WAITS and counts[s]],
         others=[(s.value, state_name(s), counts[s]) for s in State if s not in WAITS and counts[s]],
         glance=glance.at(days, today, names),
