@@ -19,7 +19,7 @@ A code is `SA` and four digits; the first two say whose it is:
     SA72  `recipe …`                cli/recipe.py
     SA73  `demo`                    cli/demo.py, cli/exchange.py
     SA77  the console               console/
-     SA78  `console …`, `log …`      cli/console.py, cli/audit.py, cli/witnessing.py
+     SA78  `console …`, `log …`      cli/console.py, cli/audit.py, cli/canary.py, cli/witnessing.py
 
 A code has one text. Another area may raise it too, but only with that same text.
 """
@@ -94,6 +94,7 @@ AREAS = {
     "cli/console.py": "SA78",
     "cli/audit.py": "SA78",
     "cli/witnessing.py": "SA78",
+    "cli/canary.py": "SA78",
     "cli/": "SA71",
 }
 """By where a path begins; the first that fits."""

@@ -13,6 +13,8 @@
   const EMPTY = new Set(["svg", "canvas", "video", "audio", "math"]);
   const CONTROL = new Set(["input", "select", "textarea"]);
   const NAME = /^[a-z][a-z0-9._-]*$/;
+  // What a page calls the secrets of a session that it carries along unseen.
+  const TOKEN = /token|csrf|xsrf|nonce|viewstate|verification|session|ticket|passw|secret|auth(?!or)/i;
   const UNSAFE = /[&<>"\u0000-\u001f\u007f-\u009f\ufffe\uffff]/;
   const ESCAPE = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "\n", "\t": "\t", "\r": " " };
   const escape = (text) => {
@@ -43,11 +45,14 @@
       if (CONTROL.has(tag) && (name === "value" || name === "checked")) continue;
       if (tag === "option" && name === "selected") continue;
       if (/^\s*(data|javascript|blob):/i.test(value)) continue;
+      if (name.startsWith("data-") && TOKEN.test(name)) continue;
+      if (tag === "meta" && name === "content" && TOKEN.test(element.getAttribute("name") || "")) continue;
       attribute(name, value);
     }
     if (tag === "input") {
       const type = element.type;
       if (type === "password") attribute("frozen-masked", "password");
+      else if (type === "hidden" && TOKEN.test(`${element.name} ${element.id}`)) attribute("frozen-token", "1");
       else if (type !== "file") attribute("value", element.value);
       if (isTick(element) && element.checked) attribute("checked", "checked");
     } else if (tag === "option" && element.selected) attribute("selected", "selected");

@@ -57,6 +57,7 @@ def build() -> typer.Typer:
     """All commands, in the language chosen before."""
     from scraper_agent.cli import (  # noqa: PLC0415 - after the language
         audit,
+        canary,
         case,
         commands,
         console,
@@ -108,6 +109,8 @@ def build() -> typer.Typer:
     commands.cli.add_typer(crossborder.commands, name="crossborder")
     commands.cli.add_typer(console.commands, name="console")
     commands.cli.add_typer(sandbox.commands, name="sandbox")
+    told = N_("Look for the secrets that this installation knows in all that it has written.")
+    commands.log.command("canary", help=messages.render(told), epilog=commands.example("log canary"))(canary.canary)
     commands.cli.add_typer(report.commands)
     commands.cli.add_typer(demo.commands)
     return commands.cli
