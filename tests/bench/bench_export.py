@@ -22,7 +22,7 @@ from scraper_agent.audit import note
 from scraper_agent.cli import export as command
 from scraper_agent.envelope.content import Answer
 from scraper_agent.signing import keyfolder
-from scraper_agent.values import Draft, JobId
+from scraper_agent.values import Draft, Fact, JobId
 from tests import bundles
 from tests.authorities import OTHER, SIGNER
 from tests.console import archive as small
@@ -91,16 +91,15 @@ def _life(archive: SqliteArchive, draft: Draft, body: bytes) -> None:
     receipt = envelope.build_receipt(answer, OTHER, small.NOW)
     sealed, received = archive.put(request), archive.put(receipt)
     job = JobId(f"doc/{draft.format}/{draft.document[4:]}")
-    for position, fact in enumerate(
-        (
-            draft,
-            values.Verdict(document=draft.document, findings=()),
-            values.Approval(document=draft.document, granted=True, by="policy", reason="within the limits"),
-            values.Envelope(document=draft.document, envelope=sealed, key_index="01", profile="ak-ts-sk-ps/1"),
-            values.Attempt(envelope=sealed, number=1),
-            values.Receipt(envelope=sealed, receipt=received, accepted=True, remote_id="R-1", message=""),
-        )
-    ):
+    facts: tuple[Fact, ...] = (
+        draft,
+        values.Verdict(document=draft.document, findings=()),
+        values.Approval(document=draft.document, granted=True, by="policy", reason="within the limits"),
+        values.Envelope(document=draft.document, envelope=sealed, key_index="01", profile="ak-ts-sk-ps/1"),
+        values.Attempt(envelope=sealed, number=1),
+        values.Receipt(envelope=sealed, receipt=received, accepted=True, remote_id="R-1", message=""),
+    )
+    for position, fact in enumerate(facts):
         archive.append(job, position, fact)
 
 
