@@ -18,9 +18,11 @@ from tests.bench import (
     bench_control,
     bench_decisions,
     bench_document,
+    bench_export,
     bench_history,
     bench_import,
     bench_lists,
+    bench_log,
     bench_outbox,
     bench_page,
     bench_qr,
@@ -58,6 +60,8 @@ def promises(*, share: bool) -> list[Promise]:
     code = _told("qr", bench_qr.measure())
     console = _told("console", bench_console.measure(bench_console.SHARE if share else bench_console.DOCUMENTS))
     decisions = _told("decisions", bench_decisions.measure())
+    log = _told("log", bench_log.measure(*((bench_console.SHARE, 5_000, 500) if share else ())))
+    export = _told("export", bench_export.measure(bench_export.SHARE if share else bench_export.DOCUMENTS))
     quick = [
         Promise("reading a page of 20 fields and 240 cells / only loading it", page["ratio"], 1.25),
         Promise("one locator call per cell / reading it frozen", page["faster_than_cells"], 5, at_least=True),
@@ -79,6 +83,13 @@ def promises(*, share: bool) -> list[Promise]:
         Promise("seconds of one approval of 1,000 documents, shown and decided", decisions["whole_s"], 10),
         Promise("the text of a QR code made and verified / its signature alone", code["ratio"], 1.5),
         Promise("ms of the console's slowest page, over 10 facts for each document", console["slowest_ms"], 200),
+        Promise("log verify of all facts of that archive / hashing them", log["verify_ratio"], 4),
+        Promise("MB more for it than for a fiftieth of them", log["verify_more_mb"], 25),
+        Promise("proofs of entries in a row, made a second", log["made_s"], 20_000, at_least=True),
+        Promise("proofs checked a second", log["checked_s"], 20_000, at_least=True),
+        Promise("facts appended durably / bare one-row commits", log["append_share"], 0.5, at_least=True),
+        Promise("s of the processor for the export of 10,000 documents", export["export_s"], 60),
+        Promise("s of the processor for its check by its own verify.py", export["verify_s"], 60),
     ]
     if share:
         return quick
