@@ -228,7 +228,7 @@ def test_a_log_that_the_witness_does_not_know_is_told_of(site: Site) -> None:
         assert told.code == "SA5063"
 
 
-@pytest.mark.parametrize("goes_on", [0, 3, 9])
+@pytest.mark.parametrize("goes_on", [0, 3, 4, 9])
 def test_a_log_that_was_put_back_is_found(site: Site, goes_on: int) -> None:
     """An old copy, whether it is shorter still, or has grown beside or beyond what the witness saw."""
     with site.archive() as archive:
@@ -254,7 +254,10 @@ def test_a_witness_that_is_away_is_left_in_peace_for_a_minute(site: Site) -> Non
         anchoring = away.anchoring(archive)
         assert [error.code for error in anchoring.anchor()] == ["SA4130"]
         anchoring.parties = [site.party]
+        grow(archive, 1)
+        anchoring.signer = lambda: pytest.fail("a checkpoint for nobody")
         assert [error.code for error in anchoring.anchor()] == ["SA4130"], "it is not asked"
+        anchoring.signer = lambda: SIGNER
         site.clock.later(seconds=60)
         assert anchoring.anchor() == []
 
