@@ -1191,14 +1191,14 @@ def _and_freed(pipeline: Pipeline, documents: Iterable[JobId], land: Callable[[]
 
 
 def _anchored(pipeline: Pipeline, documents: Iterable[JobId], land: Callable[[], bool]) -> Iterator[JobId]:
-    """These, many at a time, once all of them are signed and in one tree that was shown to the witnesses."""
+    """These, many at a time, once all of them are signed: the first to leave has all of them shown to a witness."""
     left = iter(documents)
     while batch := list(itertools.islice(left, MOST_FACTS)):
         land()
         for id in batch:
             with suppress(AgentError):  # it is met again where it departs
                 pipeline.advance(id, send=False)
-        pipeline.anchor()
+        pipeline.keep_anchored()
         yield from batch
 
 

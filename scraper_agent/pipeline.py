@@ -1193,16 +1193,6 @@ class Pipeline:
             raise contradicted
         return job
 
-    def anchor(self) -> None:
-        """Before many documents leave: they are all in the tree of one checkpoint.
-
-        Raises:
-            Contradicted: a witness knows another history of this log.
-        """
-        if self.anchoring is not None:
-            with suppress(NeedsPerson):  # it may be that nothing leaves; what does asks for the signer itself
-                self.anchoring.anchor()  # who did not take it is told of with the documents that wait for it
-
     def keep_anchored(self) -> None:
         """Now and then, as time goes by and facts come in.
 
@@ -1210,7 +1200,8 @@ class Pipeline:
             Contradicted: a witness knows another history of this log.
         """
         if self.anchoring is not None and self.anchoring.parties and self.anchoring.due():
-            self.anchor()
+            with suppress(NeedsPerson):  # it may be that nothing leaves; what does asks for the signer itself
+                self.anchoring.anchor()  # who did not take it is told of with the documents that wait for it
 
     def _waits(self, job: Job) -> bool:
         """Whether another document has to be settled first; then it is noted which one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -40,7 +40,7 @@ from scraper_agent.values import (
     state,
 )
 from tests.authorities import OTHER, SIGNER, Clock
-from tests.world import AK, NOW, PLAN, POLICY, PROFILE, RUN, frozen, page, seeing
+from tests.world import AK, NOW, PLAN, POLICY, PROFILE, RUN, Crash, CrashingArchive, crash, frozen, page, seeing
 
 ORIGIN = f"{PROFILE['uscc']}/{AK}"
 OWN = "witness.example"
@@ -95,10 +95,14 @@ class Site:
         )
 
     @contextmanager
-    def pipeline(self) -> Iterator[Pipeline]:
+    def pipeline(self, crash_at: int = -1, *, after: bool = False) -> Iterator[Pipeline]:
         carrier = Carrier(name=WITNESS, public_key=self.platform.witness.signer.public_key) if self.carries else None
         config = https.Config(kind="https", url=self.platform.url, connect_timeout_s=2)
-        with self.archive() as archive, https.HttpsTransport(config, carrier) as transport:
+        with (
+            CrashingArchive(self.path, self.clock) as archive,
+            https.HttpsTransport(config, carrier) as transport,
+        ):
+            archive.at, archive.after, archive.die = crash_at, after, crash
             yield Pipeline(
                 archive=archive,
                 now=self.clock,
@@ -228,7 +232,7 @@ def test_a_log_that_the_witness_does_not_know_is_told_of(site: Site) -> None:
         assert told.code == "SA5063"
 
 
-@pytest.mark.parametrize("goes_on", [0, 3, 9])
+@pytest.mark.parametrize("goes_on", [0, 3, 4, 9])
 def test_a_log_that_was_put_back_is_found(site: Site, goes_on: int) -> None:
     """An old copy, whether it is shorter still, or has grown beside or beyond what the witness saw."""
     with site.archive() as archive:
@@ -254,7 +258,10 @@ def test_a_witness_that_is_away_is_left_in_peace_for_a_minute(site: Site) -> Non
         anchoring = away.anchoring(archive)
         assert [error.code for error in anchoring.anchor()] == ["SA4130"]
         anchoring.parties = [site.party]
+        grow(archive, 1)
+        anchoring.signer = lambda: pytest.fail("a checkpoint for nobody")
         assert [error.code for error in anchoring.anchor()] == ["SA4130"], "it is not asked"
+        anchoring.signer = lambda: SIGNER
         site.clock.later(seconds=60)
         assert anchoring.anchor() == []
 
@@ -468,3 +475,29 @@ def test_a_log_where_nothing_happened_is_not_stopped(site: Site) -> None:
 def test_it_does_not_stop_before_it_warns() -> None:
     with pytest.raises(ValidationError, match="it would stop before it warns"):
         Anchor(warn_hours=5, stop_hours=4)
+
+
+# --- when the machine stops -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("carries", [False, True])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_crash_at_any_append_from_the_signature_on_leaves_what_can_go_on(
+    site: Site, tmp_path: Path, carries: bool, after: bool
+) -> None:
+    crashed = 0
+    for at in range(6, 11):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        here = replace(site, folder=folder, carries=carries, origin=f"crash-{next(NUMBER)}/{AK}")
+        record = 1000 + next(NUMBER)
+        with suppress(Crash), here.pipeline(crash_at=at, after=after) as pipeline:
+            for id in pipeline.harvest(RUN, PLAN, seeing(frozen(record))).documents:
+                pipeline.advance(id)
+        crashed += not any(isinstance(entry.fact, Receipt) for entry in here.entries())
+        with here.pipeline() as pipeline:
+            for id in pipeline.harvest(RUN, PLAN, seeing(frozen(record))).documents:
+                assert state(pipeline.advance(id)) is State.RECEIPTED
+            assert pipeline.anchoring is not None
+            assert pipeline.anchoring.anchor() == []
+    assert crashed >= 3

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from scraper_agent import canonical, merkle
 from scraper_agent.app import App
 from scraper_agent.archive import reached
 from scraper_agent.archive.sqlite import SqliteArchive
+from scraper_agent.ports import Clock
 from scraper_agent.signing import keyfolder
 from scraper_agent.values import Anchored, JobId, RunEnded
 from tests.test_cli import AK, PASSPHRASE, TOP, Agent, call, configuration, write
@@ -55,8 +57,8 @@ def at(capsys: pytest.CaptureFixture[str], folder: Path) -> Agent:
     return lambda *arguments: call(capsys, "-c", folder / "config.yaml", *arguments)
 
 
-def grow(folder: Path, facts: int) -> None:
-    with SqliteArchive(folder / "archive.db", wiring.now) as archive:
+def grow(folder: Path, facts: int, now: Clock = wiring.now) -> None:
+    with SqliteArchive(folder / "archive.db", now) as archive:
         for _ in range(facts):
             number = archive.length(RUN)
             archive.append(RUN, number, RunEnded(complete=True, documents=number, faults=0))
@@ -99,6 +101,15 @@ def test_it_says_how_much_is_proven_and_how_long_the_rest_is(at: Agent, folder: 
     said = at("log", "verify")
     assert "proven: the first 5 entries" in said.out
     assert "not proven: the last 3 entries" in said.out
+
+
+def test_it_says_for_how_long_nobody_has_seen_the_rest(at: Agent, folder: Path) -> None:
+    anchor(folder)
+    grow(folder, 1, lambda: wiring.now() - timedelta(hours=3, minutes=59))
+    assert "No witness has seen" not in at("log", "verify").out
+    anchor(folder)
+    grow(folder, 1, lambda: wiring.now() - timedelta(hours=4))
+    assert "No witness has seen what was logged since" in at("log", "verify").out
 
 
 def test_it_says_that_a_witness_has_seen_another_history(at: Agent, folder: Path) -> None:

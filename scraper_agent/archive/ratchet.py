@@ -29,6 +29,7 @@ KEY_BYTES = 32
 TABLE = "CREATE TABLE IF NOT EXISTS macs (idx INTEGER PRIMARY KEY, mac BLOB NOT NULL) STRICT"
 
 _BLOCK = 64
+_INNER, _OUTER = (bytes(b ^ pad for b in range(256)) for pad in (0x36, 0x5C))
 _FORM = re.compile(rb"(\d{20}) ([0-9a-f]{64}) ([0-9a-f]{8})\n", re.ASCII)
 _HANDED = re.compile(rb"scraper-agent-ratchet/1\n(0|[1-9]\d{0,18})\n([0-9a-f]{64})\n", re.ASCII)
 
@@ -36,8 +37,7 @@ _HANDED = re.compile(rb"scraper-agent-ratchet/1\n(0|[1-9]\d{0,18})\n([0-9a-f]{64
 def hmac(key: bytes, message: bytes) -> bytes:
     """HMAC-SM3 (RFC 2104), for keys of up to 64 bytes."""
     padded = key.ljust(_BLOCK, b"\0")
-    inner = canonical.sm3(bytes(b ^ 0x36 for b in padded) + message)
-    return canonical.sm3(bytes(b ^ 0x5C for b in padded) + inner)
+    return canonical.sm3(padded.translate(_OUTER) + canonical.sm3(padded.translate(_INNER) + message))
 
 
 def following(key: bytes) -> bytes:

@@ -204,14 +204,11 @@ class Anchoring:
             Contradicted: a witness knows another history of this log.
             NeedsPerson: as `checkpoint`.
         """
-        if next(self._tail(), None) is not None:
+        left = {party.name: self._left_in_peace(party) for party in self.parties}
+        if None in left.values() and next(self._tail(), None) is not None:
             self.checkpoint(self.log.head().size)
-        told: list[AgentError] = []
-        for party in self.parties:
-            error = self._show(party) if self._left_in_peace(party) is None else self._left_in_peace(party)
-            if error is not None:
-                told.append(error)
-        return told
+        told = (left[party.name] or self._show(party) for party in self.parties)
+        return [error for error in told if error is not None]
 
     def _left_in_peace(self, party: Party) -> AgentError | None:
         """Why it could not be had less than a minute ago."""
