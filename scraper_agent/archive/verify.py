@@ -127,7 +127,7 @@ def _compared(db: sqlite3.Connection, known: reached.Reached | None, entries: in
     (entry,) = db.execute("SELECT entry FROM log WHERE idx = ?", (known.size - 1,)).fetchone() or (b"",)
     if merkle.leaf(entry) != known.leaf:
         text = N_("entry {index} is not the one that was noted beside the archive when it was made")
-        found.add("SA5033", known.size - 1, text)
+        found.add("SA5035", known.size - 1, text)
 
 
 # --- the log against its tree ---------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from scraper_agent import app as wiring
 from scraper_agent import exporting, people
 from scraper_agent.app import App
 from scraper_agent.archive.sqlite import SqliteArchive
-from scraper_agent.audit import bundle
+from scraper_agent.audit import anchor, bundle
 from scraper_agent.audit.note import Checkpoint
 from scraper_agent.cli import show
 from scraper_agent.cli.commands import find_job
@@ -25,6 +25,7 @@ from scraper_agent.messages import N_, render, speaking
 from scraper_agent.people import Role
 from scraper_agent.report import evidence
 from scraper_agent.signing import keyfolder
+from scraper_agent.values import Anchored
 
 
 class Language(StrEnum):
@@ -72,7 +73,7 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
             images=not without_images,
             reason=reason,
         )
-        made = exporting.export(out, archive, asked, by(app), reports(app, archive, asked, lang))
+        made = exporting.export(out, archive, asked, by(app, archive), reports(app, archive, asked, lang))
     told = {
         "documents": made.documents,
         "entries": made.entries,
@@ -109,7 +110,7 @@ def _midnight(text: str, *, days: int = 0) -> datetime | None:
         raise UsageError("SA7842", N_("`{seen}` is no day"), hint=N_("write it as in 2026-03-31"), seen=text) from None
 
 
-def by(app: App) -> exporting.By:
+def by(app: App, archive: SqliteArchive) -> exporting.By:
     receivers = {
         f"{format or 'receiver'}/{sk}": key
         for format, settings in app.config.all_receivers().items()
@@ -118,7 +119,7 @@ def by(app: App) -> exporting.By:
     return exporting.By(
         person=f"person:{wiring.account()}",
         agent=f"scraper_agent {scraper_agent.__version__}",
-        origin=f"{app.config.enterprise.uscc}/{app.config.receiver.ak}",
+        origin=app.config.log_name,
         signer=app.signer,
         keys=[
             json.loads(each.model_dump_json(exclude={"file"}, exclude_none=True))
@@ -126,7 +127,17 @@ def by(app: App) -> exporting.By:
         ],
         receivers=receivers,
         now=wiring.now,
+        seen=_seen(app, archive),
     )
+
+
+def _seen(app: App, archive: SqliteArchive) -> exporting.Seen | None:
+    """The largest head of the log that a witness of the config has signed; None if none has."""
+    keys = app.witness_keys
+    newest = (archive.newest(anchor.job_of(name), "Anchored") for name in keys)
+    known = [entry.fact for entry in newest if entry is not None and isinstance(entry.fact, Anchored)]
+    last = max(known, key=lambda each: each.size, default=None)
+    return None if last is None else exporting.Seen(note=archive.get(last.note), witnesses=keys)
 
 
 def reports(app: App, archive: SqliteArchive, asked: exporting.Asked, lang: Language | None = None) -> exporting.Beside:

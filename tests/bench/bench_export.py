@@ -120,14 +120,14 @@ def _life(archive: SqliteArchive, draft: Draft, body: bytes) -> None:
 
 
 def _exported(app: App, out: Path) -> None:
-    by = replace(
-        command.by(app),
-        signer=SIGNER,
-        keys=[{"sk": "01", "public_key": SIGNER.public_key}],
-        receivers={_RECEIVER: OTHER.public_key},
-        now=lambda: small.NOW,
-    )
     with SqliteArchive(app.home / app.config.archive, lambda: small.NOW) as archive:
+        by = replace(
+            command.by(app, archive),
+            signer=SIGNER,
+            keys=[{"sk": "01", "public_key": SIGNER.public_key}],
+            receivers={_RECEIVER: OTHER.public_key},
+            now=lambda: small.NOW,
+        )
         head = archive.head()
         checkpoint = note.Checkpoint(origin=by.origin, size=head.size, root=head.root, at=small.NOW)
         seen = note.sign(checkpoint, SIGNER) + note.cosign(note.text(checkpoint), "witness", OTHER, small.NOW)
