@@ -68,6 +68,8 @@ AREAS = {
     "sending/": "SA4",
     "config.py": "SA42",
     "archive/": "SA50",
+    "audit/bundle.py": "SA51",
+    "exporting.py": "SA51",
     "report/": "SA50",
     "control.py": "SA76",
     "orders.py": "SA76",
@@ -90,6 +92,7 @@ AREAS = {
     "cli/crossborder.py": "SA75",
     "console/": "SA77",
     "cli/console.py": "SA78",
+    "cli/export.py": "SA78",
     "cli/": "SA71",
 }
 """By where a path begins; the first that fits."""
