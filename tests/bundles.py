@@ -43,7 +43,8 @@ class Site:
 
     def by(self, *, seen: bool = True) -> exporting.By:
         """As the command has it. `seen`: a witness has signed the log as it is now."""
-        by = replace(command.by(self.app), now=lambda: small.NOW)
+        with SqliteArchive(self.archive, lambda: small.NOW, read_only=True) as archive:
+            by = replace(command.by(self.app, archive), now=lambda: small.NOW)
         return replace(by, seen=self.seen(by)) if seen else by
 
     def seen(self, by: exporting.By) -> exporting.Seen:
