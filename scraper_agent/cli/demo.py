@@ -30,6 +30,7 @@ from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_, render
 from scraper_agent.sandbox.erp import LIMIT, USER, Erp
+from scraper_agent.sandbox.platform import WITNESS
 from scraper_agent.signing import keyfolder
 from scraper_agent.values import State, state
 
@@ -163,12 +164,21 @@ class Trial:
                 "ak": AK,
                 "transport": {"kind": "https", "url": url},
                 "public_keys": dict(public_keys or {}),
+                **_witness(url, public_keys or {}),
             },
             "receivers": dict(receivers or {}),
         }
         for name, data in (("config.yaml", config), ("policy.yaml", policy)):
             text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
             (self.folder / name).write_text(text, encoding="utf-8")
+
+
+def _witness(url: str, public_keys: Mapping[str, str]) -> dict[str, Any]:
+    """The platform sees the log as well, and signs what it has seen with its newest key."""
+    if not public_keys:
+        return {}
+    newest = public_keys[max(public_keys)]
+    return {"witness": {"name": WITNESS, "public_key": newest, "url": url.removesuffix("/receive")}}
 
 
 def approve(app: App, archive: SqliteArchive, loaded: Loaded) -> None:
@@ -191,6 +201,8 @@ def _run(app: App, trial: Trial) -> None:
             approve(app, archive, loaded)
             session.harvest(loaded, app.parameters(loaded, {}))
         stopped = session.advance()
+        if (anchoring := app.anchoring(archive)) is not None:
+            anchoring.anchor()  # so that the platform has seen all of it
         task = bar.add_task(render(N_("verifying the log, writing the report")), total=1)
         found = reporting.write(app, archive, session.runs, list(session.documents), folder / "report.html")
         bar.advance(task)
