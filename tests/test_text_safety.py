@@ -27,6 +27,7 @@ from scraper_agent.cli import commands, show
 from scraper_agent.errors import PageError
 from scraper_agent.formats import FORMATS
 from scraper_agent.messages import N_
+from scraper_agent.policy import Policy
 from scraper_agent.values import Fault, Finding, JobId, Refused, RunEnded, RunStarted, Severity
 
 ATOMS = [
@@ -103,7 +104,9 @@ def test_an_error_is_one_sentence_and_one_hint_whatever_a_page_says() -> None:
 
 
 def test_one_error_is_one_line_of_the_running_log(tmp_path: Path) -> None:
-    app = SimpleNamespace(home=tmp_path, config=SimpleNamespace(log=Path("agent.log")), known_secrets=set())
+    app = SimpleNamespace(
+        home=tmp_path, config=SimpleNamespace(log=Path("agent.log")), policy=Policy(), known_secrets=set()
+    )
     commands.log_to(cast("App", app))
     try:
         for payload in PAYLOADS:
