@@ -93,6 +93,8 @@ _ACT_S = 10.0
 _REST_S = 20.0
 _LOOK_S = 0.25
 """How often a page that is not yet complete is looked at again."""
+_BACK_S = 1.5
+"""How long a `more` button that is gone may take until it stands below the rows that it brought."""
 _GLANCE_MS = 20
 """How often a place that is not yet there is looked for again."""
 _TROUBLES = 5
@@ -894,12 +896,13 @@ class _Session:
         locator.fill(value)
 
     def _unfold(self, step: Unfold) -> None:
-        button = self._locate(step.button)
+        button, pressed = self._locate(step.button), False
         for _ in range(int(step.timeout_s / _LOOK_S)):
-            if self._unfolded(step, button):
+            if self._unfolded(step, button, pressed=pressed):
                 return
             if button.first.is_visible():
                 self._refuse_to_write(button.first, _named(step.button))
+                pressed = True
                 try:
                     button.first.click(timeout=1000)
                 except PlaywrightTimeout:  # such a button may press itself when it scrolls into view
@@ -917,11 +920,20 @@ class _Session:
             expected=self._number(step.declared) or "-",
         )
 
-    def _unfolded(self, step: Unfold, button: Locator) -> bool:
+    def _unfolded(self, step: Unfold, button: Locator, *, pressed: bool) -> bool:
         if step.declared is None or step.rows is None:
-            return not button.first.is_visible()
+            return not (button.first.is_visible() or (pressed and self._comes_back(button)))
         place = [step.rows, step.declared.css, step.declared.pattern]
         return bool(self.tab.evaluate(_ALL_ROWS, place))
+
+    def _comes_back(self, button: Locator) -> bool:
+        """Whether a button that was pressed and is gone was only made anew, below the rows that it brought."""
+        try:
+            button.first.wait_for(state="visible", timeout=_BACK_S * 1000)
+        except PlaywrightTimeout:
+            self.hold.failed()  # nobody is to take for an end of something what was no more than a pause
+            return False
+        return True
 
     def _wait_for(self, condition: str, argument: list[object], seconds: float) -> bool:
         """Whether `condition` became true in the page within `seconds`."""

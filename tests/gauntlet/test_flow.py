@@ -126,6 +126,18 @@ def test_a_place_that_shows_twice_or_not_at_all_is_refused(site: serve_flow.Site
     assert clicked("dialog") == "SA2220 dialog does not show exactly once; seen: 'first'; 'second'"
 
 
+def test_a_button_that_is_made_anew_below_the_rows_it_brought_is_pressed_again(
+    site: serve_flow.Site, recipe: Recipe
+) -> None:
+    opened = {"do": "open", "url": "${base}/flow_folded.html"}
+    unfold = {"do": "unfold", "button": {"css": ".more"}}
+    seen = run(recipe, [opened, unfold, {"do": "snap", "name": recipe.document.page}], site)
+    (page,) = (each for each in seen if isinstance(each, Page))
+    assert [f"row {number}" for number in range(1, 8) if f">row {number}<" in page.frozen.decode()] == [
+        f"row {number}" for number in range(1, 7)
+    ]
+
+
 def test_what_lies_over_a_target_is_named(site: serve_flow.Site, recipe: Recipe) -> None:
     def tried(target: str) -> list[Sighting]:
         steps = [{"do": "open", "url": "${base}/flow_covered.html"}, {"do": "click", "on": {"css": target}}]
