@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import webbrowser
 from pathlib import Path
@@ -53,6 +54,7 @@ def console(
 
 def until_interrupted(app: App, config: Path, port: int, *, no_open: bool = False) -> None:
     """Serve the console, and sign whoever is at this terminal in."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
     with consoles.serve(app, config=config, port=port, clock=wiring.now) as served:
         link = served.link(wiring.account(), wiring.now())
         minutes = int(session.LINK_LASTS.total_seconds() // 60)

@@ -231,17 +231,26 @@ def test_keys_move_through_rows_and_the_help_names_them(console: Served, people:
 
 
 def test_the_command_prints_a_link_that_signs_this_account_in(filled: Path, tmp_path: Path) -> None:
+    """And is ended by Ctrl-C, also where a shell's background has it ignored."""
     home = copied(filled, tmp_path / "cli").home
     config = ["-c", str(home / "config.yaml"), "--lang", "en"]
     command = ["-m", "scraper_agent", *config, "console", "--port", "0", "--no-open"]
-    with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True) as running:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a child that is begun now inherits it
+    try:
+        console = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with console as running:
         assert running.stdout is not None
         url, _, token = running.stdout.readline().strip().partition("/sign-in#")
         with httpx.Client(base_url=url, headers={"Origin": url}) as client:
             assert client.post("/sign-in", data={"token": token, "lang": "en"}).status_code == 303
             assert f'<span class="name">{wiring.account()}</span>' in client.get("/").text
         running.send_signal(signal.SIGINT)
-        assert running.wait(20) == 0
+        try:
+            assert running.wait(60) == 0
+        finally:
+            running.kill()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="asks for the account's name")
