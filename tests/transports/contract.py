@@ -26,7 +26,7 @@ from scraper_agent.values import Digest
 
 AK = "310001"
 FORMAT = "purchaseOrder"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """Most that an answer may take which does not come at once."""
 
 
