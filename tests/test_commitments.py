@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -14,10 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loguru import logger
 
 from scraper_agent import app as wiring
-from scraper_agent import canonical, cli, commitments, merkle, messages, retention
+from scraper_agent import canonical, commitments, merkle, messages, retention
 from scraper_agent.app import App
 from scraper_agent.archive import verify
 from scraper_agent.archive.sqlite import SqliteArchive
@@ -29,6 +27,7 @@ from scraper_agent.policy import Retention
 from scraper_agent.recipe import Parameter, Since
 from scraper_agent.values import Draft, Erased, Excluded, JobId, in_force
 from tests import world
+from tests.calls import caller
 from tests.console import archive as books
 from tests.test_prune import LATER, codes, document, draft, opened
 
@@ -279,21 +278,7 @@ def call(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(wiring, "now", lambda: LATER)
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        said = ["scraper-agent", "--config", str(home / "config.yaml"), *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", said)
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            logger.remove()
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    yield run
+    yield caller(home / "config.yaml", capsys, monkeypatch)
     messages.use("en")
 
 

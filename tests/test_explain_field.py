@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from loguru import logger
 from PIL import Image
 
-from scraper_agent import canonical, cli, leaving, mapping, messages
+from scraper_agent import canonical, leaving, mapping, messages
 from scraper_agent import console as consoles
 from scraper_agent.app import App
 from scraper_agent.capture import cutting
@@ -38,6 +36,7 @@ from scraper_agent.values import (
     in_force,
 )
 from tests import world
+from tests.calls import caller
 from tests.console import archive as books
 from tests.console.conftest import Served
 
@@ -56,22 +55,7 @@ def call(app: App, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
     monkeypatch.setenv("COLUMNS", "200")
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(
-            sys, "argv", ["scraper-agent", "--config", str(app.home / "config.yaml"), *map(str, arguments)]
-        )
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            logger.remove()
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    yield run
+    yield caller(app.home / "config.yaml", capsys, monkeypatch)
     messages.use("en")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
-from loguru import logger
 from pydantic import SecretStr
 
-from scraper_agent import adoption, canonical, cli, messages
+from scraper_agent import adoption, canonical, messages
 from scraper_agent.app import App, account
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.rules.identity import credit_code_check
@@ -24,6 +22,7 @@ from scraper_agent.signing import keyfolder, mandate
 from scraper_agent.values import PolicyAdopted
 from tests import policies
 from tests.authorities import OTHER
+from tests.calls import caller
 from tests.world import AK, NOW, PASSPHRASE, PROFILE
 
 POLICY = {"automatic": {"purchaseOrder": {"amounts": {"USD": "1000"}}}, "recipes": {"approved_by": "nobody"}}
@@ -66,18 +65,11 @@ def write(home: Path, policy: dict[str, Any]) -> None:
 
 @pytest.fixture
 def agent(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Agent:
+    called = caller(home / "config.yaml", capsys, monkeypatch)
+
     def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["scraper-agent", "-c", str(home / "config.yaml"), *arguments])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            logger.remove()
-        told = capsys.readouterr()
-        return code, told.out, told.err.strip()
+        code, out, told = called(*arguments)
+        return code, out, told.strip()
 
     return call
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -16,15 +15,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from loguru import logger
 
 from scraper_agent import app as wiring
-from scraper_agent import cli, messages, retention
+from scraper_agent import messages, retention
 from scraper_agent.app import App
 from scraper_agent.archive import sqlite, verify
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.policy import Retention
 from scraper_agent.values import Digest, Draft, Erased, Held, JobId, Snapshot, State, in_force, state
+from tests.calls import caller
 from tests.console import archive as books
 
 LATER = books.NOW + timedelta(days=1100)
@@ -277,20 +276,7 @@ def call(
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(wiring, "now", lambda: LATER)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["scraper-agent", "--config", str(home / "config.yaml"), *arguments])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            logger.remove()
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    yield run
+    yield caller(home / "config.yaml", capsys, monkeypatch)
     messages.use("en")
 
 
