@@ -63,12 +63,13 @@ from scraper_agent.formats.tables import CodeList
 from scraper_agent.importing import layout, reading, tasks
 from scraper_agent.messages import N_, render
 from scraper_agent.pipeline import Destination, Harvest, Intake, Pipeline, Plan, Receiver, Watch
-from scraper_agent.ports import Signer, Transport
+from scraper_agent.ports import Signer, Transport, Verify
 from scraper_agent.recipe import Parameter
 from scraper_agent.recipes_approved import Approvals, Key
 from scraper_agent.rules import Values
 from scraper_agent.sending import witnesses
-from scraper_agent.signing import keyfile, keyfolder, keystate, mandate, sm2
+from scraper_agent.signing import keyfile, keyfolder, keystate, mandate
+from scraper_agent.signing.check import Verifying
 from scraper_agent.values import ControlFact, Job, JobId, KeyChanged, PolicyAdopted, RunEnded, State, Unanchored
 from scraper_agent.waybill import task
 
@@ -165,6 +166,8 @@ class App:
     notice: Callable[[ControlFact], None] = lambda _fact: None
     """Hears of a pause, a stop and their end, as they are logged."""
     known_secrets: set[str] = field(default_factory=set, repr=False)
+    verify: Verify = field(default_factory=Verifying, repr=False)
+    """One for all receipts and countersignatures: the same few keys sign each of them."""
     _answers: dict[str, str] = field(default_factory=dict, repr=False)
     """What a person was asked for, so that nobody is asked twice."""
     _in_force: bool = False
@@ -442,7 +445,7 @@ class App:
             log=archive,
             origin=self.config.log_name,
             signer=lambda: self.signer,
-            verify=sm2.verify,
+            verify=self.verify,
             now=now,
             parties=self.witnesses(),
             others=[each.name for each in (*receivers, *printed) if each is not None],
@@ -556,7 +559,7 @@ class App:
             carrier=carrier,
         )
         receiver = Receiver(
-            ak=settings.ak, profile=settings.profile, public_keys=settings.public_keys, verify=sm2.verify
+            ak=settings.ak, profile=settings.profile, public_keys=settings.public_keys, verify=self.verify
         )
         made = Destination(receiver=receiver, transport=transport, carrier=carrier)
         self._destinations.append((settings, made))

@@ -64,9 +64,12 @@ class Verifying:
         self._gates: dict[str, Gate] = {}
 
     def __call__(self, public_key: str, message: bytes, signature: bytes) -> bool:
-        """Raises ValueError if `public_key` is no point of the curve."""
-        gate = self._gates.setdefault(public_key, Gate(public_key))
-        return gate.holds(sm2.digest(public_key, message), signature)
+        """Never raises: whatever is malformed does not hold."""
+        try:
+            gate = self._gates.setdefault(public_key, Gate(public_key))
+            return gate.holds(sm2.digest(public_key, message), signature)
+        except (TypeError, ValueError, AttributeError):
+            return False
 
 
 class Check:
