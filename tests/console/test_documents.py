@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +15,8 @@ from playwright.sync_api import Page, expect
 from scraper_agent.archive import lists
 from scraper_agent.archive.lists import Wanted
 from scraper_agent.console import rows, sheet
+from scraper_agent.console.casebook import Casebook, Shelf
+from scraper_agent.console.pages import cases
 from scraper_agent.console.rows import Filter, Rows, Search, path
 from scraper_agent.format import decode, encode
 from scraper_agent.formats import FORMATS
@@ -192,6 +195,25 @@ def test_a_filter_that_is_none_finds_nothing_rather_than_everything(console: Ser
             assert "data-row" not in answer.text
             assert 'role="alert"' in answer.text
         assert client.get(f"/approvals/batch?do=approve&all=1&{query}").status_code == 400
+
+
+def test_a_filter_by_case_says_so_while_cases_are_still_being_joined(own: Served, monkeypatch: Any) -> None:
+    path, joined = own.app.home / own.app.config.archive, threading.Event()
+
+    def slowly() -> Casebook:
+        joined.wait(60)
+        return cases._make(own.app)
+
+    monkeypatch.setitem(cases._SHELVES, path, Shelf(slowly))
+    with own.client("wang.fang") as client:
+        early = client.get("/documents?case=PO-8")
+        joined.set()
+        late = client.get("/documents?case=PO-8")
+    assert early.status_code == 400
+    assert "SA7748" in early.text
+    assert "data-row" not in early.text
+    assert late.status_code == 200
+    assert "PO-8" in late.text
 
 
 @pytest.fixture
