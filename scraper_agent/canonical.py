@@ -191,7 +191,7 @@ def entry_bytes(entry: Entry) -> bytes:
 
 def entry(data: bytes) -> Entry:
     """The inverse of `entry_bytes`."""
-    raw = json.loads(data)
+    raw = json.loads(data.decode())  # of bytes, `json` would first look for their encoding
     fact: Fact = _adapter(raw["kind"]).validate_python(raw["fact"])
     return Entry(
         index=raw["index"],

@@ -224,6 +224,14 @@ class Archive(Protocol):
         """When each fact of the job was logged."""
         ...
 
+    def size(self) -> int:
+        """How many entries the log has."""
+        ...
+
+    def changed(self, since: int) -> set[JobId]:
+        """Jobs that have got facts since the log had so many entries."""
+        ...
+
     def sends(self, most: int, formats: Collection[str] | None = None) -> list[Entry]:
         """The newest attempts of all jobs and what came of them (`Delivered`, `Retry`, `Receipt`), newest first.
 

@@ -520,6 +520,94 @@ def test_many_that_are_due_come_once_and_in_order(archive: SqliteArchive, monkey
     assert list(archive.due(NOW)) == [ids[n] for n in (0, 3, 6, 7, 2, 1, 5, 4, 8)]
 
 
+def test_documents_of_some_formats_are_passed_over(archive: SqliteArchive) -> None:
+    letter = archive.put(b"letter")
+    due = NOW + timedelta(hours=1)
+    for format, hours in (("order", 0), ("waybill", 1)):
+        for number in range(30):
+            id = JobId(f"doc/{format}/{number}")
+            archive.append(id, 0, draft(letter, format=format, key=id))
+            not_before = due + timedelta(hours=hours)
+            archive.append(id, 1, values.Retry(envelope=letter, number=1, reason="r", not_before=not_before))
+    asked = []
+
+    def but_of() -> set[str]:
+        asked.append(True)
+        return {"order"}
+
+    later = due + timedelta(hours=2)
+    assert list(archive.due(later, but_of)) == [f"doc/waybill/{number}" for number in range(30)]
+    assert len(asked) > 2, "before each page"
+    assert list(archive.due(due, but_of)) == []
+    assert (archive.next_due(NOW), archive.next_due(NOW, {"order"})) == (due, due + timedelta(hours=1))
+    assert archive.next_due(NOW, {"order", "waybill"}) is None
+    assert archive.any_in(State.WAITING, but_of={"order"})
+    assert not archive.any_in(State.WAITING, but_of={"order", "waybill"})
+
+
+def test_a_job_is_what_the_log_says_however_often_it_was_asked_for(
+    archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "KEPT_JOBS", 3)
+    monkeypatch.setattr(sqlite, "KEPT_FACTS", 4)
+    ids = [JobId(f"doc/order/{number}") for number in range(5)]
+    digest = archive.put(b"<order/>")
+    for turn in range(7):
+        for id in ids:
+            archive.append(id, archive.length(id), draft(digest, key=f"{turn}"))
+            if turn % 2:
+                archive.job(id)
+        archive.job(ids[turn % 5])
+        with SqliteArchive(archive.path, now, read_only=True) as other:
+            for id in ids:
+                assert archive.length(id) == turn + 1
+                assert (archive.job(id), archive.times(id)) == (other.job(id), other.times(id))
+        assert len(archive._jobs) == (3 if turn < 4 else 0)
+    assert archive.job(JobId("doc/order/none")) == Job(id=JobId("doc/order/none"))
+    archive.rebuild_index()
+    assert verify.verify(archive.path).problems == ()
+
+
+def test_of_a_job_that_is_asked_for_again_only_what_is_new_is_read(archive: SqliteArchive) -> None:
+    digest = archive.put(b"<order/>")
+    asked: list[str] = []
+    archive.append(DOC, 0, draft(digest))
+    archive.job(DOC)
+    archive._db.set_trace_callback(asked.append)
+    archive.append(DOC, 1, Verdict(document=digest, findings=()))
+    assert [type(fact).__name__ for fact in archive.job(DOC).facts] == ["Draft", "Verdict"]
+    assert (archive.length(DOC), len(archive.times(DOC))) == (2, 2)
+    archive._db.set_trace_callback(None)
+    assert not [query for query in asked if "l.entry" in query]
+
+
+def test_what_was_undone_is_in_no_job(archive: SqliteArchive) -> None:
+    digest = archive.put(b"<order/>")
+    archive.append(DOC, 0, draft(digest))
+    archive.job(DOC)
+
+    def undone() -> None:
+        with archive.together():
+            archive.append(DOC, 1, Verdict(document=digest, findings=()))
+            assert len(archive.job(DOC).facts) == 2
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        undone()
+    assert (archive.length(DOC), len(archive.job(DOC).facts), len(archive.times(DOC))) == (1, 1, 1)
+    archive.append(DOC, 1, Verdict(document=digest, findings=()))
+    assert verify.verify(archive.path).problems == ()
+
+
+def test_the_log_tells_which_jobs_have_changed(archive: SqliteArchive) -> None:
+    digest = archive.put(b"<order/>")
+    assert (archive.size(), archive.changed(0)) == (0, set())
+    archive.append(DOC, 0, draft(digest))
+    archive.append(RUN, 0, started(digest))
+    archive.append(RUN, 1, ended())
+    assert (archive.size(), archive.changed(0), archive.changed(1), archive.changed(3)) == (3, {DOC, RUN}, {RUN}, set())
+
+
 def test_how_long_documents_stand_so_is_counted(tmp_path: Path) -> None:
     at = NOW
     with SqliteArchive(tmp_path / "archive.db", lambda: at) as archive:
@@ -546,8 +634,10 @@ def test_what_is_asked_for_while_it_changes_ends(archive: SqliteArchive) -> None
 
 def test_what_is_due_is_found_without_reading_the_table(archive: SqliteArchive) -> None:
     for query, given, index in (
-        (sqlite.DUE_AT, ("", -1, 1), "standing_open (due=? AND job>?)"),
-        (sqlite.DUE_AFTER, ("", "", 1), "standing_open (due>? AND due<?)"),
+        (sqlite.DUE_AT, ("[]", "", -1, 1), "standing_open (due=? AND job>?)"),
+        (sqlite.DUE_AFTER, ("[]", "", "", 1), "standing_open (due>? AND due<?)"),
+        (sqlite.NEXT_DUE, ("[]", ""), "standing_open (due>?)"),
+        (sqlite.ANY_IN, ("held", "[]"), "standing_by_state (state=?)"),
         (sqlite.SENDS, (1,), "facts_sent"),
         (sqlite.IN_STATE, ("held", -1, 9, 1), "standing_by_state (state=? AND idx>? AND idx<?)"),
     ):

@@ -17,7 +17,7 @@ import secrets
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -122,11 +122,17 @@ EMPTY_INDEX = (
 DOCUMENTS = """SELECT j.id, d.format, d.key, d.run,
     (SELECT l.kind FROM facts l WHERE l.job = f.job ORDER BY l.position DESC LIMIT 1), max(d.idx)
     FROM documents d JOIN facts f ON f.idx = d.idx JOIN jobs j ON j.number = f.job"""
+DOCUMENT_JOBS = """SELECT DISTINCT j.id, f.job
+    FROM documents d JOIN facts f ON f.idx = d.idx JOIN jobs j ON j.number = f.job"""
 # Open is what is signed and has no end yet.
 _DUE = """SELECT s.due, s.job, j.id FROM standing s INDEXED BY standing_open JOIN jobs j ON j.number = s.job
     WHERE s.state IN ('signed', 'unknown', 'delivered', 'waiting')"""
-DUE_AT = f"{_DUE} AND s.due = ? AND s.job > ? ORDER BY s.job LIMIT ?"
-DUE_AFTER = f"{_DUE} AND s.due > ? AND s.due <= ? ORDER BY s.due, s.job LIMIT ?"
+_BUT = "s.format NOT IN (SELECT value FROM json_each(?))"
+DUE_AT = f"{_DUE} AND {_BUT} AND s.due = ? AND s.job > ? ORDER BY s.job LIMIT ?"
+DUE_AFTER = f"{_DUE} AND {_BUT} AND s.due > ? AND s.due <= ? ORDER BY s.due, s.job LIMIT ?"
+# Only what waits has a time.
+NEXT_DUE = f"{_DUE} AND {_BUT} AND s.due > ? ORDER BY s.due LIMIT 1"
+ANY_IN = f"SELECT EXISTS (SELECT 1 FROM standing s WHERE s.state = ? AND {_BUT})"  # noqa: S608 - all of it is ours
 SENDS = """SELECT l.idx, l.entry FROM facts f INDEXED BY facts_sent JOIN log l ON l.idx = f.idx
     WHERE f.kind IN ('Attempt', 'Delivered', 'Retry', 'Receipt') ORDER BY f.idx DESC LIMIT ?"""
 ATTEMPTS = """SELECT l.idx, l.entry FROM facts f INDEXED BY facts_sent JOIN log l ON l.idx = f.idx
@@ -141,8 +147,30 @@ IN_STATE = """SELECT j.id, s.idx FROM standing s JOIN jobs j ON j.number = s.job
     WHERE s.state = ? AND s.idx > ? AND s.idx < ? ORDER BY s.idx LIMIT ?"""
 PAGE = 1000
 """So many documents are asked for at a time: the log may grow between two pages."""
+FIRST_PAGE = 10
+"""The first page is short, and each is twice as long as the one before: often only the first document is wanted."""
 RUNS = """SELECT DISTINCT j.id, j.number
     FROM runs r JOIN facts f ON f.idx = r.idx JOIN jobs j ON j.number = f.job"""
+
+
+KEPT_JOBS = 2000
+"""So many jobs a writer keeps in memory, those that were asked for last; it alone adds to them."""
+KEPT_FACTS = 50
+"""Jobs with more facts than this are read anew each time: runs, not documents."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A job as it was read, and its entries since."""
+
+    number: int
+    job: Job
+    times: tuple[datetime, ...]
+    new: list[tuple[int, bytes]]
+
+    @property
+    def length(self) -> int:
+        return len(self.times) + len(self.new)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +213,10 @@ class SqliteArchive:
         self._beside: reached.Writer | None = None
         self._ratchet: ratchet.Ratchet | None = None
         """None where entries have no MACs."""
+        self._jobs: dict[JobId, _Kept] = {}
+        """The one asked for last is the last."""
+        self._tree: tuple[tuple[int, bytes], merkle.Frontier] | None = None
+        """The row of `tree` as it was, and what it says."""
         try:
             self._db = _connect_reader(path) if read_only else _connect_writer(path)
             if not read_only:
@@ -397,9 +429,13 @@ class SqliteArchive:
             self._db.execute("INSERT INTO log VALUES (?, ?, ?)", (entry.index, data, state.peaks[-1]))
             if self._ratchet is not None:
                 self._db.execute("INSERT INTO macs VALUES (?, ?)", (entry.index, self._ratchet.mac(entry.index, data)))
-            self._db.execute("UPDATE tree SET size = ?, frontier = ?", (state.size, state.dump()))
+            row = state.size, state.dump()
+            self._db.execute("UPDATE tree SET size = ?, frontier = ?", row)
             _derive(self._db, entry, number)
             self._reached = reached.Reached(state.size, leaf)
+            self._tree = row, state
+            if (kept := self._jobs.get(job)) is not None:
+                kept.new.append((entry.index, data))
         return entry
 
     def enrol(self, job: JobId, key: bytes, by: str) -> ratchet.Handed:
@@ -429,12 +465,7 @@ class SqliteArchive:
                 self._held = False
 
     def job(self, id: JobId) -> Job:
-        rows = self._db.execute(
-            "SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.number JOIN log l ON l.idx = f.idx"
-            " WHERE j.id = ? ORDER BY f.position",
-            (id,),
-        )
-        return Job(id=id, facts=tuple(self._read(*row).fact for row in rows))
+        return self._whole(id).job
 
     def last(self, id: JobId) -> Fact | None:
         """The job's newest fact, without reading the others."""
@@ -463,7 +494,9 @@ class SqliteArchive:
         key: str | None = None,
         key_begins: str | None = None,
     ) -> list[JobId]:
-        return [state.id for state in self.states(run=run, format=format, key=key, key_begins=key_begins)]
+        where, values = _which(run, format, key, key_begins)
+        rows = self._db.execute(f"{DOCUMENT_JOBS}{where} ORDER BY f.job", values)
+        return [JobId(id) for id, _ in rows]
 
     def states(
         self,
@@ -474,10 +507,7 @@ class SqliteArchive:
         key_begins: str | None = None,
     ) -> list[DocumentState]:
         """The same documents in the same order, each with where it stands."""
-        beyond = None if key_begins is None else f"{key_begins}{_LAST_CHARACTER}"
-        where, values = _where(
-            {"d.run =": run, "d.format =": format, "d.key =": key, "d.key >=": key_begins, "d.key <": beyond}
-        )
+        where, values = _which(run, format, key, key_begins)
         rows = self._db.execute(f"{DOCUMENTS}{where} GROUP BY f.job ORDER BY f.job", values)
         return [
             DocumentState(id=JobId(id), format=format, key=key, run=JobId(run), last=last)
@@ -486,27 +516,32 @@ class SqliteArchive:
 
     def in_state(self, wanted: State) -> Iterator[JobId]:
         """Documents that stand so now, by the age of their last fact. Those that change meanwhile may come or not."""
-        last, size = -1, self._state().size
-        while rows := self._db.execute(IN_STATE, (wanted, last, size, PAGE)).fetchall():
+        last, size, page = -1, self._state().size, FIRST_PAGE
+        while rows := self._db.execute(IN_STATE, (wanted, last, size, page)).fetchall():
             yield from (JobId(id) for id, _ in rows)
-            last = rows[-1][1]
+            last, page = rows[-1][1], min(2 * page, PAGE)
 
-    def due(self, now: datetime) -> Iterator[JobId]:
-        """Open documents whose time has come, those that wait longest first; each once, whatever becomes of it."""
-        until, at, number = derived.sortable(now), "", -1
-        while rows := (
-            self._db.execute(DUE_AT, (at, number, PAGE)).fetchall()
-            or self._db.execute(DUE_AFTER, (at, until, PAGE)).fetchall()
-        ):
+    def due(self, now: datetime, but_of: Callable[[], Collection[str]] = frozenset) -> Iterator[JobId]:
+        """Open documents whose time has come, those that wait longest first; each once, whatever becomes of it.
+
+        `but_of`: asked before each page for the formats that are passed over.
+        """
+        until, at, number, page = derived.sortable(now), "", -1, FIRST_PAGE
+        while True:
+            but = json.dumps(sorted(but_of()))
+            rows = (
+                self._db.execute(DUE_AT, (but, at, number, page)).fetchall()
+                or self._db.execute(DUE_AFTER, (but, at, until, page)).fetchall()
+            )
+            if not rows:
+                return
             yield from (JobId(id) for _, _, id in rows)
-            at, number, _ = rows[-1]
+            (at, number, _), page = rows[-1], min(2 * page, PAGE)
 
-    def next_due(self, now: datetime) -> datetime | None:
-        """When the first document comes due that waits at `now`; None if none does."""
-        row = self._db.execute(
-            "SELECT min(due) FROM standing WHERE state = ? AND due > ?", (State.WAITING, derived.sortable(now))
-        ).fetchone()
-        return datetime.fromisoformat(row[0]) if row[0] else None
+    def next_due(self, now: datetime, but_of: Collection[str] = ()) -> datetime | None:
+        """When the first document comes due that waits at `now`, but for those of some formats; None if none does."""
+        row = self._db.execute(NEXT_DUE, (json.dumps(sorted(but_of)), derived.sortable(now))).fetchone()
+        return datetime.fromisoformat(row[0]) if row else None
 
     def due_span(self) -> tuple[datetime, datetime] | None:
         """The first and the last time until which documents wait; None if none does until a certain time."""
@@ -526,10 +561,10 @@ class SqliteArchive:
         row = self._db.execute("SELECT count(*) FROM standing WHERE state = ? AND idx < ?", (wanted, first)).fetchone()
         return int(row[0])
 
-    def any_in(self, *wanted: State) -> bool:
-        """Whether any document stands so."""
-        one = "SELECT EXISTS (SELECT 1 FROM standing WHERE state = ?)"
-        return any(self._db.execute(one, (each,)).fetchone()[0] for each in wanted)
+    def any_in(self, *wanted: State, but_of: Collection[str] = ()) -> bool:
+        """Whether any document stands so, but for those of some formats."""
+        but = json.dumps(sorted(but_of))
+        return any(self._db.execute(ANY_IN, (each, but)).fetchone()[0] for each in wanted)
 
     def counts(self) -> Counter[State]:
         """How many documents stand where."""
@@ -553,12 +588,16 @@ class SqliteArchive:
         return found
 
     def times(self, id: JobId) -> tuple[datetime, ...]:
-        rows = self._db.execute(
-            "SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.number JOIN log l ON l.idx = f.idx"
-            " WHERE j.id = ? ORDER BY f.position",
-            (id,),
-        )
-        return tuple(self._read(*row).at for row in rows)
+        return self._whole(id).times
+
+    def size(self) -> int:
+        """How many entries the log has."""
+        return self._state().size
+
+    def changed(self, since: int) -> set[JobId]:
+        """Jobs that have got facts since the log had so many entries."""
+        query = "SELECT DISTINCT j.id FROM facts f JOIN jobs j ON j.number = f.job WHERE f.idx >= ?"
+        return {JobId(id) for (id,) in self._db.execute(query, (since,))}
 
     def runs(self, *, recipe_id: str | None = None) -> list[JobId]:
         where, values = _where({"r.recipe_id =": recipe_id})
@@ -614,6 +653,7 @@ class SqliteArchive:
 
     def rebuild_index(self) -> None:
         """Remake the index tables from the log, in one transaction."""
+        self._jobs.clear()
         with self._transaction():
             for statement in EMPTY_INDEX:
                 self._db.execute(statement)
@@ -658,8 +698,30 @@ class SqliteArchive:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    def _whole(self, id: JobId) -> _Kept:
+        """A job with all its facts; of a document that is asked for again, only those since are read."""
+        kept = self._jobs.pop(id, None)
+        if kept is None:
+            rows = self._db.execute(
+                "SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.number JOIN log l ON l.idx = f.idx"
+                " WHERE j.id = ? ORDER BY f.position",
+                (id,),
+            ).fetchall()
+            kept = _Kept(rows[0][0] if rows else -1, Job(id=id), (), rows)
+        if kept.new:
+            read = [self._read(*row) for row in kept.new]
+            job = Job(id=id, facts=(*kept.job.facts, *(entry.fact for entry in read)))
+            kept = _Kept(kept.number, job, (*kept.times, *(entry.at for entry in read)), [])
+        if not self._read_only and 0 < kept.length <= KEPT_FACTS:
+            self._jobs[id] = kept
+            if len(self._jobs) > KEPT_JOBS:
+                del self._jobs[next(iter(self._jobs))]
+        return kept
+
     def _place(self, job: JobId) -> tuple[int | None, int]:
         """The job's number, None if it is new, and how many facts it has."""
+        if (kept := self._jobs.get(job)) is not None:
+            return kept.number, kept.length
         try:
             row = self._db.execute(
                 "SELECT j.number, f.position + 1 FROM jobs j JOIN facts f ON f.job = j.number"
@@ -673,9 +735,12 @@ class SqliteArchive:
     def _state(self) -> merkle.Frontier:
         # The first statement of a writer opens its write-ahead log.
         try:
-            return merkle.Frontier.load(*self._db.execute("SELECT size, frontier FROM tree").fetchone())
+            row = self._db.execute("SELECT size, frontier FROM tree").fetchone()
+            if self._tree is None or self._tree[0] != row:
+                self._tree = row, merkle.Frontier.load(*row)
         except (sqlite3.Error, TypeError, ValueError) as error:
             raise _failed(self.path, error) from error
+        return self._tree[1]
 
     def _row(self, index: int) -> tuple[bytes, bytes]:
         row = self._db.execute("SELECT entry, subtree FROM log WHERE idx = ?", (index,)).fetchone()
@@ -716,6 +781,7 @@ class SqliteArchive:
         except BaseException as error:
             # SQLite has already rolled back by itself after some errors, such as a full disk.
             self._reached = None
+            self._jobs.clear()
             if self._ratchet is not None:
                 self._ratchet.undone()
             if self._db.in_transaction:
@@ -985,6 +1051,12 @@ def _stand(db: sqlite3.Connection, entry: Entry, number: int) -> None:
             " SET idx = excluded.idx, state = excluded.state, due = excluded.due",
             (number, entry.index, stands, "" if due is None else derived.sortable(due), derived.format_of(entry.job)),
         )
+
+
+def _which(run: str | None, format: str | None, key: str | None, key_begins: str | None) -> tuple[str, list[str]]:
+    """Of documents."""
+    beyond = None if key_begins is None else f"{key_begins}{_LAST_CHARACTER}"
+    return _where({"d.run =": run, "d.format =": format, "d.key =": key, "d.key >=": key_begins, "d.key <": beyond})
 
 
 def _where(wanted: dict[str, str | None]) -> tuple[str, list[str]]:
