@@ -35,7 +35,6 @@ from scraper_agent import (
     leaving,
     mapping,
     orders,
-    outbox,
     people,
     recipes_approved,
     sending,
@@ -1144,8 +1143,10 @@ class App:
             pipeline.gate(_nothing)
             pipeline.doubts.clear()
             pipeline.keep_anchored()
+            held = pipeline.held_formats()
             stopped = App.advance(self, pipeline, filter(wanted, _due(pipeline, archive)))
-            wake = _wake(pipeline, archive)
+            # What was passed over meanwhile may leave at once.
+            wake = pipeline.now() if held - pipeline.held_formats() else _wake(pipeline, archive)
             waiting = any(wanted(id) for each in OPEN for id in archive.in_state(each))
             if wake is None or wake > until or not waiting:
                 return stopped
@@ -1207,29 +1208,27 @@ def _anchored(pipeline: Pipeline, documents: Iterable[JobId], land: Callable[[],
 
 def _due(pipeline: Pipeline, archive: SqliteArchive) -> Iterator[JobId]:
     """What is to be sent or asked for, as long as its receiver is there."""
-    for id in archive.due(pipeline.now()):
-        if _held(pipeline.breaker(id), pipeline.now()):
-            if all(_held(each, pipeline.now()) for each in pipeline.breakers()):
+    pipeline.look_again()
+    for id in archive.due(pipeline.now(), pipeline.held_formats):
+        if pipeline.breaker(id).rests(pipeline.now()):
+            if all(each.rests(pipeline.now()) for each in pipeline.breakers()):
                 return
         elif not pipeline.still_waits(id):
             yield id
 
 
-def _held(breaker: outbox.Breaker, now: datetime) -> bool:
-    """Whether nothing can be done before its time comes."""
-    return breaker.holds(now) and not breaker.trying
-
-
 def _wake(pipeline: Pipeline, archive: SqliteArchive) -> datetime | None:
     """When there is something to do again, later than now; None if nothing waits."""
-    asked = archive.any_in(State.UNKNOWN, State.DELIVERED)
-    if not asked and not archive.any_in(State.SIGNED, State.WAITING):
+    if not archive.any_in(*OPEN):
         return None
     now = pipeline.now()
     breakers = pipeline.breakers()
     times = [each.until for each in breakers if each.holds(now)]
     if len(times) < len(breakers):
-        times += [archive.next_due(now), now + timedelta(seconds=pipeline.schedule.ask_every_s) if asked else None]
+        held = pipeline.held_formats()
+        asked = archive.any_in(State.UNKNOWN, State.DELIVERED, but_of=held)
+        asks = now + timedelta(seconds=pipeline.schedule.ask_every_s) if asked else None
+        times += [archive.next_due(now, held), asks]
     return min((each for each in times if each is not None), default=None)
 
 

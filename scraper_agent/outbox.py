@@ -160,6 +160,10 @@ class Breaker:
         """Whether nothing may leave now."""
         return self.open and (self.trying or (self.until is not None and now < self.until))
 
+    def rests(self, now: datetime) -> bool:
+        """Whether nothing can be done before its time comes: nothing is under way that may tell how it is."""
+        return self.holds(now) and not self.trying
+
     def admits(self, now: datetime) -> bool:
         """Whether one may leave now, or the receiver be asked; that one is then under way."""
         if self.holds(now):

@@ -300,10 +300,12 @@ class Pipeline:
     """
     freed: deque[JobId] = field(default_factory=deque)
     """Documents that waited for another one, which has reached its end meanwhile: whoever runs this advances them."""
-    _waiting: dict[JobId, tuple[JobId, int]] = field(default_factory=dict)
-    """Documents that wait for another: for which one, and how many facts that had."""
+    _waiting: set[JobId] = field(default_factory=set)
+    """Documents that wait for another of which nothing new is known."""
     _awaited: dict[JobId, set[JobId]] = field(default_factory=dict)
-    """The same from the other side."""
+    """By the document that others wait for: these."""
+    _known_until: int = 0
+    """How many entries the log had when it was last looked for what is new."""
     _breakers: dict[str, outbox.Breaker] = field(default_factory=dict)
     """By format, empty for those that go to `receiver`; made of the log when they are first asked for."""
     _names: dict[JobId, dict[str, frozenset[str]]] = field(default_factory=dict)
@@ -1133,8 +1135,10 @@ class Pipeline:
 
     def breaker(self, id: JobId) -> outbox.Breaker:
         """How the receiver of this document is. Another one that is away holds nothing of it."""
-        format = _format_of(id)
-        return self._breaker_of(format if format in self.destinations else "")
+        return self._breaker_of(self._to(_format_of(id)))
+
+    def _to(self, format: str) -> str:
+        return format if format in self.destinations else ""
 
     def breakers(self) -> tuple[outbox.Breaker, ...]:
         """One for each receiver."""
@@ -1209,17 +1213,29 @@ class Pipeline:
         if first is None:
             first, reason = self._followed(job)
             if reason is None:
-                self._waiting.pop(job.id, None)
+                self._waiting.discard(job.id)
                 return False
         if first is not None and state(first) not in _ENDED:
-            self._waiting[job.id] = first.id, len(first.facts)
+            self._waiting.add(job.id)
             self._awaited.setdefault(first.id, set()).add(job.id)
         return True
 
     def still_waits(self, id: JobId) -> bool:
         """Whether this process knows that the document waits for another one of which nothing new is known."""
-        known = self._waiting.get(id)
-        return known is not None and self.archive.length(known[0]) == known[1]
+        return id in self._waiting
+
+    def look_again(self) -> None:
+        """Whoever waits for a document that got a fact since the last look, by whomever, may go on."""
+        size = self.archive.size()
+        for id in self.archive.changed(self._known_until) if self._waiting else ():
+            self._waiting.difference_update(self._awaited.get(id, ()))
+        self._known_until = size
+
+    def held_formats(self) -> frozenset[str]:
+        """Of which nothing can be sent or asked for before the time of its receiver comes."""
+        now = self.now()
+        names = {*self.formats, *self.destinations}
+        return frozenset(name for name in names if self._breaker_of(self._to(name)).rests(now))
 
     def _behind(self, job: Job) -> Job | None:
         """An older version of the record that may be on its way: the receiver is to hear of them in order."""
@@ -1807,6 +1823,7 @@ class Pipeline:
                 self._unfiled.append(id)
         elif id in self._states:
             self._states[id] = state(Job(id=id, facts=(fact,)))
+        self._waiting.difference_update(self._awaited.get(id, ()))
         if isinstance(fact, Receipt | Failure):
             self.freed.extend(self._awaited.pop(id, ()))
         if self._held is None:

@@ -163,6 +163,44 @@ def test_while_one_is_away_the_other_is_asked_for_its_receipts_every_minute(site
     assert woken == [60]
 
 
+def test_what_waits_for_a_receiver_that_is_away_wakes_nobody_before_its_time(site: Site) -> None:
+    site.schedule = FAST.model_copy(update={"breaker_failures": 2, "shortest_wait_s": 1800})
+    waybills = [site.waybill(number) for number in range(4)]
+    site.order(1)
+    site.province.mode, site.customs.mode = "vanish", "fine"
+    woken = []
+
+    def sleep(seconds: float) -> None:
+        woken.append(seconds)
+        site.clock.sleep(seconds)
+        site.province.mode = "fine"
+
+    with site.open() as (archive, pipeline):
+        until = site.clock() + timedelta(hours=2)
+        App.deliver(None, pipeline, archive, until=until, sleep=sleep)  # type: ignore[arg-type] # it needs nothing of the App
+        assert {state(archive.job(id)) for id in waybills} == {State.RECEIPTED}
+    assert woken[0] == 1800, "two are of unknown outcome, but nobody is there to be asked"
+
+
+def test_what_was_passed_over_leaves_as_soon_as_its_receiver_may_be_tried(site: Site) -> None:
+    site.schedule = FAST.model_copy(update={"breaker_failures": 1, "shortest_wait_s": 600})
+    waybills = [site.waybill(number) for number in range(3)]
+    site.province.mode = "away"
+    site.send()
+    site.province.mode = "fine"
+    order = site.order(1)
+
+    def slow(id: JobId) -> bool:
+        if id == order:
+            site.clock.at += timedelta(hours=2)  # so long does this one take
+        return True
+
+    with site.open() as (archive, pipeline):
+        until = site.clock() + timedelta(days=1)
+        App.deliver(None, pipeline, archive, until=until, sleep=site.clock.sleep, wanted=slow)  # type: ignore[arg-type] # it needs nothing of the App
+        assert {state(archive.job(id)) for id in (*waybills, order)} == {State.RECEIPTED}
+
+
 def test_only_what_goes_where_nobody_can_be_asked_is_left_to_a_person(site: Site) -> None:
     site.province.repeat, site.province.mode, site.customs.mode = "never", "vanish", "vanish"
     site.waybill(1)
@@ -311,6 +349,12 @@ def test_what_waits_for_another_is_not_looked_at_again_before_that_one_has_chang
         assert running not in wiring._due(pipeline, archive)
         pipeline.advance(waybill)
         assert running in wiring._due(pipeline, archive), "it is delivered now"
+        pipeline.advance(running)
+        assert running not in wiring._due(pipeline, archive)
+        keys = {"01": Seal.public_key}
+        another = offline.pipeline(archive, site.clock, site.customs, Seal(), holds, keys, lambda: 0.5)
+        another.resend(waybill, "li", absent=True)
+        assert running in wiring._due(pipeline, archive), "whoever changed it"
 
 
 # --- whatever happens -----------------------------------------------------------------------------------------------
