@@ -1,4 +1,4 @@
-"""Deliveries over a bad network: `python -m tests.faults.delivery [--kinds https …] [--count N]`.
+"""Deliveries over a bad network: `python -m tests.faults.delivery [--kinds https …] [--count N] [--seed N]`.
 
 Every kind of transport × every toxic × N documents, by the real pipeline and its log: sent, asked for, sent again. Each
 document must have arrived exactly once, and its log must say so. `sites.py` has the servers.
@@ -67,13 +67,14 @@ def deliver(
     toxic: Toxic | None,
     count: int,
     toxicity: float = TOXICITY,
+    seed: int = 6,
 ) -> Outcome:
     ticks = itertools.count()
     outcome = Outcome(documents=count)
     with (
         tempfile.TemporaryDirectory() as name,
         open_site() as site,
-        Proxy(site.address, toxic, toxicity=toxicity) as proxy,
+        Proxy(site.address, toxic, toxicity=toxicity, seed=seed) as proxy,
         closing(site.transport_by(proxy.port)) as transport,
         SqliteArchive(Path(name) / "archive.db", lambda: BEGAN) as archive,
     ):
@@ -139,13 +140,14 @@ def main() -> int:
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--toxics", nargs="*", default=list(Toxic), choices=list(Toxic), type=Toxic)
+    parser.add_argument("--seed", type=int, default=6, help="of the network's faults: another for each share of a dose")
     asked = parser.parse_args()
     table = Table("transport", "toxic", "documents", "attempts", "rounds", "broken", "repeats", "s", "wrong")
     failed = 0
     for kind, toxic in itertools.product(asked.kinds, asked.toxics):
         # A network that is down is so for a whole delivery; the other toxics act in each turn of it.
         toxicity = TOXICITY if toxic is Toxic.DOWN else 1 - (1 - TOXICITY) ** (1 / TURNS[kind])
-        seen = deliver(KINDS[kind], toxic, asked.count, toxicity)
+        seen = deliver(KINDS[kind], toxic, asked.count, toxicity, asked.seed)
         numbers = (seen.documents, seen.attempts, seen.rounds, seen.broken, seen.repeats, round(seen.seconds))
         table.add_row(kind, toxic, *map(str, numbers), str(len(seen.wrong)))
         print(kind, toxic.value, *numbers, *seen.wrong[:5], file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.history [COUNT]`: the weekly history with its line cut, and with both its sides killed.
+"""`python -m tests.faults.history [COUNT] [SEED]`: the weekly history, its line cut, and both its sides killed.
 
 Cuts: the line is cut at every tenth of every part, each in a week of its own, and before and after every renaming; the
 province sends until it is done, while the ministry looks into the folder after each cut. Kills: a province or a
@@ -40,6 +40,7 @@ POINTS = OF_PROVINCE + OF_MINISTRY
 LONGEST_S = 0.15
 """Most that a province that dies whenever lives once it has begun."""
 MOST_TRIES = 5
+TOLD_EVERY = 50
 
 
 @dataclass
@@ -283,6 +284,8 @@ def kills(folder: Path, count: int, waybills: int, seed: int = 7) -> Outcome:
             _whole_or_nothing(site, week, outcome)
             _until_sent(site, week, outcome)
             week = week.following
+            if (at + 1) % TOLD_EVERY == 0:
+                print(f"{at + 1} of {count}, wrong: {len(outcome.wrong)}", file=sys.stderr, flush=True)
         _count(site, outcome)
         if outcome.waybills != count * waybills:
             outcome.wrong.append(f"the ministry has {outcome.waybills} waybills of {count * waybills}")
@@ -292,13 +295,15 @@ def kills(folder: Path, count: int, waybills: int, seed: int = 7) -> Outcome:
 
 def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 7
     with tempfile.TemporaryDirectory() as home:
         cut = cuts(Path(home), waybills=5_000)
-    print(f"{cut.cut} cuts, {cut.parts} parts a week, {cut.waybills} waybills, {cut.seconds:.0f} s")
+    print(f"{cut.cut} cuts, {cut.parts} parts a week, {cut.waybills} waybills, {cut.seconds:.0f} s", flush=True)
     with tempfile.TemporaryDirectory() as home:
-        killed = kills(Path(home), count, waybills=500)
+        killed = kills(Path(home), count, waybills=500, seed=seed)
     print(
-        f"{killed.killed} kills ({killed.survived} came too late), {killed.waybills} waybills, {killed.seconds:.0f} s"
+        f"seed {seed}: {killed.killed} kills ({killed.survived} came too late), {killed.waybills} waybills, "
+        f"{killed.seconds:.0f} s"
     )
     wrong = cut.wrong + killed.wrong
     for each in wrong[:10]:

@@ -20,6 +20,7 @@ from scraper_agent.capture.proxy import Proxy
 from scraper_agent.recipe import Permit
 from tests.wire import Caller, Recorder, recording
 
+TOLD_EVERY = 5_000
 QUERY = Permit.model_validate({"purpose": "query", "path": "/rpc", "json": {"method": "read"}})
 KIND = b"Content-Type: application/json\r\n"
 BODY = b'{"method": "read"}'
@@ -101,6 +102,9 @@ def fuzz(count: int, seed: int, *, at_most_s: float = 600.0) -> Outcome:
             request = mutated(rng, seeds[which]) + (inside if which == 2 else write)
             outcome.statuses[_sent(proxy.port, request)] += 1
             outcome.requests += 1
+            if outcome.requests % TOLD_EVERY == 0:
+                told = f"{outcome.requests} of {count}, smuggled: {len(outcome.smuggled)}"
+                print(told, file=sys.stderr, flush=True)
             if len(erp.seen) > 1000:
                 _weigh(erp, outcome)
         with Caller(proxy) as caller:  # it lives

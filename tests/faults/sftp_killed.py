@@ -1,4 +1,4 @@
-"""`python -m tests.faults.sftp_killed [COUNT]`: a sender killed at any point, while a reader looks on.
+"""`python -m tests.faults.sftp_killed [COUNT] [SEED]`: a sender killed at any point, while a reader looks on.
 
 Each time a sender of its own process is ended by SIGKILL: before or after each step that changes the server's folder,
 in the middle of writing, or after a random time. Another sender then does what the pipeline does after a crash: it
@@ -41,6 +41,7 @@ from tests.transports.servers.sshd import Sshd
 STEPS = ("request written", "request renamed", "done written", "done renamed")
 POINTS = ("before the first", *(f"half of {step}" for step in STEPS if "written" in step), *STEPS, "random")
 """Where the sender dies: after a step, in the middle of one, or whenever."""
+TOLD_EVERY = 50
 LONGEST_S = 0.06
 """Most that a sender that dies whenever lives after it has connected; a whole delivery takes about half of it."""
 
@@ -189,6 +190,9 @@ def run(count: int, seed: int, home: Path) -> Outcome:
                 _end(child, point, rng, outcome)
                 ours.close()
                 _settle(again, anew, key)
+                if (number + 1) % TOLD_EVERY == 0:
+                    told = f"{number + 1} of {count}, wrong: {len(outcome.wrong)}"
+                    print(told, file=sys.stderr, flush=True)
         outcome.effects = len(platform.stored())
         if sorted(stored.key for stored in platform.stored()) != sorted(keys):
             outcome.wrong.append("the platform has other letters than were sent")
@@ -226,9 +230,10 @@ def _settle(transport: Exchange, body: bytes, key: str) -> None:
 
 def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 500
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(2**32)
     with tempfile.TemporaryDirectory() as home:
-        outcome = run(count, random.randrange(2**32), Path(home))
-    print(f"{count} senders in {outcome.seconds:.0f} s; killed: {sum(outcome.killed.values())}")
+        outcome = run(count, seed, Path(home))
+    print(f"seed {seed}: {count} senders in {outcome.seconds:.0f} s; killed: {sum(outcome.killed.values())}")
     for point in POINTS:
         print(f"  {point:24} {outcome.killed[point]}")
     print(f"done before their random time was over: {outcome.survived}")

@@ -294,6 +294,7 @@ class World:
                 until = self.clock() + SESSION
                 App.deliver(None, pipeline, archive, until=until, sleep=self.sleep)  # type: ignore[arg-type] # it needs nothing of the App
                 stand = archive.counts()
+                print(f"session {self.outcome.sessions}: {dict(stand)}", file=sys.stderr, flush=True)
                 if self.outcome.sessions == 1:
                     self._only_the_province_is_away(archive)
             if not set(stand) & set(OPEN):
