@@ -9,6 +9,8 @@ CACHE := .cache
 # One more than cores: the tests wait for browsers and servers much of the time.
 WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 export PYTHONUTF8 := 1
+# Every worker and every process that a test starts would compile all modules again.
+export PYTHONDONTWRITEBYTECODE :=
 
 GAUNTLET := $(CACHE)/gauntlet/.ready
 CONSOLE := $(CACHE)/console/.ready

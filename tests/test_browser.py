@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from playwright.sync_api import sync_playwright
 
 from scraper_agent.capture import browser, discovery
@@ -41,3 +43,19 @@ def test_what_is_being_faded_in_is_waited_for() -> None:
         opacity = page.evaluate("() => getComputedStyle(document.getElementById('p')).opacity")
         chromium.close()
     assert opacity == "1"
+
+
+def test_the_browser_is_started_without_what_nobody_looks_at() -> None:
+    """Of two `--disable-features` Chromium obeys the last: what Playwright itself switches off has to be in ours.
+
+    Where this fails after an upgrade of Playwright, `discovery._PLAYWRIGHT_OFF` is to be what the left side shows.
+    """
+    with sync_playwright() as playwright:
+        chromium = discovery.launch(playwright, None, headless=True, tell=print)
+        root = chromium.new_browser_cdp_session()
+        (pid,) = (p["id"] for p in root.send("SystemInfo.getProcessInfo")["processInfo"] if p["type"] == "browser")
+        said = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
+        its_own, ours = (each.partition("=")[2].split(",") for each in said if each.startswith("--disable-features="))
+        chromium.close()
+    assert set(its_own) == set(discovery._PLAYWRIGHT_OFF)
+    assert ours == [*its_own, "WebUIOmniboxPopup", "WebUIOmniboxAimPopup"]

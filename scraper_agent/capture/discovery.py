@@ -35,6 +35,29 @@ _ONLY_BY_PROXY = (
     "--autofill-server-url=about:blank",  # else each form asks Google what its fields are
 )
 
+_PLAYWRIGHT_OFF = (
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsUpgrades",
+    "HttpsFirstBalancedModeAutoEnable",
+    "LensOverlay",
+    "MediaRouter",
+    "PaintHolding",
+    "ThirdPartyStoragePartitioning",
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "TcpPortRandomizationWin",
+    "OptimizationHints",
+    "NetworkTimeServiceQuerying",
+    "AimEnabled",
+    "PreconnectToSearch",
+    "msForceBrowserSignIn",
+    "msEdgeUpdateLaunchServicesPreferredVersion",
+)
+"""What Playwright switches off. Of two `--disable-features` only the last counts, so ours says Playwright's again."""
+
+_POPUPS_OFF = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup")
+"""Pages behind the address bar: from Chromium 156 on, two processes at every start that nobody looks at."""
+
 _PROTECTION_OFF = "--disable-ipc-flooding-protection"
 """What Playwright starts Chromium with: a page that floods its history then holds up every tab, for half a minute."""
 
@@ -106,6 +129,7 @@ def _candidates() -> Iterator[tuple[str, dict[str, str]]]:
 
 def _start(playwright: Playwright, door: Proxy | None, *, headless: bool, **options: str) -> Browser:
     arguments = ["--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    arguments.append(f"--disable-features={','.join(_PLAYWRIGHT_OFF + _POPUPS_OFF)}")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium does not start as root with its sandbox
     if sys.platform == "linux":
