@@ -38,35 +38,39 @@ MANIFEST = "application/vnd.scraper-agent.bundle+v1"
 _MASK = 0xFFFFFFFF
 
 
-def _rotate(x: int, n: int) -> int:
-    n %= 32
-    return ((x << n) | (x >> (32 - n))) & _MASK if n else x
+def _rotated(x: int, n: int) -> int:
+    return (x << n | x >> (32 - n)) & _MASK
 
 
-_T = [_rotate(0x79CC4519 if j < 16 else 0x7A879D8A, j) for j in range(64)]
+_T = [_rotated(0x79CC4519 if j < 16 else 0x7A879D8A, j % 32) for j in range(64)]
 
 
 def _own_sm3(data: bytes) -> bytes:
-    v = [0x7380166F, 0x4914B2B9, 0x172442D7, 0xDA8A0600, 0xA96F30BC, 0x163138AA, 0xE38DEE4D, 0xB0FB0E4E]
+    """Every rotation is written out: this is most of the time where hashlib has no SM3."""
+    v = (0x7380166F, 0x4914B2B9, 0x172442D7, 0xDA8A0600, 0xA96F30BC, 0x163138AA, 0xE38DEE4D, 0xB0FB0E4E)
     padded = data + b"\x80" + bytes((55 - len(data)) % 64) + struct.pack(">Q", len(data) * 8)
-    for start in range(0, len(padded), 64):
-        w = list(struct.unpack(">16I", padded[start : start + 64]))
+    for block in struct.iter_unpack(">16I", padded):
+        w = list(block)
         for j in range(16, 68):
-            x = w[j - 16] ^ w[j - 9] ^ _rotate(w[j - 3], 15)
-            w.append(x ^ _rotate(x, 15) ^ _rotate(x, 23) ^ _rotate(w[j - 13], 7) ^ w[j - 6])
+            y, z = w[j - 3], w[j - 13]
+            x = (w[j - 16] ^ w[j - 9] ^ (y << 15 | y >> 17)) & _MASK
+            w.append((x ^ (x << 15 | x >> 17) ^ (x << 23 | x >> 9) ^ (z << 7 | z >> 25) ^ w[j - 6]) & _MASK)
         a, b, c, d, e, f, g, h = v
-        for j in range(64):
-            ss1 = _rotate((_rotate(a, 12) + e + _T[j]) & _MASK, 7)
-            ss2 = ss1 ^ _rotate(a, 12)
-            if j < 16:
-                ff, gg = a ^ b ^ c, e ^ f ^ g
-            else:
-                ff, gg = (a & b) | (a & c) | (b & c), (e & f) | (~e & g)
-            tt1 = (ff + d + ss2 + (w[j] ^ w[j + 4])) & _MASK
-            tt2 = (gg + h + ss1 + w[j]) & _MASK
-            a, b, c, d = tt1, a, _rotate(b, 9), c
-            e, f, g, h = tt2 ^ _rotate(tt2, 9) ^ _rotate(tt2, 17), e, _rotate(f, 19), g
-        v = [x ^ y for x, y in zip(v, (a, b, c, d, e, f, g, h))]
+        for t, x, y in zip(_T[:16], w, w[4:]):
+            r = (a << 12 | a >> 20) & _MASK
+            s = (r + e + t) & _MASK
+            s = (s << 7 | s >> 25) & _MASK
+            a, b, c, d, z = ((a ^ b ^ c) + d + (s ^ r) + (x ^ y)) & _MASK, a, (b << 9 | b >> 23) & _MASK, c, e ^ f ^ g
+            z = (z + h + s + x) & _MASK
+            e, f, g, h = (z ^ (z << 9 | z >> 23) ^ (z << 17 | z >> 15)) & _MASK, e, (f << 19 | f >> 13) & _MASK, g
+        for t, x, y in zip(_T[16:], w[16:], w[20:]):
+            r = (a << 12 | a >> 20) & _MASK
+            s = (r + e + t) & _MASK
+            s = (s << 7 | s >> 25) & _MASK
+            z = (g ^ (e & (f ^ g))) + h + s + x & _MASK
+            a, b, c, d = ((a & b | c & (a | b)) + d + (s ^ r) + (x ^ y)) & _MASK, a, (b << 9 | b >> 23) & _MASK, c
+            e, f, g, h = (z ^ (z << 9 | z >> 23) ^ (z << 17 | z >> 15)) & _MASK, e, (f << 19 | f >> 13) & _MASK, g
+        v = (v[0] ^ a, v[1] ^ b, v[2] ^ c, v[3] ^ d, v[4] ^ e, v[5] ^ f, v[6] ^ g, v[7] ^ h)
     return struct.pack(">8I", *v)
 
 
