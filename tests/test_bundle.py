@@ -17,6 +17,7 @@ import pytest
 from scraper_agent import exporting
 from scraper_agent.audit import note, verify
 from scraper_agent.canonical import sm3
+from scraper_agent.envelope import Profile
 from scraper_agent.signing import keyfolder, sm2
 from tests import bundles
 from tests.authorities import OTHER, SIGNER, Signer
@@ -148,6 +149,22 @@ def test_of_600_mutations_none_is_accepted_that_changes_what_it_says(site: bundl
     assert outcome.accepted == []
     assert outcome.found > 540
     assert all(outcome.by_level[level] > 50 for level in mutations.LEVELS)
+
+
+@pytest.mark.parametrize(
+    ("profile", "state"),
+    [
+        (Profile(sn="hex-upper"), verify.PROVEN),
+        (Profile(signed=("ts", "ak", "sk", "ps")), verify.NOT_PROVEN),
+        (Profile(signed_receipt=("rs", "code", "msg", "ts", "sk")), verify.NOT_PROVEN),
+    ],
+    ids=["hex", "request in another order", "receipt in another order"],
+)
+def test_what_was_agreed_otherwise_is_not_contradicted(tmp_path: Path, profile: Profile, state: str) -> None:
+    with bundles.site(tmp_path / "site", profile) as site:
+        site.export(tmp_path / "bundle", exporting.Asked(documents=site.documents[:1]))
+    result = verify.check(tmp_path / "bundle", bundles.fingerprints(tmp_path / "bundle"))
+    assert result.state == state
 
 
 # --- its own cryptography ---------------------------------------------------------------------------------------------

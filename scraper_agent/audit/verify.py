@@ -18,6 +18,7 @@ import argparse
 import base64
 import functools
 import hashlib
+import itertools
 import json
 import re
 import struct
@@ -526,6 +527,296 @@ def seen_by(note: Note, witness: str, key: PublicKey) -> datetime | None:
     return None
 
 
+# --- requests and receipts --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Told:
+    """What a request or a receipt says, and what its signature is over."""
+
+    message: bytes
+    signature: bytes
+    key_index: str
+    digest: str
+    """Of the document: the one within a request, the one that a receipt names."""
+    accepted: bool = False
+    id: str = ""
+    otherwise: Iterable[bytes] = ()
+    """What would be signed if its parts were agreed to stand in another order."""
+
+
+DS = "http://www.w3.org/2000/09/xmldsig#"
+DXP = "http://www.chinaport.gov.cn/dxp"
+_C14N = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
+_ENVELOPED = DS + "enveloped-signature"
+_DECLARATION = re.compile(
+    r"""<\?xml version=(["'])1\.0\1(?: encoding=(["'])[Uu][Tt][Ff]-8\2)?(?: standalone=(["'])(?:yes|no)\3)? ?\?>"""
+)
+_CHARACTERS = "[^<>&\r\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]*"
+_TEXT = re.compile(f"{_CHARACTERS}(?:&(?:amp|lt|gt|#xD);{_CHARACTERS})*")
+_PLAIN = "[A-Za-z_][A-Za-z0-9_.-]*"
+_TAG = f'<((?:({_PLAIN}):)?({_PLAIN}))((?: [A-Za-z_:.0-9-]+="[ !#-%\'-;=?-~]*")*)'
+_START, _EMPTY = re.compile(f"{_TAG}>"), re.compile(f"{_TAG} ?/>")
+_ATTRIBUTE = re.compile(' ([^=]+)="([^"]*)"')
+_URI = re.compile("[a-z][a-z0-9+.-]*:[!#-%'-;=?-~]{1,200}")
+_MOST_ELEMENTS, _MOST_DEEP = 100, 8
+
+
+@dataclass
+class Element:
+    """Where it stands in the text, from `<` to after `>`, and what is in it."""
+
+    tag: str
+    name: tuple[str, str]
+    """Namespace, and name in it."""
+    attributes: dict[str, str]
+    scope: dict[str, str]
+    """Namespaces by prefix."""
+    start: int
+    end: int = 0
+    text: str = ""
+    kids: list[Element] = field(default_factory=list)
+
+
+def xml_of(raw: bytes) -> tuple[str, Element]:
+    """The text and its root, of XML that is in canonical form (C14N 1.0 without comments).
+
+    Reads no other XML but a declaration and `<a/>`, so that a part of the text is the canonical form of that part: no
+    DTD, entity, comment, CDATA or processing instruction. Namespaces stand at the root and at its `Signature`.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    text = raw.decode("utf-8")
+    found = _DECLARATION.match(text)
+    # A `<` begins a tag wherever it stands in XML, and what is none is refused below.
+    text = _EMPTY.sub(r"<\1\4></\1>", text[found.end() if found else 0 :].strip("\n"))
+    at, root = 0, None
+    open_: list[Element] = []
+    count = 0
+    while root is None or open_:
+        if open_:
+            chunk = _TEXT.match(text, at)
+            at = chunk.end() if chunk else at
+            open_[-1].text += _unescaped(chunk[0]) if chunk else ""
+            if text.startswith("</", at):
+                closed = open_.pop()
+                at += len(closed.tag) + 3
+                closed.end = at
+                if not text.endswith(f"</{closed.tag}>", 0, at):
+                    raise ValueError("an element is not closed")
+                continue
+        start = _START.match(text, at)
+        if start is None:
+            raise ValueError("not in canonical form")
+        element = _element(start, open_)
+        at, count = start.end(), count + 1
+        if open_:
+            open_[-1].kids.append(element)
+        else:
+            root = element
+        open_.append(element)
+        if count > _MOST_ELEMENTS or len(open_) > _MOST_DEEP:
+            raise ValueError("too many elements")
+    if text[at:]:
+        raise ValueError("something stands after the root")
+    return text, root
+
+
+def _element(start: re.Match[str], within: Sequence[Element]) -> Element:
+    tag, prefix, name, rest = start.groups()
+    pairs = _ATTRIBUTE.findall(rest)
+    named = [(each[6:], uri) for each, uri in pairs if each.startswith("xmlns")]
+    plain = [(each, value) for each, value in pairs if not each.startswith("xmlns")]
+    declared, attributes = {each.lstrip(":"): uri for each, uri in named}, dict(plain)
+    scope = {**(within[-1].scope if within else {}), **declared}
+    right = (
+        pairs == [*((f"xmlns:{each}" if each else "xmlns", uri) for each, uri in declared.items()), *plain]
+        and list(declared) == sorted(declared)
+        and [each for each, _ in plain] == sorted(attributes)
+        and not any(":" in each for each in attributes)
+        and all(re.fullmatch(_PLAIN, each) and not each.startswith("xml") for each in declared if each)
+        and all(_URI.fullmatch(uri) for uri in declared.values())
+        and len(scope) == len(declared) + (len(within[-1].scope) if within else 0) == len(set(scope.values()))
+        and (not prefix or prefix in scope)
+    )
+    made = Element(tag, (scope.get(prefix or "", ""), name), attributes, scope, start.start())
+    if not right or (declared and within and (len(within) > 1 or made.name != (DS, "Signature"))):
+        raise ValueError("not in canonical form")
+    return made
+
+
+def _unescaped(text: str) -> str:
+    for written, meant in (("&lt;", "<"), ("&gt;", ">"), ("&#xD;", "\r"), ("&amp;", "&")):
+        text = text.replace(written, meant)
+    return text
+
+
+def _kids(element: Element, namespace: str, names: str, attributes: str = "", *, signed: bool = False) -> list[Element]:
+    """Its children, which have to have these names and no others; `signed`: and a signature. Raises ValueError."""
+    expected = [(namespace, name) for name in names.split()] + [(DS, "Signature")] * signed
+    if [kid.name for kid in element.kids] != expected:
+        raise ValueError("other elements")
+    if sorted(element.attributes) != attributes.split() or element.text.strip(" \t\r\n"):
+        raise ValueError("other attributes, or text beside elements")
+    return element.kids
+
+
+def _text(element: Element, pattern: str, **attributes: str) -> str:
+    """What is in an element without children. Raises ValueError."""
+    if element.kids or element.attributes != attributes or not re.fullmatch(pattern, element.text, re.DOTALL):
+        raise ValueError("other text")
+    return element.text
+
+
+def _bytes(element: Element) -> bytes:
+    text = re.sub("[ \t\r\n]", "", _text(element, "[0-9A-Za-z+/= \t\r\n]*"))
+    made = base64.b64decode(text, validate=True)
+    if base64.b64encode(made).decode() != text:
+        raise ValueError("base64 in a second spelling")
+    return made
+
+
+def _signed_xml(text: str, root: Element, signature: Element, key_index: str) -> tuple[bytes, bytes]:
+    """What is signed, and the signature, empty if it is over another message. Raises ValueError."""
+    info, value, key_info = _kids(signature, DS, "SignedInfo SignatureValue KeyInfo")
+    c14n, method, reference = _kids(info, DS, "CanonicalizationMethod SignatureMethod Reference")
+    transforms, digest_method, digest = _kids(reference, DS, "Transforms DigestMethod DigestValue", "URI")
+    (transform,) = _kids(transforms, DS, "Transform")
+    _text(c14n, "", Algorithm=_C14N)
+    _text(transform, "", Algorithm=_ENVELOPED)
+    for each, known in ((method, "sm2-sm3"), (digest_method, "sm3")):  # each profile has names of its own for them
+        named = each.attributes.get("Algorithm", "")
+        _text(each, "", Algorithm=named if re.fullmatch(f".*[#:/]{known}", named) else known)
+    if reference.attributes["URI"]:
+        raise ValueError("the signature refers to a part of the message")
+    if len(key_info.kids) > 1:
+        name, data = _kids(key_info, DS, "KeyName X509Data")
+        _bytes(*_kids(data, DS, "X509Certificate"))
+        _text(name, "[0-9A-Za-z]{1,128}")
+    else:
+        _text(_kids(key_info, DS, "KeyName")[0], key_index)
+    rest = text[root.start : signature.start] + text[signature.end : root.end]
+    covers = sm3(rest.encode()) == _bytes(digest)
+    scope = "".join(f' xmlns{":" * bool(each)}{each}="{uri}"' for each, uri in sorted(info.scope.items()))
+    cut = info.start + 1 + len(info.tag)
+    return f"{text[info.start : cut]}{scope}{text[cut : info.end]}".encode(), _bytes(value) if covers else b""
+
+
+_INDEX, _KEY, _DIGEST = "0[1-9]|[1-9][0-9]", "[0-9a-f]{64}", "sm3:[0-9a-f]{64}"
+_FORMAT, _AK = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "[0-9A-Za-z]{6}"
+_TIME = "(?:19[7-9][0-9]|2[0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
+_SOME, _DXP_ID = ".{0,4096}", "[!-~]{1,16}"
+
+
+def _texts(elements: Iterable[Element], patterns: Sequence[str], names: str = "") -> list[str]:
+    """The text of each, by its pattern; `names`: what its attribute `name` says. Raises ValueError."""
+    named = [{"name": name} for name in names.split()] or [{}] * len(patterns)
+    return [_text(each, pattern, **own) for each, pattern, own in zip(elements, patterns, named)]
+
+
+def _real_time(text: str) -> None:
+    """Raises ValueError: there is no such day."""
+    datetime.fromisoformat(text.rstrip("Z"))
+
+
+def _xml_request(raw: bytes) -> Told:
+    """Of `ceb-xmldsig/1` or `dxp/1`. Raises ValueError."""
+    text, root = xml_of(raw)
+    if root.name == (DXP, "DxpMsg"):
+        trans, data, more, signature = _kids(root, DXP, "TransInfo Data AddInfo", "ver", signed=True)
+        head = _kids(trans, DXP, "CopMsgId SenderId ReceiverIds CreatTime MsgType")
+        receivers = _kids(head[2], DXP, "ReceiverId " * len(head[2].kids))
+        _texts(receivers, [_DXP_ID] * len(receivers))
+        key, _, time, _ = _texts([*head[:2], *head[3:]], [_KEY, _DXP_ID, _TIME, "[!-~]{1,30}"])
+        names, card = ("FileName IcCard BizKey", 1) if len(more.kids) > 2 else ("FileName BizKey", 0)
+        about = _kids(more, DXP, names)
+        _texts(about[:-1], [re.escape(key) + "[.]json", "[!-~]{1,13}"][: 1 + card])
+        keys = _kids(about[-1], DXP, "Key Key Key Key")
+        _, key_index, _, digest = _texts(keys, [_AK, _INDEX, _FORMAT, "[0-9a-f]{64}"], "ak sk format sm3")
+        right, digest = root.attributes["ver"] == "1.0" and len(receivers) in range(1, 6), f"sm3:{digest}"
+    else:
+        names = "System KeyIndex Time Format Key Digest Document"
+        *kids, data, signature = _kids(root, root.name[0], names, "guid version", signed=True)
+        told = _texts(kids, [_AK, _INDEX, f"{_TIME}Z", _FORMAT, _KEY, _DIGEST])
+        _, key_index, time, _, key, digest = told
+        guid = re.sub("(.{8})(.{4})(.{4})(.{4})(.{12}).*", r"\1-\2-\3-\4-\5", key).upper()
+        right = root.name[1] == "Message" and root.attributes == {"guid": guid, "version": "1.0"}
+    _real_time(time)
+    document = _bytes(data)
+    if not right or canonical(plain(document)) != document or not document.startswith(b"{"):
+        raise ValueError("no request")
+    if "sm3:" + sm3(document).hex() != digest:
+        raise Contradicted("what was signed is another document", "所签为另一份单证")
+    return Told(*_signed_xml(text, root, signature, key_index), key_index, digest)
+
+
+def _xml_receipt(raw: bytes) -> Told:
+    """Of `ceb-xmldsig/1` or `dxp/1`. Raises ValueError."""
+    text, root = xml_of(raw)
+    if root.name == (DXP, "DxpRep"):
+        names = "RecevierId Response Results NoticeTime OriHead"
+        receiver, response, results, notice, original, signature = _kids(root, DXP, names, "ver", signed=True)
+        said = _kids(response, DXP, "ResponseCode ResponseInfo")
+        _, code, _, time, _ = _texts(
+            [receiver, *said, notice, *_kids(original, DXP, "CopMsgId")],
+            [_DXP_ID, "0|-[1-9][0-9]{0,7}", ".{0,300}", _TIME, ".{0,255}"],
+        )
+        found = _kids(results, DXP, "Result Result Result Result")
+        key_index, digest, id, _ = _texts(found, [_INDEX, ".{0,64}", ".{0,128}", _SOME], "sk sm3 id reason")
+        right, accepted, digest = root.attributes == {"ver": "1.0"}, code == "0", f"sm3:{digest}"
+    else:
+        names = "KeyIndex Time Key Digest Code Info Accepted Id Reason"
+        *kids, signature = _kids(root, root.name[0], names, "version", signed=True)
+        patterns = [_INDEX, f"{_TIME}Z", ".{0,255}", ".{0,255}", "[0-9]{4}", _SOME, "true|false", ".{0,128}", _SOME]
+        key_index, time, _, digest, _, _, word, id, _ = _texts(kids, patterns)
+        right, accepted = root.name[1] == "Receipt" and root.attributes == {"version": "1.0"}, word == "true"
+    _real_time(time)
+    if not right:
+        raise ValueError("no receipt")
+    return Told(*_signed_xml(text, root, signature, key_index), key_index, digest, accepted, id)
+
+
+_REQUEST = re.compile(
+    rb'\{"ak":"([^"]{6})","ts":([0-9]{1,16}),"sk":"([0-9]{2})","sn":"([0-9A-Za-z+/=]{88}|[0-9A-Fa-f]{128})",'
+    rb'"ps":(\{.*\})\}',
+    re.DOTALL,
+)
+
+
+def _request(raw: bytes) -> Told:
+    """Of `ak-ts-sk-ps/1`."""
+    wrong = Contradicted("what was signed is no request", "所签内容不是请求")
+    found = _REQUEST.fullmatch(raw)
+    if found is None:
+        raise wrong
+    ak, ts, sk, sn, ps = found.groups()
+    inner = plain(ps)
+    digest = "sm3:" + sm3(canonical(inner["document"])).hex()
+    if not ps.startswith(b'{"digest":"%b","document":' % digest.encode()):
+        raise Contradicted("what was signed is another document", "所签为另一份单证")
+    parts = (ak, ts, sk, ps)
+    return Told(b"".join(parts), _signature_of(sn.decode()), sk.decode(), digest, otherwise=_orders(parts))
+
+
+def _receipt(raw: bytes) -> Told:
+    """Of `ak-ts-sk-ps/1`."""
+    said = plain(raw)
+    rs = said["rs"]
+    parts = [part.encode() for part in (said["code"], said["msg"], str(said["ts"]), said["sk"])] + [canonical(rs)]
+    signature = _signature_of(said["sn"])
+    return Told(b"".join(parts), signature, said["sk"], rs["digest"], rs["accepted"], rs["id"], _orders(parts))
+
+
+def _signature_of(sn: str) -> bytes:
+    """Raises ValueError."""
+    return bytes.fromhex(sn) if len(sn) == 128 else base64.b64decode(sn, validate=True)
+
+
+def _orders(parts: Sequence[bytes]) -> Iterator[bytes]:
+    return map(b"".join, itertools.permutations(parts))
+
+
 # --- checking ---------------------------------------------------------------------------------------------------------
 
 
@@ -826,19 +1117,34 @@ class _Life:
         raw = self.bundle.blob(fact["envelope"])
         if raw is None:
             yield _absent(fact["envelope"], "what was signed", "所签内容")
-        elif fact["profile"] != "ak-ts-sk-ps/1":
-            yield Part(NOT_PROVEN, f"a signature of the profile {fact['profile']}", f"{fact['profile']} 格式的签名")
+        elif fact["profile"] == "ak-ts-sk-ps/1":
+            yield _vouched_request(_request(raw), entry, self.keys)
         else:
-            yield _envelope(raw, entry, self.keys)
+            try:
+                told = _xml_request(raw)
+            except ValueError:
+                yield Part(
+                    NOT_PROVEN,
+                    f"what was signed is not in the canonical form of {fact['profile']}",
+                    f"所签内容不是 {fact['profile']} 的规范形式",
+                )
+            else:
+                yield _vouched_request(told, entry, self.keys)
 
     def _receipt(self, entry: Entry) -> Part:
         fact = entry.fact
         raw = self.bundle.blob(fact["receipt"])
         if raw is None:
             return _absent(fact["receipt"], "the receipt", "回执")
-        if not raw.startswith(b"{"):
-            return Part(NOT_PROVEN, "a receipt of another profile", "其他格式的回执")
-        return _receipt(raw, fact, self.envelopes[fact["envelope"]], self.keys)
+        try:
+            told = _receipt(raw) if raw.startswith(b"{") else _xml_receipt(raw)
+        except ValueError:
+            if raw.startswith(b"{"):
+                raise
+            return Part(
+                NOT_PROVEN, "a receipt of another profile, or not in canonical form", "其他格式或非规范形式的回执"
+            )
+        return _vouched_receipt(told, fact, self.envelopes[fact["envelope"]], self.keys)
 
 
 def _body(bundle: Bundle, digest: str, en: str, zh: str) -> Part:
@@ -852,57 +1158,55 @@ def _absent(digest: str, en: str, zh: str) -> Part:
     return Part(NOT_PROVEN, f"{en} is not in the bundle: {digest}", f"包中没有{zh}：{digest}")
 
 
-_REQUEST = re.compile(
-    rb'\{"ak":"([^"]{6})","ts":([0-9]{1,16}),"sk":"([0-9]{2})","sn":"([0-9A-Za-z+/=]{88})","ps":(\{.*\})\}', re.DOTALL
-)
-
-
-def _envelope(raw: bytes, entry: Entry, keys: _Keys) -> Part:
-    fact = entry.fact
-    found = _REQUEST.fullmatch(raw)
-    if found is None:
-        raise Contradicted("what was signed is no request", "所签内容不是请求")
-    ak, ts, sk, sn, ps = found.groups()
-    document = b'{"digest":"%b","document":' % fact["document"].encode()
-    if sk.decode() != fact["key_index"] or not ps.startswith(document):
+def _vouched_request(told: Told, entry: Entry, keys: _Keys) -> Part:
+    if (told.key_index, told.digest) != (entry.fact["key_index"], entry.fact["document"]):
         raise Contradicted("what was signed is another document", "所签为另一份单证")
-    inner = plain(ps)
-    if sm3(canonical(inner["document"])).hex() != fact["document"][4:]:
-        raise Contradicted("what was signed is another document", "所签为另一份单证")
-    signature = base64.b64decode(sn, validate=True)
-    for key, known in keys.enterprise(sk.decode()):
-        if key.verifies(ak + ts + sk + ps, signature):
+    candidates = keys.enterprise(told.key_index)
+    for key, known in candidates:
+        if key.verifies(told.message, told.signature):
             void = keys.revoked.get(key.fingerprint, entry.index) < entry.index
             return Part(
                 PROVEN if known and not void else NOT_PROVEN,
-                f"signed by the enterprise's key {sk.decode()}, {key.fingerprint}"
+                f"signed by the enterprise's key {told.key_index}, {key.fingerprint}"
                 + ("" if known else ", which nobody has vouched for")
                 + (", which had been revoked" if void else ""),
-                f"由企业密钥 {sk.decode()} 签名，{key.fingerprint}"
+                f"由企业密钥 {told.key_index} 签名，{key.fingerprint}"
                 + ("" if known else "，该密钥未经确认")
                 + ("，该密钥此前已被吊销" if void else ""),
             )
-    raise Contradicted("the enterprise's signature does not hold", "企业签名不成立")
+    return _ordered_otherwise(
+        told, (key for key, _ in candidates), "the enterprise's signature does not hold", "企业签名不成立"
+    )
 
 
-def _receipt(raw: bytes, fact: dict[str, Any], document: str, keys: _Keys) -> Part:
-    said = plain(raw)
-    rs = said["rs"]
-    message = said["code"] + said["msg"] + str(said["ts"]) + said["sk"]
-    signature = base64.b64decode(said["sn"], validate=True)
+def _vouched_receipt(told: Told, fact: dict[str, Any], document: str, keys: _Keys) -> Part:
     for name, key in keys.receivers.items():
-        if key.verifies(message.encode() + canonical(rs), signature):
-            if (rs["accepted"], rs["digest"], rs["id"]) != (fact["accepted"], document, fact["remote_id"]):
+        if key.verifies(told.message, told.signature):
+            if (told.accepted, told.digest, told.id) != (fact["accepted"], document, fact["remote_id"]):
                 raise Contradicted("the receipt says otherwise than the log", "回执与日志不符")
             known = key.fingerprint in keys.trust
             return Part(
                 PROVEN if known else NOT_PROVEN,
-                f"the receiver {'took' if rs['accepted'] is True else 'refused'} it, by its key {name}, "
+                f"the receiver {'took' if told.accepted is True else 'refused'} it, by its key {name}, "
                 f"{key.fingerprint}" + ("" if known else ", which nobody has vouched for"),
-                f"接收方已{'接受' if rs['accepted'] is True else '拒绝'}，密钥 {name}，{key.fingerprint}"
+                f"接收方已{'接受' if told.accepted is True else '拒绝'}，密钥 {name}，{key.fingerprint}"
                 + ("" if known else "，该密钥未经确认"),
             )
-    raise Contradicted("the receiver's signature does not hold", "接收方签名不成立")
+    return _ordered_otherwise(
+        told, keys.receivers.values(), "the receiver's signature does not hold", "接收方签名不成立"
+    )
+
+
+def _ordered_otherwise(told: Told, keys: Iterable[PublicKey], en: str, zh: str) -> Part:
+    """Not proven: in an order that anybody may choose, what stands in one part could be taken for another.
+
+    Raises:
+        Contradicted: the signature holds in no order.
+    """
+    orders = list(told.otherwise)
+    if any(key.verifies(message, told.signature) for key in keys for message in orders):
+        return Part(NOT_PROVEN, "a signature over its parts in another order", "签名所覆盖的各部分次序不同")
+    raise Contradicted(en, zh)
 
 
 # --- telling ----------------------------------------------------------------------------------------------------------
