@@ -849,12 +849,13 @@ def _check(bundle: Bundle, trust: frozenset[str], result: Result) -> None:
     _signature(about, note, trust, result)
     seen = _witnesses(bundle, about, note, trust, result)
     keys = _Keys(about, entries, trust)
+    kept = _Kept(bundle, entries, seen[0])
     jobs: dict[str, list[Entry]] = {}
     for entry in entries:
         jobs.setdefault(entry.job, []).append(entry)
     for job, facts in jobs.items():
         if job.startswith("doc/"):
-            result.documents.append(_document(bundle, job, facts, keys, seen))
+            result.documents.append(_document(kept, job, facts, keys, seen))
     named = bundle.about.get("documents")
     if named != [document.job for document in result.documents]:
         raise Contradicted("the documents are not those of the manifest", "单证与清单不符")
@@ -1032,7 +1033,49 @@ class _Keys:
         return own or [(key, key.fingerprint in self.trust) for key in self.listed.get(sk, ())]
 
 
-def _document(bundle: Bundle, job: str, facts: list[Entry], keys: _Keys, seen: tuple[int, bool]) -> Document:
+class _Kept:
+    """The bodies, and what the log says of those that are gone."""
+
+    def __init__(self, bundle: Bundle, entries: Iterable[Entry], seen: int) -> None:
+        self.blob = bundle.blob
+        self.images: dict[str, list[tuple[str, Entry]]] = {}
+        """By page, each with the entry that names it; none where nobody asked for images."""
+        self._erased: dict[str, Entry] = {}
+        self._seen = seen
+        asked = bundle.about.get("asked")
+        without = isinstance(asked, dict) and asked.get("images") == "no"
+        for entry in entries:
+            try:
+                if entry.kind == "Erased" and entry.job == "erasure":
+                    self._erased.update((str(digest), entry) for digest in entry.fact["bodies"])
+                elif entry.kind == "Snapshot" and entry.fact["image"] is not None and not without:
+                    self.images.setdefault(str(entry.fact["page"]), []).append((entry.fact["image"], entry))
+            except (KeyError, TypeError):
+                raise Contradicted(f"entry {entry.index} is not of the form", f"第 {entry.index} 条格式不符") from None
+
+    def missing(self, digest: str, entry: Entry, en: str, zh: str, *, evidence: bool = False) -> Part:
+        """Of a body that the entry names and the bundle lacks. `evidence`: nothing is computed from it."""
+        erased = self._erased.get(digest)
+        if erased is None or erased.index < entry.index:
+            return Part(NOT_PROVEN, f"{en} is not in the bundle: {digest}", f"包中没有{zh}：{digest}")
+        by, reason, basis = (erased.fact[name] for name in ("by", "reason", "basis"))
+        return Part(
+            PROVEN if evidence and erased.index < self._seen else NOT_PROVEN,
+            f"{en} was erased on {erased.at[:10]} by {by}: {reason} ({basis}), entry {erased.index}: {digest}",
+            f"{zh}已于 {erased.at[:10]} 由 {by} 删除：{reason}（{basis}），第 {erased.index} 条：{digest}",
+        )
+
+    def evidence(self, entry: Entry) -> Iterator[Part]:
+        """What of the pages that a document was read from is not there."""
+        page = entry.fact["page"]
+        named = [(page, entry, "the page", "页面"), (entry.fact["provenance"], entry, "the provenance", "取值来源")]
+        named += [(image, by, "the image of the page", "页面图像") for image, by in self.images.get(page, ())]
+        for digest, by, en, zh in named:
+            if self.blob(digest) is None:
+                yield self.missing(digest, by, en, zh, evidence=True)
+
+
+def _document(kept: _Kept, job: str, facts: list[Entry], keys: _Keys, seen: tuple[int, bool]) -> Document:
     made = Document(job)
     try:
         if [entry.position for entry in facts] != list(range(len(facts))) or facts[0].kind != "Draft":
@@ -1050,7 +1093,7 @@ def _document(bundle: Bundle, job: str, facts: list[Entry], keys: _Keys, seen: t
         late = ", ".join(str(entry.index) for entry in facts if entry.index >= size)
         if late and any_witness:
             made.parts.append(Part(NOT_PROVEN, f"no witness has seen entries {late}", f"无见证方见过第 {late} 条"))
-        life = _Life(bundle, keys)
+        life = _Life(kept, keys)
         for entry in facts:
             made.parts += life.fact(entry)
     except Contradicted as found:
@@ -1063,8 +1106,8 @@ def _document(bundle: Bundle, job: str, facts: list[Entry], keys: _Keys, seen: t
 class _Life:
     """One document's facts, in order."""
 
-    def __init__(self, bundle: Bundle, keys: _Keys) -> None:
-        self.bundle = bundle
+    def __init__(self, kept: _Kept, keys: _Keys) -> None:
+        self.kept = kept
         self.keys = keys
         self.document = ""
         """The bytes in force."""
@@ -1076,11 +1119,12 @@ class _Life:
         fact = entry.fact
         if entry.kind == "Draft":
             self.document = fact["document"]
-            yield _body(self.bundle, self.document, "the document", "单证")
+            yield self._body(entry, "the document", "单证")
+            yield from self.kept.evidence(entry)
         elif entry.kind == "Excluded":
             self._same(fact["before"], entry)
             self.document, self.approved = fact["document"], ""
-            yield _body(self.bundle, self.document, "the document without what was left out", "去除部分内容后的单证")
+            yield self._body(entry, "the document without what was left out", "去除部分内容后的单证")
         elif entry.kind in ("Verdict", "Approval", "Endorsed", "Held", "Released", "Envelope"):
             self._same(fact["document"], entry)
             if entry.kind == "Approval":
@@ -1102,6 +1146,12 @@ class _Life:
             if entry.kind == "Receipt":
                 yield self._receipt(entry)
 
+    def _body(self, entry: Entry, en: str, zh: str) -> Part:
+        digest = self.document
+        if self.kept.blob(digest) is None:
+            return self.kept.missing(digest, entry, en, zh)
+        return Part(PROVEN, f"{en} is the one of the log: {digest}", f"{zh}与日志一致：{digest}")
+
     def _same(self, document: str, entry: Entry) -> None:
         if document != self.document:
             raise Contradicted(
@@ -1114,9 +1164,9 @@ class _Life:
         self.envelopes[fact["envelope"]] = fact["document"]
         if self.approved != self.document:
             yield Part(NOT_PROVEN, "it was signed without an approval before", "签名之前没有批准")
-        raw = self.bundle.blob(fact["envelope"])
+        raw = self.kept.blob(fact["envelope"])
         if raw is None:
-            yield _absent(fact["envelope"], "what was signed", "所签内容")
+            yield self.kept.missing(fact["envelope"], entry, "what was signed", "所签内容")
         elif fact["profile"] == "ak-ts-sk-ps/1":
             yield _vouched_request(_request(raw), entry, self.keys)
         else:
@@ -1133,9 +1183,9 @@ class _Life:
 
     def _receipt(self, entry: Entry) -> Part:
         fact = entry.fact
-        raw = self.bundle.blob(fact["receipt"])
+        raw = self.kept.blob(fact["receipt"])
         if raw is None:
-            return _absent(fact["receipt"], "the receipt", "回执")
+            return self.kept.missing(fact["receipt"], entry, "the receipt", "回执")
         try:
             told = _receipt(raw) if raw.startswith(b"{") else _xml_receipt(raw)
         except ValueError:
@@ -1145,17 +1195,6 @@ class _Life:
                 NOT_PROVEN, "a receipt of another profile, or not in canonical form", "其他格式或非规范形式的回执"
             )
         return _vouched_receipt(told, fact, self.envelopes[fact["envelope"]], self.keys)
-
-
-def _body(bundle: Bundle, digest: str, en: str, zh: str) -> Part:
-    raw = bundle.blob(digest)
-    if raw is None:
-        return _absent(digest, en, zh)
-    return Part(PROVEN, f"{en} is the one of the log: {digest}", f"{zh}与日志一致：{digest}")
-
-
-def _absent(digest: str, en: str, zh: str) -> Part:
-    return Part(NOT_PROVEN, f"{en} is not in the bundle: {digest}", f"包中没有{zh}：{digest}")
 
 
 def _vouched_request(told: Told, entry: Entry, keys: _Keys) -> Part:

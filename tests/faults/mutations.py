@@ -24,12 +24,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from scraper_agent import canonical, exporting
 from scraper_agent.audit import note, verify
+from scraper_agent.values import JobId
 from tests import bundles
 from tests.authorities import SIGNER, Signer
 
@@ -50,10 +52,10 @@ class Outcome:
     accepted: list[str] = field(default_factory=list)
 
 
-def run(site: bundles.Site, home: Path, count: int, seed: int) -> Outcome:
-    """`count` mutations of a bundle of two documents, made in `home`."""
+def run(site: bundles.Site, home: Path, count: int, seed: int, documents: Sequence[JobId] = ()) -> Outcome:
+    """`count` mutations of a bundle of these documents, else the first two, made in `home`."""
     folder = home / "bundle"
-    site.export(folder, exporting.Asked(documents=site.documents[:2]))
+    site.export(folder, exporting.Asked(documents=documents or site.documents[:2]))
     trust = bundles.fingerprints(folder)
     whole = {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
