@@ -398,6 +398,11 @@ def _fingerprint_of(pem: bytes) -> str:
         return ""
 
 
+def digests(data: bytes) -> tuple[int, str, str]:
+    """As the manifest has them: size, SM3, SHA-256."""
+    return len(data), sm3(data).hex(), hashlib.sha256(data).hexdigest()
+
+
 class Bundle:
     """The files of a folder: those of the manifest, each as the manifest has it."""
 
@@ -418,22 +423,25 @@ class Bundle:
 
     def complete(self) -> None:
         """That the folder has these files and no others, and each is as the manifest has it. First of all."""
-        there = {
-            path.relative_to(self.folder).as_posix()
-            for path in self.folder.rglob("*")
-            if not path.is_dir() and "__pycache__" not in path.parts
-        }
-        for name in sorted(there - set(self.kept) - {"manifest.json", "manifest.sig"}):
+        for name in sorted(self.there() - set(self.kept) - {"manifest.json", "manifest.sig"}):
             raise Contradicted(f"a file that the manifest does not name: {name}", f"清单中没有的文件：{name}")
         for name, kept in self.kept.items():
             data = self.read(name)
-            if (len(data), sm3(data).hex(), hashlib.sha256(data).hexdigest()) != kept:
+            if digests(data) != kept:
                 raise Contradicted(f"{name} is not the one of the manifest", f"{name} 与清单不符")
             named = re.fullmatch("(blobs)/([0-9a-f]+)|keys/([0-9a-f]+).pem", name)
             if named is not None and named[1] and self.kept[name][1] != named[2]:
                 raise Contradicted(f"the bytes of {name} have been changed", f"{name} 的内容被改动")
             if named is not None and named[3] and _fingerprint_of(data) != named[3]:
                 raise Contradicted(f"{name} is another key", f"{name} 是另一把密钥")
+
+    def there(self) -> set[str]:
+        """The files of the folder."""
+        return {
+            path.relative_to(self.folder).as_posix()
+            for path in self.folder.rglob("*")
+            if not path.is_dir() and "__pycache__" not in path.parts
+        }
 
     def has(self, name: str) -> bool:
         return name in self.kept
@@ -822,9 +830,14 @@ def _orders(parts: Sequence[bytes]) -> Iterator[bytes]:
 
 def check(folder: Path, trust: Iterable[str] = ()) -> Result:
     """Everything in the bundle. `trust`: fingerprints of keys that are known from elsewhere. Raises nothing."""
+    return checked(lambda: Bundle(folder), trust)
+
+
+def checked(opened: Callable[[], Bundle], trust: Iterable[str] = ()) -> Result:
+    """As `check`."""
     result = Result()
     try:
-        _check(Bundle(folder), frozenset(trust), result)
+        _check(opened(), frozenset(trust), result)
     except Contradicted as found:
         result.log.append(Part(CONTRADICTED, found.said["en"], found.said["zh"]))
     except RecursionError:
