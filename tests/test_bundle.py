@@ -179,6 +179,17 @@ def test_of_200_mutations_of_what_is_left_none_is_accepted(pruned: bundles.Site,
     assert outcome.found > 180
 
 
+def test_what_a_key_is_called_in_the_bundle_is_not_told_as_proven(own: Path, insider: Signer, folder: Path) -> None:
+    """Whoever signs the manifest may call a receiver's key what they like; its index is signed by the receiver."""
+    keys = json.loads((own / "keys.json").read_bytes())
+    (key,) = keys["receivers"].values()
+    keys["receivers"] = {"customs of Shanghai": key}
+    (own / "keys.json").write_bytes(verify.canonical(keys))
+    result = checked(own, insider, folder)
+    assert result.state == verify.PROVEN
+    assert not [line for line in verify.told(result, "en", all=True) if "Shanghai" in line]
+
+
 # --- entries ----------------------------------------------------------------------------------------------------------
 
 

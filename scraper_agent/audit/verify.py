@@ -1232,16 +1232,16 @@ def _vouched_request(told: Told, entry: Entry, keys: _Keys) -> Part:
 
 
 def _vouched_receipt(told: Told, fact: dict[str, Any], document: str, keys: _Keys) -> Part:
-    for name, key in keys.receivers.items():
+    for key in keys.receivers.values():
         if key.verifies(told.message, told.signature):
             if (told.accepted, told.digest, told.id) != (fact["accepted"], document, fact["remote_id"]):
                 raise Contradicted("the receipt says otherwise than the log", "回执与日志不符")
             known = key.fingerprint in keys.trust
             return Part(
                 PROVEN if known else NOT_PROVEN,
-                f"the receiver {'took' if told.accepted is True else 'refused'} it, by its key {name}, "
+                f"the receiver {'took' if told.accepted is True else 'refused'} it, by its key {told.key_index}, "
                 f"{key.fingerprint}" + ("" if known else ", which nobody has vouched for"),
-                f"接收方已{'接受' if told.accepted is True else '拒绝'}，密钥 {name}，{key.fingerprint}"
+                f"接收方已{'接受' if told.accepted is True else '拒绝'}，密钥 {told.key_index}，{key.fingerprint}"
                 + ("" if known else "，该密钥未经确认"),
             )
     return _ordered_otherwise(
