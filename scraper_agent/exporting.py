@@ -1,20 +1,21 @@
 """Documents are handed out: which, what goes with them, and the fact that says so before anything is written.
 
 With the facts of a document go those of its run that are about all of it or about the document's pages, and the whole
-jobs that both stand on: keys, policy, the recipe's approvals, and exports themselves. With the facts go the bodies that
-they name. Nothing here reads the config, the key folder's secrets or the vault.
+jobs that both stand on: keys, policy, the recipe's approvals, and exports themselves; and the facts that say of a body
+that it is gone. With the facts go the bodies that they name. Nothing here reads the config, the key folder's secrets or
+the vault.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from scraper_agent import canonical
+from scraper_agent import canonical, retention
 from scraper_agent.archive import excerpt
 from scraper_agent.archive.excerpt import Excerpt, Row
 from scraper_agent.archive.sqlite import SqliteArchive
@@ -220,14 +221,30 @@ def _chosen(log: Excerpt, archive: SqliteArchive, asked: Asked, documents: Seque
                 recipes.add(JobId(f"recipe/{json.loads(data)['fact']['recipe_id']}"))
     for id in (*_WITH, *sorted(recipes)):
         found.update(log.facts(id))
-    entries = tuple(sorted(found.items()))
-    bodies: dict[Digest, str] = {}
-    for _, data in entries:
+    named = _named(found.values())
+    erasures = {index: data for index, data in log.facts(retention.JOB) if _concerns(data, named.keys(), documents)}
+    bodies = {
+        digest: holds
+        for digest, holds in (named | _named(erasures.values())).items()
+        if asked.images or holds != "image"
+    }
+    return Chosen(documents=tuple(documents), entries=tuple(sorted((found | erasures).items())), bodies=bodies)
+
+
+def _named(entries: Iterable[bytes]) -> dict[Digest, str]:
+    """The bodies that these entries name, and what each is."""
+    found: dict[Digest, str] = {}
+    for data in entries:
         raw = json.loads(data)
         for digest, holds in _bodies(raw["kind"], raw["fact"]):
-            if asked.images or holds != "image":
-                bodies.setdefault(digest, holds)
-    return Chosen(documents=tuple(documents), entries=entries, bodies=bodies)
+            found.setdefault(digest, holds)
+    return found
+
+
+def _concerns(erased: bytes, bodies: Collection[str], documents: Collection[JobId]) -> bool:
+    """Whether the fact says that one of the bodies is gone, or fields of one of the documents are."""
+    fact = json.loads(erased)["fact"]
+    return fact.get("of") in documents or any(digest in bodies for digest in fact["bodies"])
 
 
 def _origins(archive: SqliteArchive, provenance: Digest) -> Iterator[str]:

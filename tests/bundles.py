@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import SecretStr
 
 from scraper_agent import canonical, exporting
@@ -19,6 +20,7 @@ from scraper_agent.app import App
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.audit import bundle, note
 from scraper_agent.cli import export as command
+from scraper_agent.envelope.profile import DEFAULT, Profile
 from scraper_agent.formats import FORMATS
 from scraper_agent.sandbox.platform import Platform
 from scraper_agent.signing import keyfile, keyfolder
@@ -62,15 +64,19 @@ class Site:
 
 
 @contextmanager
-def site(home: Path) -> Iterator[Site]:
+def site(home: Path, profile: Profile = DEFAULT) -> Iterator[Site]:
+    """`profile`: of requests and receipts."""
     small.folder(home)
     (entry,) = keyfolder.entries(home / "keys")
     keys = {(world.AK, "01"): entry.public_key}
-    with Platform(lambda: small.NOW, keys, FORMATS, window=timedelta(days=1)) as platform:
-        config = (home / "config.yaml").read_text(encoding="utf-8")
-        config = config.replace("http://127.0.0.1:9/receive", platform.url)
-        config = config.replace("public_keys: {}", f"public_keys: {json.dumps(platform.public_keys)}")
-        (home / "config.yaml").write_text(config, encoding="utf-8")
+    with Platform(lambda: small.NOW, keys, FORMATS, window=timedelta(days=1), profile=profile) as platform:
+        config = yaml.safe_load((home / "config.yaml").read_text(encoding="utf-8"))
+        config["receiver"]["transport"]["url"] = platform.url
+        config["receiver"] |= {
+            "public_keys": platform.public_keys,
+            "profile": json.loads(profile.model_dump_json(include={"name", *profile.model_fields_set})),
+        }
+        (home / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
         app = App.load(home / "config.yaml", tell=lambda _: None)
         clock = small._ticking(small.NOW - timedelta(days=1))
         with SqliteArchive(home / app.config.archive, lambda: next(clock)) as archive:

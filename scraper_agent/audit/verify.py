@@ -18,6 +18,7 @@ import argparse
 import base64
 import functools
 import hashlib
+import itertools
 import json
 import re
 import struct
@@ -38,35 +39,39 @@ MANIFEST = "application/vnd.scraper-agent.bundle+v1"
 _MASK = 0xFFFFFFFF
 
 
-def _rotate(x: int, n: int) -> int:
-    n %= 32
-    return ((x << n) | (x >> (32 - n))) & _MASK if n else x
+def _rotated(x: int, n: int) -> int:
+    return (x << n | x >> (32 - n)) & _MASK
 
 
-_T = [_rotate(0x79CC4519 if j < 16 else 0x7A879D8A, j) for j in range(64)]
+_T = [_rotated(0x79CC4519 if j < 16 else 0x7A879D8A, j % 32) for j in range(64)]
 
 
 def _own_sm3(data: bytes) -> bytes:
-    v = [0x7380166F, 0x4914B2B9, 0x172442D7, 0xDA8A0600, 0xA96F30BC, 0x163138AA, 0xE38DEE4D, 0xB0FB0E4E]
+    """Every rotation is written out: this is most of the time where hashlib has no SM3."""
+    v = (0x7380166F, 0x4914B2B9, 0x172442D7, 0xDA8A0600, 0xA96F30BC, 0x163138AA, 0xE38DEE4D, 0xB0FB0E4E)
     padded = data + b"\x80" + bytes((55 - len(data)) % 64) + struct.pack(">Q", len(data) * 8)
-    for start in range(0, len(padded), 64):
-        w = list(struct.unpack(">16I", padded[start : start + 64]))
+    for block in struct.iter_unpack(">16I", padded):
+        w = list(block)
         for j in range(16, 68):
-            x = w[j - 16] ^ w[j - 9] ^ _rotate(w[j - 3], 15)
-            w.append(x ^ _rotate(x, 15) ^ _rotate(x, 23) ^ _rotate(w[j - 13], 7) ^ w[j - 6])
+            y, z = w[j - 3], w[j - 13]
+            x = (w[j - 16] ^ w[j - 9] ^ (y << 15 | y >> 17)) & _MASK
+            w.append((x ^ (x << 15 | x >> 17) ^ (x << 23 | x >> 9) ^ (z << 7 | z >> 25) ^ w[j - 6]) & _MASK)
         a, b, c, d, e, f, g, h = v
-        for j in range(64):
-            ss1 = _rotate((_rotate(a, 12) + e + _T[j]) & _MASK, 7)
-            ss2 = ss1 ^ _rotate(a, 12)
-            if j < 16:
-                ff, gg = a ^ b ^ c, e ^ f ^ g
-            else:
-                ff, gg = (a & b) | (a & c) | (b & c), (e & f) | (~e & g)
-            tt1 = (ff + d + ss2 + (w[j] ^ w[j + 4])) & _MASK
-            tt2 = (gg + h + ss1 + w[j]) & _MASK
-            a, b, c, d = tt1, a, _rotate(b, 9), c
-            e, f, g, h = tt2 ^ _rotate(tt2, 9) ^ _rotate(tt2, 17), e, _rotate(f, 19), g
-        v = [x ^ y for x, y in zip(v, (a, b, c, d, e, f, g, h))]
+        for t, x, y in zip(_T[:16], w, w[4:]):
+            r = (a << 12 | a >> 20) & _MASK
+            s = (r + e + t) & _MASK
+            s = (s << 7 | s >> 25) & _MASK
+            a, b, c, d, z = ((a ^ b ^ c) + d + (s ^ r) + (x ^ y)) & _MASK, a, (b << 9 | b >> 23) & _MASK, c, e ^ f ^ g
+            z = (z + h + s + x) & _MASK
+            e, f, g, h = (z ^ (z << 9 | z >> 23) ^ (z << 17 | z >> 15)) & _MASK, e, (f << 19 | f >> 13) & _MASK, g
+        for t, x, y in zip(_T[16:], w[16:], w[20:]):
+            r = (a << 12 | a >> 20) & _MASK
+            s = (r + e + t) & _MASK
+            s = (s << 7 | s >> 25) & _MASK
+            z = (g ^ (e & (f ^ g))) + h + s + x & _MASK
+            a, b, c, d = ((a & b | c & (a | b)) + d + (s ^ r) + (x ^ y)) & _MASK, a, (b << 9 | b >> 23) & _MASK, c
+            e, f, g, h = (z ^ (z << 9 | z >> 23) ^ (z << 17 | z >> 15)) & _MASK, e, (f << 19 | f >> 13) & _MASK, g
+        v = (v[0] ^ a, v[1] ^ b, v[2] ^ c, v[3] ^ d, v[4] ^ e, v[5] ^ f, v[6] ^ g, v[7] ^ h)
     return struct.pack(">8I", *v)
 
 
@@ -393,6 +398,11 @@ def _fingerprint_of(pem: bytes) -> str:
         return ""
 
 
+def digests(data: bytes) -> tuple[int, str, str]:
+    """As the manifest has them: size, SM3, SHA-256."""
+    return len(data), sm3(data).hex(), hashlib.sha256(data).hexdigest()
+
+
 class Bundle:
     """The files of a folder: those of the manifest, each as the manifest has it."""
 
@@ -413,22 +423,25 @@ class Bundle:
 
     def complete(self) -> None:
         """That the folder has these files and no others, and each is as the manifest has it. First of all."""
-        there = {
-            path.relative_to(self.folder).as_posix()
-            for path in self.folder.rglob("*")
-            if not path.is_dir() and "__pycache__" not in path.parts
-        }
-        for name in sorted(there - set(self.kept) - {"manifest.json", "manifest.sig"}):
+        for name in sorted(self.there() - set(self.kept) - {"manifest.json", "manifest.sig"}):
             raise Contradicted(f"a file that the manifest does not name: {name}", f"清单中没有的文件：{name}")
         for name, kept in self.kept.items():
             data = self.read(name)
-            if (len(data), sm3(data).hex(), hashlib.sha256(data).hexdigest()) != kept:
+            if digests(data) != kept:
                 raise Contradicted(f"{name} is not the one of the manifest", f"{name} 与清单不符")
             named = re.fullmatch("(blobs)/([0-9a-f]+)|keys/([0-9a-f]+).pem", name)
             if named is not None and named[1] and self.kept[name][1] != named[2]:
                 raise Contradicted(f"the bytes of {name} have been changed", f"{name} 的内容被改动")
             if named is not None and named[3] and _fingerprint_of(data) != named[3]:
                 raise Contradicted(f"{name} is another key", f"{name} 是另一把密钥")
+
+    def there(self) -> set[str]:
+        """The files of the folder."""
+        return {
+            path.relative_to(self.folder).as_posix()
+            for path in self.folder.rglob("*")
+            if not path.is_dir() and "__pycache__" not in path.parts
+        }
 
     def has(self, name: str) -> bool:
         return name in self.kept
@@ -522,14 +535,309 @@ def seen_by(note: Note, witness: str, key: PublicKey) -> datetime | None:
     return None
 
 
+# --- requests and receipts --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Told:
+    """What a request or a receipt says, and what its signature is over."""
+
+    message: bytes
+    signature: bytes
+    key_index: str
+    digest: str
+    """Of the document: the one within a request, the one that a receipt names."""
+    accepted: bool = False
+    id: str = ""
+    otherwise: Iterable[bytes] = ()
+    """What would be signed if its parts were agreed to stand in another order."""
+
+
+DS = "http://www.w3.org/2000/09/xmldsig#"
+DXP = "http://www.chinaport.gov.cn/dxp"
+_C14N = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
+_ENVELOPED = DS + "enveloped-signature"
+_DECLARATION = re.compile(
+    r"""<\?xml version=(["'])1\.0\1(?: encoding=(["'])[Uu][Tt][Ff]-8\2)?(?: standalone=(["'])(?:yes|no)\3)? ?\?>"""
+)
+_CHARACTERS = "[^<>&\r\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]*"
+_TEXT = re.compile(f"{_CHARACTERS}(?:&(?:amp|lt|gt|#xD);{_CHARACTERS})*")
+_PLAIN = "[A-Za-z_][A-Za-z0-9_.-]*"
+_TAG = f'<((?:({_PLAIN}):)?({_PLAIN}))((?: [A-Za-z_:.0-9-]+="[ !#-%\'-;=?-~]*")*)'
+_START, _EMPTY = re.compile(f"{_TAG}>"), re.compile(f"{_TAG} ?/>")
+_ATTRIBUTE = re.compile(' ([^=]+)="([^"]*)"')
+_URI = re.compile("[a-z][a-z0-9+.-]*:[!#-%'-;=?-~]{1,200}")
+_MOST_ELEMENTS, _MOST_DEEP = 100, 8
+
+
+@dataclass
+class Element:
+    """Where it stands in the text, from `<` to after `>`, and what is in it."""
+
+    tag: str
+    name: tuple[str, str]
+    """Namespace, and name in it."""
+    attributes: dict[str, str]
+    scope: dict[str, str]
+    """Namespaces by prefix."""
+    start: int
+    end: int = 0
+    text: str = ""
+    kids: list[Element] = field(default_factory=list)
+
+
+def xml_of(raw: bytes) -> tuple[str, Element]:
+    """The text and its root, of XML that is in canonical form (C14N 1.0 without comments).
+
+    Reads no other XML but a declaration and `<a/>`, so that a part of the text is the canonical form of that part: no
+    DTD, entity, comment, CDATA or processing instruction. Namespaces stand at the root and at its `Signature`.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    text = raw.decode("utf-8")
+    found = _DECLARATION.match(text)
+    # A `<` begins a tag wherever it stands in XML, and what is none is refused below.
+    text = _EMPTY.sub(r"<\1\4></\1>", text[found.end() if found else 0 :].strip("\n"))
+    at, root = 0, None
+    open_: list[Element] = []
+    count = 0
+    while root is None or open_:
+        if open_:
+            chunk = _TEXT.match(text, at)
+            at = chunk.end() if chunk else at
+            open_[-1].text += _unescaped(chunk[0]) if chunk else ""
+            if text.startswith("</", at):
+                closed = open_.pop()
+                at += len(closed.tag) + 3
+                closed.end = at
+                if not text.endswith(f"</{closed.tag}>", 0, at):
+                    raise ValueError("an element is not closed")
+                continue
+        start = _START.match(text, at)
+        if start is None:
+            raise ValueError("not in canonical form")
+        element = _element(start, open_)
+        at, count = start.end(), count + 1
+        if open_:
+            open_[-1].kids.append(element)
+        else:
+            root = element
+        open_.append(element)
+        if count > _MOST_ELEMENTS or len(open_) > _MOST_DEEP:
+            raise ValueError("too many elements")
+    if text[at:]:
+        raise ValueError("something stands after the root")
+    return text, root
+
+
+def _element(start: re.Match[str], within: Sequence[Element]) -> Element:
+    tag, prefix, name, rest = start.groups()
+    pairs = _ATTRIBUTE.findall(rest)
+    named = [(each[6:], uri) for each, uri in pairs if each.startswith("xmlns")]
+    plain = [(each, value) for each, value in pairs if not each.startswith("xmlns")]
+    declared, attributes = {each.lstrip(":"): uri for each, uri in named}, dict(plain)
+    scope = {**(within[-1].scope if within else {}), **declared}
+    right = (
+        pairs == [*((f"xmlns:{each}" if each else "xmlns", uri) for each, uri in declared.items()), *plain]
+        and list(declared) == sorted(declared)
+        and [each for each, _ in plain] == sorted(attributes)
+        and not any(":" in each for each in attributes)
+        and all(re.fullmatch(_PLAIN, each) and not each.startswith("xml") for each in declared if each)
+        and all(_URI.fullmatch(uri) for uri in declared.values())
+        and len(scope) == len(declared) + (len(within[-1].scope) if within else 0) == len(set(scope.values()))
+        and (not prefix or prefix in scope)
+    )
+    made = Element(tag, (scope.get(prefix or "", ""), name), attributes, scope, start.start())
+    if not right or (declared and within and (len(within) > 1 or made.name != (DS, "Signature"))):
+        raise ValueError("not in canonical form")
+    return made
+
+
+def _unescaped(text: str) -> str:
+    for written, meant in (("&lt;", "<"), ("&gt;", ">"), ("&#xD;", "\r"), ("&amp;", "&")):
+        text = text.replace(written, meant)
+    return text
+
+
+def _kids(element: Element, namespace: str, names: str, attributes: str = "", *, signed: bool = False) -> list[Element]:
+    """Its children, which have to have these names and no others; `signed`: and a signature. Raises ValueError."""
+    expected = [(namespace, name) for name in names.split()] + [(DS, "Signature")] * signed
+    if [kid.name for kid in element.kids] != expected:
+        raise ValueError("other elements")
+    if sorted(element.attributes) != attributes.split() or element.text.strip(" \t\r\n"):
+        raise ValueError("other attributes, or text beside elements")
+    return element.kids
+
+
+def _text(element: Element, pattern: str, **attributes: str) -> str:
+    """What is in an element without children. Raises ValueError."""
+    if element.kids or element.attributes != attributes or not re.fullmatch(pattern, element.text, re.DOTALL):
+        raise ValueError("other text")
+    return element.text
+
+
+def _bytes(element: Element) -> bytes:
+    text = re.sub("[ \t\r\n]", "", _text(element, "[0-9A-Za-z+/= \t\r\n]*"))
+    made = base64.b64decode(text, validate=True)
+    if base64.b64encode(made).decode() != text:
+        raise ValueError("base64 in a second spelling")
+    return made
+
+
+def _signed_xml(text: str, root: Element, signature: Element, key_index: str) -> tuple[bytes, bytes]:
+    """What is signed, and the signature, empty if it is over another message. Raises ValueError."""
+    info, value, key_info = _kids(signature, DS, "SignedInfo SignatureValue KeyInfo")
+    c14n, method, reference = _kids(info, DS, "CanonicalizationMethod SignatureMethod Reference")
+    transforms, digest_method, digest = _kids(reference, DS, "Transforms DigestMethod DigestValue", "URI")
+    (transform,) = _kids(transforms, DS, "Transform")
+    _text(c14n, "", Algorithm=_C14N)
+    _text(transform, "", Algorithm=_ENVELOPED)
+    for each, known in ((method, "sm2-sm3"), (digest_method, "sm3")):  # each profile has names of its own for them
+        named = each.attributes.get("Algorithm", "")
+        _text(each, "", Algorithm=named if re.fullmatch(f".*[#:/]{known}", named) else known)
+    if reference.attributes["URI"]:
+        raise ValueError("the signature refers to a part of the message")
+    if len(key_info.kids) > 1:
+        name, data = _kids(key_info, DS, "KeyName X509Data")
+        _bytes(*_kids(data, DS, "X509Certificate"))
+        _text(name, "[0-9A-Za-z]{1,128}")
+    else:
+        _text(_kids(key_info, DS, "KeyName")[0], key_index)
+    rest = text[root.start : signature.start] + text[signature.end : root.end]
+    covers = sm3(rest.encode()) == _bytes(digest)
+    scope = "".join(f' xmlns{":" * bool(each)}{each}="{uri}"' for each, uri in sorted(info.scope.items()))
+    cut = info.start + 1 + len(info.tag)
+    return f"{text[info.start : cut]}{scope}{text[cut : info.end]}".encode(), _bytes(value) if covers else b""
+
+
+_INDEX, _KEY, _DIGEST = "0[1-9]|[1-9][0-9]", "[0-9a-f]{64}", "sm3:[0-9a-f]{64}"
+_FORMAT, _AK = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "[0-9A-Za-z]{6}"
+_TIME = "(?:19[7-9][0-9]|2[0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
+_SOME, _DXP_ID = ".{0,4096}", "[!-~]{1,16}"
+
+
+def _texts(elements: Iterable[Element], patterns: Sequence[str], names: str = "") -> list[str]:
+    """The text of each, by its pattern; `names`: what its attribute `name` says. Raises ValueError."""
+    named = [{"name": name} for name in names.split()] or [{}] * len(patterns)
+    return [_text(each, pattern, **own) for each, pattern, own in zip(elements, patterns, named)]
+
+
+def _real_time(text: str) -> None:
+    """Raises ValueError: there is no such day."""
+    datetime.fromisoformat(text.rstrip("Z"))
+
+
+def _xml_request(raw: bytes) -> Told:
+    """Of `ceb-xmldsig/1` or `dxp/1`. Raises ValueError."""
+    text, root = xml_of(raw)
+    if root.name == (DXP, "DxpMsg"):
+        trans, data, more, signature = _kids(root, DXP, "TransInfo Data AddInfo", "ver", signed=True)
+        head = _kids(trans, DXP, "CopMsgId SenderId ReceiverIds CreatTime MsgType")
+        receivers = _kids(head[2], DXP, "ReceiverId " * len(head[2].kids))
+        _texts(receivers, [_DXP_ID] * len(receivers))
+        key, _, time, _ = _texts([*head[:2], *head[3:]], [_KEY, _DXP_ID, _TIME, "[!-~]{1,30}"])
+        names, card = ("FileName IcCard BizKey", 1) if len(more.kids) > 2 else ("FileName BizKey", 0)
+        about = _kids(more, DXP, names)
+        _texts(about[:-1], [re.escape(key) + "[.]json", "[!-~]{1,13}"][: 1 + card])
+        keys = _kids(about[-1], DXP, "Key Key Key Key")
+        _, key_index, _, digest = _texts(keys, [_AK, _INDEX, _FORMAT, "[0-9a-f]{64}"], "ak sk format sm3")
+        right, digest = root.attributes["ver"] == "1.0" and len(receivers) in range(1, 6), f"sm3:{digest}"
+    else:
+        names = "System KeyIndex Time Format Key Digest Document"
+        *kids, data, signature = _kids(root, root.name[0], names, "guid version", signed=True)
+        told = _texts(kids, [_AK, _INDEX, f"{_TIME}Z", _FORMAT, _KEY, _DIGEST])
+        _, key_index, time, _, key, digest = told
+        guid = re.sub("(.{8})(.{4})(.{4})(.{4})(.{12}).*", r"\1-\2-\3-\4-\5", key).upper()
+        right = root.name[1] == "Message" and root.attributes == {"guid": guid, "version": "1.0"}
+    _real_time(time)
+    document = _bytes(data)
+    if not right or canonical(plain(document)) != document or not document.startswith(b"{"):
+        raise ValueError("no request")
+    if "sm3:" + sm3(document).hex() != digest:
+        raise Contradicted("what was signed is another document", "所签为另一份单证")
+    return Told(*_signed_xml(text, root, signature, key_index), key_index, digest)
+
+
+def _xml_receipt(raw: bytes) -> Told:
+    """Of `ceb-xmldsig/1` or `dxp/1`. Raises ValueError."""
+    text, root = xml_of(raw)
+    if root.name == (DXP, "DxpRep"):
+        names = "RecevierId Response Results NoticeTime OriHead"
+        receiver, response, results, notice, original, signature = _kids(root, DXP, names, "ver", signed=True)
+        said = _kids(response, DXP, "ResponseCode ResponseInfo")
+        _, code, _, time, _ = _texts(
+            [receiver, *said, notice, *_kids(original, DXP, "CopMsgId")],
+            [_DXP_ID, "0|-[1-9][0-9]{0,7}", ".{0,300}", _TIME, ".{0,255}"],
+        )
+        found = _kids(results, DXP, "Result Result Result Result")
+        key_index, digest, id, _ = _texts(found, [_INDEX, ".{0,64}", ".{0,128}", _SOME], "sk sm3 id reason")
+        right, accepted, digest = root.attributes == {"ver": "1.0"}, code == "0", f"sm3:{digest}"
+    else:
+        names = "KeyIndex Time Key Digest Code Info Accepted Id Reason"
+        *kids, signature = _kids(root, root.name[0], names, "version", signed=True)
+        patterns = [_INDEX, f"{_TIME}Z", ".{0,255}", ".{0,255}", "[0-9]{4}", _SOME, "true|false", ".{0,128}", _SOME]
+        key_index, time, _, digest, _, _, word, id, _ = _texts(kids, patterns)
+        right, accepted = root.name[1] == "Receipt" and root.attributes == {"version": "1.0"}, word == "true"
+    _real_time(time)
+    if not right:
+        raise ValueError("no receipt")
+    return Told(*_signed_xml(text, root, signature, key_index), key_index, digest, accepted, id)
+
+
+_REQUEST = re.compile(
+    rb'\{"ak":"([^"]{6})","ts":([0-9]{1,16}),"sk":"([0-9]{2})","sn":"([0-9A-Za-z+/=]{88}|[0-9A-Fa-f]{128})",'
+    rb'"ps":(\{.*\})\}',
+    re.DOTALL,
+)
+
+
+def _request(raw: bytes) -> Told:
+    """Of `ak-ts-sk-ps/1`."""
+    wrong = Contradicted("what was signed is no request", "所签内容不是请求")
+    found = _REQUEST.fullmatch(raw)
+    if found is None:
+        raise wrong
+    ak, ts, sk, sn, ps = found.groups()
+    inner = plain(ps)
+    digest = "sm3:" + sm3(canonical(inner["document"])).hex()
+    if not ps.startswith(b'{"digest":"%b","document":' % digest.encode()):
+        raise Contradicted("what was signed is another document", "所签为另一份单证")
+    parts = (ak, ts, sk, ps)
+    return Told(b"".join(parts), _signature_of(sn.decode()), sk.decode(), digest, otherwise=_orders(parts))
+
+
+def _receipt(raw: bytes) -> Told:
+    """Of `ak-ts-sk-ps/1`."""
+    said = plain(raw)
+    rs = said["rs"]
+    parts = [part.encode() for part in (said["code"], said["msg"], str(said["ts"]), said["sk"])] + [canonical(rs)]
+    signature = _signature_of(said["sn"])
+    return Told(b"".join(parts), signature, said["sk"], rs["digest"], rs["accepted"], rs["id"], _orders(parts))
+
+
+def _signature_of(sn: str) -> bytes:
+    """Raises ValueError."""
+    return bytes.fromhex(sn) if len(sn) == 128 else base64.b64decode(sn, validate=True)
+
+
+def _orders(parts: Sequence[bytes]) -> Iterator[bytes]:
+    return map(b"".join, itertools.permutations(parts))
+
+
 # --- checking ---------------------------------------------------------------------------------------------------------
 
 
 def check(folder: Path, trust: Iterable[str] = ()) -> Result:
     """Everything in the bundle. `trust`: fingerprints of keys that are known from elsewhere. Raises nothing."""
+    return checked(lambda: Bundle(folder), trust)
+
+
+def checked(opened: Callable[[], Bundle], trust: Iterable[str] = ()) -> Result:
+    """As `check`."""
     result = Result()
     try:
-        _check(Bundle(folder), frozenset(trust), result)
+        _check(opened(), frozenset(trust), result)
     except Contradicted as found:
         result.log.append(Part(CONTRADICTED, found.said["en"], found.said["zh"]))
     except RecursionError:
@@ -554,12 +862,13 @@ def _check(bundle: Bundle, trust: frozenset[str], result: Result) -> None:
     _signature(about, note, trust, result)
     seen = _witnesses(bundle, about, note, trust, result)
     keys = _Keys(about, entries, trust)
+    kept = _Kept(bundle, entries, seen[0])
     jobs: dict[str, list[Entry]] = {}
     for entry in entries:
         jobs.setdefault(entry.job, []).append(entry)
     for job, facts in jobs.items():
         if job.startswith("doc/"):
-            result.documents.append(_document(bundle, job, facts, keys, seen))
+            result.documents.append(_document(kept, job, facts, keys, seen))
     named = bundle.about.get("documents")
     if named != [document.job for document in result.documents]:
         raise Contradicted("the documents are not those of the manifest", "单证与清单不符")
@@ -737,7 +1046,49 @@ class _Keys:
         return own or [(key, key.fingerprint in self.trust) for key in self.listed.get(sk, ())]
 
 
-def _document(bundle: Bundle, job: str, facts: list[Entry], keys: _Keys, seen: tuple[int, bool]) -> Document:
+class _Kept:
+    """The bodies, and what the log says of those that are gone."""
+
+    def __init__(self, bundle: Bundle, entries: Iterable[Entry], seen: int) -> None:
+        self.blob = bundle.blob
+        self.images: dict[str, list[tuple[str, Entry]]] = {}
+        """By page, each with the entry that names it; none where nobody asked for images."""
+        self._erased: dict[str, Entry] = {}
+        self._seen = seen
+        asked = bundle.about.get("asked")
+        without = isinstance(asked, dict) and asked.get("images") == "no"
+        for entry in entries:
+            try:
+                if entry.kind == "Erased" and entry.job == "erasure":
+                    self._erased.update((str(digest), entry) for digest in entry.fact["bodies"])
+                elif entry.kind == "Snapshot" and entry.fact["image"] is not None and not without:
+                    self.images.setdefault(str(entry.fact["page"]), []).append((entry.fact["image"], entry))
+            except (KeyError, TypeError):
+                raise Contradicted(f"entry {entry.index} is not of the form", f"第 {entry.index} 条格式不符") from None
+
+    def missing(self, digest: str, entry: Entry, en: str, zh: str, *, evidence: bool = False) -> Part:
+        """Of a body that the entry names and the bundle lacks. `evidence`: nothing is computed from it."""
+        erased = self._erased.get(digest)
+        if erased is None or erased.index < entry.index:
+            return Part(NOT_PROVEN, f"{en} is not in the bundle: {digest}", f"包中没有{zh}：{digest}")
+        by, reason, basis = (erased.fact[name] for name in ("by", "reason", "basis"))
+        return Part(
+            PROVEN if evidence and erased.index < self._seen else NOT_PROVEN,
+            f"{en} was erased on {erased.at[:10]} by {by}: {reason} ({basis}), entry {erased.index}: {digest}",
+            f"{zh}已于 {erased.at[:10]} 由 {by} 删除：{reason}（{basis}），第 {erased.index} 条：{digest}",
+        )
+
+    def evidence(self, entry: Entry) -> Iterator[Part]:
+        """What of the pages that a document was read from is not there."""
+        page = entry.fact["page"]
+        named = [(page, entry, "the page", "页面"), (entry.fact["provenance"], entry, "the provenance", "取值来源")]
+        named += [(image, by, "the image of the page", "页面图像") for image, by in self.images.get(page, ())]
+        for digest, by, en, zh in named:
+            if self.blob(digest) is None:
+                yield self.missing(digest, by, en, zh, evidence=True)
+
+
+def _document(kept: _Kept, job: str, facts: list[Entry], keys: _Keys, seen: tuple[int, bool]) -> Document:
     made = Document(job)
     try:
         if [entry.position for entry in facts] != list(range(len(facts))) or facts[0].kind != "Draft":
@@ -755,7 +1106,7 @@ def _document(bundle: Bundle, job: str, facts: list[Entry], keys: _Keys, seen: t
         late = ", ".join(str(entry.index) for entry in facts if entry.index >= size)
         if late and any_witness:
             made.parts.append(Part(NOT_PROVEN, f"no witness has seen entries {late}", f"无见证方见过第 {late} 条"))
-        life = _Life(bundle, keys)
+        life = _Life(kept, keys)
         for entry in facts:
             made.parts += life.fact(entry)
     except Contradicted as found:
@@ -768,8 +1119,8 @@ def _document(bundle: Bundle, job: str, facts: list[Entry], keys: _Keys, seen: t
 class _Life:
     """One document's facts, in order."""
 
-    def __init__(self, bundle: Bundle, keys: _Keys) -> None:
-        self.bundle = bundle
+    def __init__(self, kept: _Kept, keys: _Keys) -> None:
+        self.kept = kept
         self.keys = keys
         self.document = ""
         """The bytes in force."""
@@ -781,11 +1132,12 @@ class _Life:
         fact = entry.fact
         if entry.kind == "Draft":
             self.document = fact["document"]
-            yield _body(self.bundle, self.document, "the document", "单证")
+            yield self._body(entry, "the document", "单证")
+            yield from self.kept.evidence(entry)
         elif entry.kind == "Excluded":
             self._same(fact["before"], entry)
             self.document, self.approved = fact["document"], ""
-            yield _body(self.bundle, self.document, "the document without what was left out", "去除部分内容后的单证")
+            yield self._body(entry, "the document without what was left out", "去除部分内容后的单证")
         elif entry.kind in ("Verdict", "Approval", "Endorsed", "Held", "Released", "Envelope"):
             self._same(fact["document"], entry)
             if entry.kind == "Approval":
@@ -807,6 +1159,12 @@ class _Life:
             if entry.kind == "Receipt":
                 yield self._receipt(entry)
 
+    def _body(self, entry: Entry, en: str, zh: str) -> Part:
+        digest = self.document
+        if self.kept.blob(digest) is None:
+            return self.kept.missing(digest, entry, en, zh)
+        return Part(PROVEN, f"{en} is the one of the log: {digest}", f"{zh}与日志一致：{digest}")
+
     def _same(self, document: str, entry: Entry) -> None:
         if document != self.document:
             raise Contradicted(
@@ -819,86 +1177,88 @@ class _Life:
         self.envelopes[fact["envelope"]] = fact["document"]
         if self.approved != self.document:
             yield Part(NOT_PROVEN, "it was signed without an approval before", "签名之前没有批准")
-        raw = self.bundle.blob(fact["envelope"])
+        raw = self.kept.blob(fact["envelope"])
         if raw is None:
-            yield _absent(fact["envelope"], "what was signed", "所签内容")
-        elif fact["profile"] != "ak-ts-sk-ps/1":
-            yield Part(NOT_PROVEN, f"a signature of the profile {fact['profile']}", f"{fact['profile']} 格式的签名")
+            yield self.kept.missing(fact["envelope"], entry, "what was signed", "所签内容")
+        elif fact["profile"] == "ak-ts-sk-ps/1":
+            yield _vouched_request(_request(raw), entry, self.keys)
         else:
-            yield _envelope(raw, entry, self.keys)
+            try:
+                told = _xml_request(raw)
+            except ValueError:
+                yield Part(
+                    NOT_PROVEN,
+                    f"what was signed is not in the canonical form of {fact['profile']}",
+                    f"所签内容不是 {fact['profile']} 的规范形式",
+                )
+            else:
+                yield _vouched_request(told, entry, self.keys)
 
     def _receipt(self, entry: Entry) -> Part:
         fact = entry.fact
-        raw = self.bundle.blob(fact["receipt"])
+        raw = self.kept.blob(fact["receipt"])
         if raw is None:
-            return _absent(fact["receipt"], "the receipt", "回执")
-        if not raw.startswith(b"{"):
-            return Part(NOT_PROVEN, "a receipt of another profile", "其他格式的回执")
-        return _receipt(raw, fact, self.envelopes[fact["envelope"]], self.keys)
+            return self.kept.missing(fact["receipt"], entry, "the receipt", "回执")
+        try:
+            told = _receipt(raw) if raw.startswith(b"{") else _xml_receipt(raw)
+        except ValueError:
+            if raw.startswith(b"{"):
+                raise
+            return Part(
+                NOT_PROVEN, "a receipt of another profile, or not in canonical form", "其他格式或非规范形式的回执"
+            )
+        return _vouched_receipt(told, fact, self.envelopes[fact["envelope"]], self.keys)
 
 
-def _body(bundle: Bundle, digest: str, en: str, zh: str) -> Part:
-    raw = bundle.blob(digest)
-    if raw is None:
-        return _absent(digest, en, zh)
-    return Part(PROVEN, f"{en} is the one of the log: {digest}", f"{zh}与日志一致：{digest}")
-
-
-def _absent(digest: str, en: str, zh: str) -> Part:
-    return Part(NOT_PROVEN, f"{en} is not in the bundle: {digest}", f"包中没有{zh}：{digest}")
-
-
-_REQUEST = re.compile(
-    rb'\{"ak":"([^"]{6})","ts":([0-9]{1,16}),"sk":"([0-9]{2})","sn":"([0-9A-Za-z+/=]{88})","ps":(\{.*\})\}', re.DOTALL
-)
-
-
-def _envelope(raw: bytes, entry: Entry, keys: _Keys) -> Part:
-    fact = entry.fact
-    found = _REQUEST.fullmatch(raw)
-    if found is None:
-        raise Contradicted("what was signed is no request", "所签内容不是请求")
-    ak, ts, sk, sn, ps = found.groups()
-    document = b'{"digest":"%b","document":' % fact["document"].encode()
-    if sk.decode() != fact["key_index"] or not ps.startswith(document):
+def _vouched_request(told: Told, entry: Entry, keys: _Keys) -> Part:
+    if (told.key_index, told.digest) != (entry.fact["key_index"], entry.fact["document"]):
         raise Contradicted("what was signed is another document", "所签为另一份单证")
-    inner = plain(ps)
-    if sm3(canonical(inner["document"])).hex() != fact["document"][4:]:
-        raise Contradicted("what was signed is another document", "所签为另一份单证")
-    signature = base64.b64decode(sn, validate=True)
-    for key, known in keys.enterprise(sk.decode()):
-        if key.verifies(ak + ts + sk + ps, signature):
+    candidates = keys.enterprise(told.key_index)
+    for key, known in candidates:
+        if key.verifies(told.message, told.signature):
             void = keys.revoked.get(key.fingerprint, entry.index) < entry.index
             return Part(
                 PROVEN if known and not void else NOT_PROVEN,
-                f"signed by the enterprise's key {sk.decode()}, {key.fingerprint}"
+                f"signed by the enterprise's key {told.key_index}, {key.fingerprint}"
                 + ("" if known else ", which nobody has vouched for")
                 + (", which had been revoked" if void else ""),
-                f"由企业密钥 {sk.decode()} 签名，{key.fingerprint}"
+                f"由企业密钥 {told.key_index} 签名，{key.fingerprint}"
                 + ("" if known else "，该密钥未经确认")
                 + ("，该密钥此前已被吊销" if void else ""),
             )
-    raise Contradicted("the enterprise's signature does not hold", "企业签名不成立")
+    return _ordered_otherwise(
+        told, (key for key, _ in candidates), "the enterprise's signature does not hold", "企业签名不成立"
+    )
 
 
-def _receipt(raw: bytes, fact: dict[str, Any], document: str, keys: _Keys) -> Part:
-    said = plain(raw)
-    rs = said["rs"]
-    message = said["code"] + said["msg"] + str(said["ts"]) + said["sk"]
-    signature = base64.b64decode(said["sn"], validate=True)
-    for name, key in keys.receivers.items():
-        if key.verifies(message.encode() + canonical(rs), signature):
-            if (rs["accepted"], rs["digest"], rs["id"]) != (fact["accepted"], document, fact["remote_id"]):
+def _vouched_receipt(told: Told, fact: dict[str, Any], document: str, keys: _Keys) -> Part:
+    for key in keys.receivers.values():
+        if key.verifies(told.message, told.signature):
+            if (told.accepted, told.digest, told.id) != (fact["accepted"], document, fact["remote_id"]):
                 raise Contradicted("the receipt says otherwise than the log", "回执与日志不符")
             known = key.fingerprint in keys.trust
             return Part(
                 PROVEN if known else NOT_PROVEN,
-                f"the receiver {'took' if rs['accepted'] is True else 'refused'} it, by its key {name}, "
+                f"the receiver {'took' if told.accepted is True else 'refused'} it, by its key {told.key_index}, "
                 f"{key.fingerprint}" + ("" if known else ", which nobody has vouched for"),
-                f"接收方已{'接受' if rs['accepted'] is True else '拒绝'}，密钥 {name}，{key.fingerprint}"
+                f"接收方已{'接受' if told.accepted is True else '拒绝'}，密钥 {told.key_index}，{key.fingerprint}"
                 + ("" if known else "，该密钥未经确认"),
             )
-    raise Contradicted("the receiver's signature does not hold", "接收方签名不成立")
+    return _ordered_otherwise(
+        told, keys.receivers.values(), "the receiver's signature does not hold", "接收方签名不成立"
+    )
+
+
+def _ordered_otherwise(told: Told, keys: Iterable[PublicKey], en: str, zh: str) -> Part:
+    """Not proven: in an order that anybody may choose, what stands in one part could be taken for another.
+
+    Raises:
+        Contradicted: the signature holds in no order.
+    """
+    orders = list(told.otherwise)
+    if any(key.verifies(message, told.signature) for key in keys for message in orders):
+        return Part(NOT_PROVEN, "a signature over its parts in another order", "签名所覆盖的各部分次序不同")
+    raise Contradicted(en, zh)
 
 
 # --- telling ----------------------------------------------------------------------------------------------------------

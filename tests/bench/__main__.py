@@ -88,8 +88,8 @@ def promises(*, share: bool) -> list[Promise]:
         Promise("proofs of entries in a row, made a second", log["made_s"], 20_000, at_least=True),
         Promise("proofs checked a second", log["checked_s"], 20_000, at_least=True),
         Promise("facts appended durably / bare one-row commits", log["append_share"], 0.5, at_least=True),
-        Promise("s of the processor for the export of 10,000 documents", export["export_s"], 60),
-        Promise("s of the processor for its check by its own verify.py", export["verify_s"], 60),
+        Promise("s of the processor for the export of 10,000 documents", export["export_s"], 50),
+        Promise("s of the processor for its check by its own verify.py", export["verify_s"], 50),
     ]
     if share:
         return quick
