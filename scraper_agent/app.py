@@ -465,7 +465,7 @@ class App:
         if since is None or now() - since < timedelta(hours=self.policy.anchor.warn_hours):
             return ""
         return render(
-            N_("No witness has seen what was logged since {since}; after {hours} h no run begins."),
+            N_("No witness has seen what was logged since {since}; after {hours} h nothing is read or taken in."),
             {"since": f"{mapping.local(since):%Y-%m-%d %H:%M}", "hours": self.policy.anchor.stop_hours},
         )
 
@@ -1012,7 +1012,7 @@ class App:
     ) -> tuple[JobId, Harvest]:
         """Read the ERP once; a run that was killed goes on under its own number.
 
-        `without_anchor`: why it may be read although no witness has seen the log for too long.
+        `without_anchor`: why it may go on although no witness has seen the log for too long.
 
         Raises:
             UsageError: the policy does not allow what the recipe asks of the ERP.
@@ -1035,16 +1035,20 @@ class App:
             dry_run=dry_run,
             most_documents=most_documents,
             edition=edition,
-            unanchored=Unanchored(by=f"person:{account()}", reason=without_anchor) if without_anchor else None,
+            unanchored=_unanchored(without_anchor),
         )
         id = _run_id(archive, loaded.recipe.recipe)
         return id, self.pipeline(archive, watch).harvest(id, plan, self.browser(erp_of(loaded)))
 
-    def take_in(self, archive: SqliteArchive, file: Filled, watch: Watch) -> tuple[JobId, Harvest]:
+    def take_in(
+        self, archive: SqliteArchive, file: Filled, watch: Watch, *, without_anchor: str = ""
+    ) -> tuple[JobId, Harvest]:
         """Make a job of every document of a file that people filled in: of all of them or of none.
 
+        `without_anchor`: as `harvest` has it.
+
         Raises:
-            PersonNeeded: a stop is in force.
+            PersonNeeded: a stop is in force, or no witness has seen the log for too long.
             UsageError: the policy does not allow documents of this format.
         """
         self.gate()
@@ -1059,6 +1063,7 @@ class App:
             policy_source=self.policy_source,
             started_by=canonical.sm3(account().encode()).hex(),
             agent=f"scraper_agent {scraper_agent.__version__}",
+            unanchored=_unanchored(without_anchor),
         )
         id = JobId(f"run/{now():%Y%m%dT%H%M%S%f}-{intake.recipe.replace('/', '-')}")
         return id, self.pipeline(archive, watch).take_in(id, intake)
@@ -1432,6 +1437,10 @@ def _first_line(path: Path) -> str:
 
 def erp_of(loaded: recipes.Loaded) -> str:
     return loaded.recipe.recipe.split("/")[0]
+
+
+def _unanchored(reason: str) -> Unanchored | None:
+    return Unanchored(by=f"person:{account()}", reason=reason) if reason else None
 
 
 def _run_id(archive: SqliteArchive, recipe_id: str) -> JobId:

@@ -239,6 +239,15 @@ def _template(name: str) -> str:
 
 # --- run ------------------------------------------------------------------------------------------------------------
 
+WithoutAnchor = Annotated[
+    str,
+    typer.Option(
+        "--without-anchor",
+        metavar="REASON",
+        help=render(N_("Go on although no witness has seen the log for too long; why goes into the log.")),
+    ),
+]
+
 
 @cli.command(
     help=render(N_("Read the ERP by one or more recipes; check, approve by policy, sign and send.")),
@@ -260,14 +269,7 @@ def run(  # noqa: PLR0913, PLR0917 - as the command line has them
     max_documents: Annotated[
         int | None, typer.Option("--max-documents", min=1, help=render(N_("Stop after so many documents a recipe.")))
     ] = None,
-    without_anchor: Annotated[
-        str,
-        typer.Option(
-            "--without-anchor",
-            metavar="REASON",
-            help=render(N_("Read although no witness has seen the log for too long; why goes into the log.")),
-        ),
-    ] = "",
+    without_anchor: WithoutAnchor = "",
 ) -> None:
     app: App = context.obj.app()
     names, options = parameters.split(recipes)
@@ -294,8 +296,7 @@ def run(  # noqa: PLR0913, PLR0917 - as the command line has them
         except AgentError as error:
             failed = failed or error
         amber = app.unanchored(archive)
-    if amber:
-        show.talk.print(amber, style="yellow", markup=False, soft_wrap=True)
+    tell_unanchored(amber)
     if session.tallies:
         show.console.print(show.closing(session.tallies, FORMATS))
     show.talk.print(render(N_("{count} request(s) of the pages were refused."), {"count": session.refused}))
@@ -316,6 +317,12 @@ def assignment(text: str) -> tuple[str, str]:
     if not sign:
         raise UsageError("SA7102", N_("`{seen}` is not name=value"), seen=text)
     return name, value
+
+
+def tell_unanchored(amber: str) -> None:
+    """What `App.unanchored` says, if anything."""
+    if amber:
+        show.talk.print(amber, style="yellow", markup=False, soft_wrap=True)
 
 
 def report(stopped: list[AgentError]) -> None:
@@ -422,7 +429,7 @@ class Session:
         self.incomplete |= not found.complete and most_documents is None
         return found
 
-    def take_in(self, file: wiring.Filled) -> Harvest:
+    def take_in(self, file: wiring.Filled, *, without_anchor: str = "") -> Harvest:
         """Documents that people wrote into a file."""
         name = file.contents.format.name
         task = self.bar.add_task(
@@ -433,7 +440,7 @@ class Session:
             if isinstance(fact, Draft):
                 self.bar.advance(task)
 
-        run, found = self.app.take_in(self.archive, file, watch)
+        run, found = self.app.take_in(self.archive, file, watch, without_anchor=without_anchor)
         self.runs.append(run)
         logger.info("{} {} documents", run, len(found.documents))
         self.tallies.setdefault(name, show.Tally()).read += len(found.documents)
