@@ -55,7 +55,7 @@ from scraper_agent.capture.held import Hold
 from scraper_agent.capture.pace import Pace
 from scraper_agent.config import Config, Erp, ReceiverSettings
 from scraper_agent.config import problems as receiver_problems
-from scraper_agent.credentials import SecretPlace
+from scraper_agent.credentials import SecretPlace, Secrets
 from scraper_agent.errors import AgentError, Lines, NeedsPerson, Problem, SourceErrors, UsageError
 from scraper_agent.format import Format
 from scraper_agent.formats import FORMATS
@@ -471,13 +471,14 @@ class App:
 
     def witnesses(self) -> list[Party]:
         """Those that can be asked by themselves."""
-        found = [witnesses.connect(_at(self.home, each)) for each in self.config.witnesses]
+        secrets: Secrets = lambda place, name: SecretStr(self.secret(place, name))  # noqa: E731 - as `destination` has it
+        found = [witnesses.connect(_at(self.home, each), secrets) for each in self.config.witnesses]
         for each in (receiver.witness for receiver in self.config.all_receivers().values()):
             if each is not None and each.url is not None:
                 asked = witnesses.Https(
                     kind="https", name=each.name, url=each.url, public_key=each.public_key, ca_file=each.ca_file
                 )
-                found.append(witnesses.connect(_at(self.home, asked)))
+                found.append(witnesses.connect(_at(self.home, asked), secrets))
         return [each for each in found if each is not None]
 
     def _strays(self) -> dict[str, str]:

@@ -744,6 +744,14 @@ def log_verify(
         Path | None,
         typer.Option("--key", metavar="FILE", help=render(N_("The file that `log enrol` made: every MAC is checked."))),
     ] = None,
+    mail: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--mail",
+            metavar="FILE",
+            help=render(N_("A mail with a checkpoint as it was saved (.eml), or a folder of them; may be repeated.")),
+        ),
+    ] = None,
 ) -> None:
     app: App = context.obj.app()
     found = verifying.verify(app.home / app.config.archive)
@@ -768,7 +776,7 @@ def log_verify(
             count=len(found.problems),
         )
     show.console.print(render(N_("The log is whole.")))
-    witnessing.prove(app, key)
+    witnessing.prove(app, key, mail or ())
 
 
 log.command(
