@@ -793,7 +793,11 @@ log.command(
 )(witnessing.enrol)
 
 
-@log.command("reindex", help=render(N_("Remake the index tables from the facts.")), epilog=example("log reindex"))
+@log.command(
+    "reindex",
+    help=render(N_("Remake the index tables, and the tiles of the tree, from the facts.")),
+    epilog=example("log reindex"),
+)
 def log_reindex(context: typer.Context) -> None:
     app: App = context.obj.app()
     with app.archive() as archive:
