@@ -54,7 +54,7 @@ from scraper_agent.capture.held import Hold
 from scraper_agent.capture.pace import Pace
 from scraper_agent.config import Config, Erp, ReceiverSettings
 from scraper_agent.config import problems as receiver_problems
-from scraper_agent.credentials import SecretPlace
+from scraper_agent.credentials import SecretPlace, Secrets
 from scraper_agent.errors import AgentError, Lines, NeedsPerson, Problem, SourceErrors, UsageError
 from scraper_agent.format import Format
 from scraper_agent.formats import FORMATS
@@ -464,19 +464,20 @@ class App:
         if since is None or now() - since < timedelta(hours=self.policy.anchor.warn_hours):
             return ""
         return render(
-            N_("No witness has seen what was logged since {since}; after {hours} h no run begins."),
+            N_("No witness has seen what was logged since {since}; after {hours} h nothing is read or taken in."),
             {"since": f"{mapping.local(since):%Y-%m-%d %H:%M}", "hours": self.policy.anchor.stop_hours},
         )
 
     def witnesses(self) -> list[Party]:
         """Those that can be asked by themselves."""
-        found = [witnesses.connect(_at(self.home, each)) for each in self.config.witnesses]
+        secrets: Secrets = lambda place, name: SecretStr(self.secret(place, name))  # noqa: E731 - as `destination` has it
+        found = [witnesses.connect(_at(self.home, each), secrets) for each in self.config.witnesses]
         for each in (receiver.witness for receiver in self.config.all_receivers().values()):
             if each is not None and each.url is not None:
                 asked = witnesses.Https(
                     kind="https", name=each.name, url=each.url, public_key=each.public_key, ca_file=each.ca_file
                 )
-                found.append(witnesses.connect(_at(self.home, asked)))
+                found.append(witnesses.connect(_at(self.home, asked), secrets))
         return [each for each in found if each is not None]
 
     def _strays(self) -> dict[str, str]:
@@ -1011,7 +1012,7 @@ class App:
     ) -> tuple[JobId, Harvest]:
         """Read the ERP once; a run that was killed goes on under its own number.
 
-        `without_anchor`: why it may be read although no witness has seen the log for too long.
+        `without_anchor`: why it may go on although no witness has seen the log for too long.
 
         Raises:
             UsageError: the policy does not allow what the recipe asks of the ERP.
@@ -1034,16 +1035,20 @@ class App:
             dry_run=dry_run,
             most_documents=most_documents,
             edition=edition,
-            unanchored=Unanchored(by=f"person:{account()}", reason=without_anchor) if without_anchor else None,
+            unanchored=_unanchored(without_anchor),
         )
         id = _run_id(archive, loaded.recipe.recipe)
         return id, self.pipeline(archive, watch).harvest(id, plan, self.browser(erp_of(loaded)))
 
-    def take_in(self, archive: SqliteArchive, file: Filled, watch: Watch) -> tuple[JobId, Harvest]:
+    def take_in(
+        self, archive: SqliteArchive, file: Filled, watch: Watch, *, without_anchor: str = ""
+    ) -> tuple[JobId, Harvest]:
         """Make a job of every document of a file that people filled in: of all of them or of none.
 
+        `without_anchor`: as `harvest` has it.
+
         Raises:
-            PersonNeeded: a stop is in force.
+            PersonNeeded: a stop is in force, or no witness has seen the log for too long.
             UsageError: the policy does not allow documents of this format.
         """
         self.gate()
@@ -1058,6 +1063,7 @@ class App:
             policy_source=self.policy_source,
             started_by=canonical.sm3(account().encode()).hex(),
             agent=f"scraper_agent {scraper_agent.__version__}",
+            unanchored=_unanchored(without_anchor),
         )
         id = JobId(f"run/{now():%Y%m%dT%H%M%S%f}-{intake.recipe.replace('/', '-')}")
         return id, self.pipeline(archive, watch).take_in(id, intake)
@@ -1431,6 +1437,10 @@ def _first_line(path: Path) -> str:
 
 def erp_of(loaded: recipes.Loaded) -> str:
     return loaded.recipe.recipe.split("/")[0]
+
+
+def _unanchored(reason: str) -> Unanchored | None:
+    return Unanchored(by=f"person:{account()}", reason=reason) if reason else None
 
 
 def _run_id(archive: SqliteArchive, recipe_id: str) -> JobId:

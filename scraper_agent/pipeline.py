@@ -175,6 +175,8 @@ class Intake:
     policy_source: bytes
     started_by: str
     agent: str
+    unanchored: Unanchored | None = None
+    """As `Plan` has it."""
 
     @property
     def erp(self) -> str:
@@ -383,22 +385,29 @@ class Pipeline:
         """Whether it may begin."""
         accounts.admit(self.archive, plan.recipe, plan.parameters)
         self._between(plan)
-        if plan.unanchored is not None:
-            self._append(anchor.JOB, self.archive.length(anchor.JOB), plan.unanchored)
+        self._allowed_by(plan.unanchored)
 
     def _between(self, plan: Plan) -> None:
         """Whether it may go on, and what is to be done meanwhile."""
         self._admit_hour(plan.recipe)
+        self._admit_unanchored(plan.unanchored)
+
+    def _allowed_by(self, unanchored: Unanchored | None) -> None:
+        if unanchored is not None:
+            self._append(anchor.JOB, self.archive.length(anchor.JOB), unanchored)
+
+    def _admit_unanchored(self, allowed: Unanchored | None) -> None:
+        """Raises PersonNeeded where no witness has seen the log for longer than the policy has it."""
         if self.anchoring is None:
             return
         self.keep_anchored()
         since, most = self.anchoring.unanchored_since(), self.policy.anchor.stop_hours
-        if plan.unanchored is None and since is not None and self.now() - since >= timedelta(hours=most):
+        if allowed is None and since is not None and self.now() - since >= timedelta(hours=most):
             raise PersonNeeded(
                 "SA6080",
                 N_("no witness has seen what was logged since {since}; the policy allows {hours} h"),
                 outcome=Outcome.UNANCHORED,
-                hint=N_("see to it that a witness can be asked; `run --without-anchor REASON` reads all the same"),
+                hint=N_("see to it that a witness can be asked; `--without-anchor REASON` does it all the same"),
                 since=f"{mapping.local(since):%Y-%m-%d %H:%M}",
                 hours=most,
             )
@@ -542,7 +551,9 @@ class Pipeline:
 
         Raises:
             PageError: a document has another version, and whether that arrived is not known.
+            PersonNeeded: no witness has seen the log for too long.
         """
+        self._admit_unanchored(intake.unanchored)
         format, body = intake.format, canonical.digest(intake.body)
         readings = list(intake.readings(body))
         for reading in readings:  # the receiver is asked before anything is written
@@ -551,6 +562,7 @@ class Pipeline:
         found = Harvest()
         run = _Run(self, id, self.archive.length(id))
         with self._at_once():
+            self._allowed_by(intake.unanchored)
             self._log_file(run, intake)
             stamp = mapping.Stamp(page=body, taken_at=self.now(), reported_at=self.now(), replaces=None, operator=None)
             for reading in readings:

@@ -193,7 +193,8 @@ class Anchor(BaseModel):
 
     warn_hours: Annotated[int, Field(ge=1)] = Field(4, description="Then it is told of.")
     stop_hours: Annotated[int, Field(ge=1)] = Field(
-        24, description="Then no run begins or goes on, unless a person gives a reason by `run --without-anchor`."
+        24,
+        description="Then nothing is read or taken in, unless a person gives a reason by `--without-anchor`.",
     )
 
     @model_validator(mode="after")

@@ -477,7 +477,7 @@ class Anchored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unanchored:
-    """A person lets a run begin although no witness has seen the log for too long."""
+    """A person lets a run begin, or a file be taken in, although no witness has seen the log for too long."""
 
     by: str
     """`person:` and the account name."""

@@ -318,11 +318,11 @@ def test_a_newer_archive_is_refused(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "archive.db"
     SqliteArchive(path, now).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 5")
+        db.execute("PRAGMA user_version = 6")
     with pytest.raises(AgentError) as caught:
         SqliteArchive(path, now, read_only=read_only)
     assert str(caught.value) == (
-        f"SA5003 {path} has archive version 5; this program knows version 4\n"
+        f"SA5003 {path} has archive version 6; this program knows version 5\n"
         "hint: Use the version of scraper-agent that wrote it, or a newer one."
     )
 
@@ -674,7 +674,7 @@ def test_an_archive_of_a_version_before_is_brought_up_to_date(tmp_path: Path, ea
         placed(archive)
         kept = list(archive._db.iterdump())
     with closing(sqlite3.connect(path)) as db:
-        for statement in ("DROP TABLE openings", *earlier):
+        for statement in ("DROP TABLE openings", "DROP TABLE tiles", *earlier):
             db.execute(statement)
     assert verify.verify(path).whole, "it can be checked as it is"
     with pytest.raises(AgentError) as caught:
@@ -712,6 +712,15 @@ def test_an_entry_that_cannot_be_read_is_named(archive: SqliteArchive) -> None:
     archive._db.execute("DELETE FROM log WHERE idx = 1")
     with pytest.raises(AgentError, match=r"SA5012 .*entry 1 cannot be read"):
         archive.inclusion(0)
+
+
+def test_what_is_no_blob_is_none(archive: SqliteArchive) -> None:
+    """A flipped bit in the head of a row makes a NULL of a blob, whatever the table says."""
+    filled(archive)
+    archive._db.execute("CREATE TABLE loose AS SELECT NULL AS digest, 10 AS size, NULL AS data")
+    archive._db.execute("ALTER TABLE blobs RENAME TO strict")
+    archive._db.execute("CREATE VIEW blobs AS SELECT * FROM strict UNION ALL SELECT * FROM loose")
+    assert "SA5028 the bytes of body ? have been changed" in map(str, verify.verify(archive.path).problems)
 
 
 def test_a_destroyed_tree_state_stops_appending(archive: SqliteArchive) -> None:

@@ -33,7 +33,7 @@ from scraper_agent.sandbox.mischief import Fault
 from scraper_agent.sandbox.platform import Ruling
 from scraper_agent.sending import https
 from scraper_agent.signing import keyfolder, sm2
-from scraper_agent.values import Draft, Job, State, Verdict, state
+from scraper_agent.values import Draft, Job, JobId, RunEnded, State, Verdict, state
 from scraper_agent.waybill import task
 from tests import policies
 from tests.test_cli import Said, call
@@ -699,6 +699,22 @@ def test_tasks_are_filled_in_in_excel(site):
     assert said.code == 0, said.err
     (row,) = site.listed()
     assert row["platformReceipt"]["code"] == "0001"
+
+
+def test_after_a_day_that_no_witness_saw_no_task_is_taken_in(site):
+    path = site.folder / CARRIER / "config.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config["witnesses"] = [{"kind": "folder", "name": "share", "path": "not-connected"}]
+    path.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+    with SqliteArchive(path.with_name("archive.db"), lambda: wiring.now() - timedelta(hours=24)) as archive:
+        archive.append(JobId("run/old"), 0, RunEnded(complete=True, documents=0, faults=0))
+    said = site.tasks(TASK)
+    assert said.code == 5
+    assert "SA6080 no witness has seen what was logged since" in said.err
+    assert site.listed() == []
+    path = site.folder / "tasks.json"
+    site.agent("crossborder", "task", path, "--without-anchor", "the share is down")
+    assert len(site.listed()) == 1
 
 
 def test_what_platform_or_customs_refuse_is_told_apart(site):

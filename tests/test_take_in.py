@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from scraper_agent.values import (
     RunEnded,
     RunStarted,
     State,
+    Unanchored,
     state,
 )
 from tests import policies
@@ -275,6 +277,54 @@ def test_a_crash_in_mid_import_leaves_nothing_of_it(world: World, at: int, after
     assert len(found.documents) == 2
     assert len(heard) == APPENDS
     assert verify(world.path).whole
+
+
+# --- where no witness has seen the log ------------------------------------------------------------------------------
+
+
+def unseen(site: Path, **ago: int) -> None:
+    """A share that is not connected is the only witness, and the first fact is so old."""
+    config = yaml.safe_load((site / "config.yaml").read_text(encoding="utf-8"))
+    config["witnesses"] = [{"kind": "folder", "name": "share", "path": "share"}]
+    (site / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+    with SqliteArchive(site / "archive.db", lambda: wiring.now() - timedelta(**ago)) as made:
+        made.append(JobId("run/old"), 0, RunEnded(complete=True, documents=0, faults=0))
+
+
+def test_after_a_day_that_no_witness_saw_no_file_is_taken_in(agent: Agent, site: Path) -> None:
+    unseen(site, hours=24)
+    said = taken(agent, site, ROW | {"orderNumber": "W-1"})
+    assert (said.code, said.out) == (5, "")
+    assert re.search(r"SA6080 no witness has seen what was logged since .*; the policy allows 24 h\n", said.err)
+    with archive(site) as kept:
+        assert kept.documents() == []
+        assert not any(isinstance(entry.fact, RunStarted) for entry in kept.entries())
+    (site / "share").mkdir()  # it is back, and is shown the log first
+    assert taken(agent, site, ROW | {"orderNumber": "W-1"}).code == 0
+
+
+def test_a_person_may_have_a_file_taken_in_all_the_same_and_that_is_logged(agent: Agent, site: Path) -> None:
+    unseen(site, hours=48)
+    (site / "orders.csv").write_bytes(table(ROW | {"orderNumber": "W-2"}))
+    why = ("--without-anchor", "the share is down")
+    said = agent("format", "import", "orders.csv", "--format", "purchaseOrder", *why)
+    assert said.code == 4, "it is there, and waits until a witness has the log"
+    assert "SA4131 the witness share cannot be reached" in said.err
+    assert "after 24 h nothing is read or taken in." in said.err
+    with archive(site) as kept:
+        (document,) = kept.documents()
+        assert state(kept.job(document)) is State.SIGNED
+        assert kept.job(JobId("anchor")).facts == (
+            Unanchored(by=f"person:{wiring.account()}", reason="the share is down"),
+        )
+
+
+def test_before_that_it_is_said_in_amber(agent: Agent, site: Path) -> None:
+    unseen(site, hours=4)
+    said = taken(agent, site, ROW | {"orderNumber": "W-3"})
+    assert "No witness has seen what was logged since" in said.err
+    with archive(site) as kept:
+        assert len(kept.documents()) == 1
 
 
 # --- check ----------------------------------------------------------------------------------------------------------

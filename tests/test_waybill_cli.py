@@ -45,7 +45,7 @@ from scraper_agent.sandbox.erp import USER, Erp
 from scraper_agent.sandbox.platform import Platform, Ruling
 from scraper_agent.sandbox.province import Province
 from scraper_agent.signing import keyfile, keyfolder, sm2
-from scraper_agent.values import Draft, State, state
+from scraper_agent.values import Draft, JobId, RunEnded, State, state
 from scraper_agent.waybill import answer, image, qr
 from scraper_agent.waybill.profile import DEFAULT
 from tests import policies
@@ -317,6 +317,28 @@ def test_the_status_goes_from_step_to_step_and_to_the_province(site: Site, agent
     said = agent("jobs", "--format", STATUS.name)
     assert f"{number} running" in said.out
     assert agent("job", f"{number} done").code == 0
+
+
+def test_after_a_day_that_no_witness_saw_a_status_is_told_only_with_a_reason(site: Site, agent: Agent) -> None:
+    number = accepted(agent, site, site.number(PACKED))
+    config = yaml.safe_load(site.config.read_text(encoding="utf-8"))
+    config["witnesses"] = [{"kind": "folder", "name": "share", "path": "share"}]
+    site.config.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+    share = site.folder / "share"
+    share.mkdir()
+    app = wiring.App.load(site.config)
+    with app.archive() as archive:
+        anchoring = app.anchoring(archive)
+        assert anchoring is not None
+        assert anchoring.anchor() == []
+    share.rename(site.folder / "not connected")
+    with SqliteArchive(site.folder / "archive.db", lambda: wiring.now() - timedelta(hours=24)) as archive:
+        archive.append(JobId("run/old"), 0, RunEnded(complete=True, documents=0, faults=0))
+    refused = agent("waybill", "status", number, "running")
+    assert (refused.code, refused.err.split()[0]) == (5, "SA6080")
+    assert listed(agent)[number]["transport"] == "new"
+    assert agent("waybill", "status", number, "running", "--without-anchor", "the share is down").code == 0
+    assert listed(agent)[number]["transport"] == "running"
 
 
 def test_a_status_has_its_time(site: Site, agent: Agent) -> None:

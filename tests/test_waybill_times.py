@@ -100,3 +100,9 @@ def test_without_a_clock_nothing_is_told_of_time() -> None:
     papers = (waybill(), change())
     analysis = Analysis(Book(papers, {each.id: State.HELD for each in papers}, DEFAULT))
     assert [f for each in papers for f in analysis.findings(each.id)] == []
+
+
+def test_of_two_changes_in_one_second_the_one_told_later_holds() -> None:
+    papers = (waybill(), change("running", NOON), change("done", NOON))
+    analysis = Analysis(Book(papers, {each.id: State.HELD for each in papers}, DEFAULT))
+    assert analysis.waybills.changes(NUMBER) == [(NOON, "running"), (NOON, "done")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -22,6 +23,7 @@ from scraper_agent import canonical, merkle
 from scraper_agent.app import App
 from scraper_agent.archive import reached
 from scraper_agent.archive.sqlite import SqliteArchive
+from scraper_agent.audit import mailed
 from scraper_agent.ports import Clock
 from scraper_agent.signing import keyfolder
 from scraper_agent.values import Anchored, JobId, RunEnded
@@ -136,6 +138,62 @@ def test_without_witnesses_it_says_what_it_said(at: Agent, folder: Path) -> None
     write(folder, config)
     said = at("log", "verify")
     assert said.out.endswith("The log is whole.\n")
+
+
+# --- saved mails ----------------------------------------------------------------------------------------------------
+
+
+def save_mail(folder: Path, name: str = "one.eml") -> Path:
+    """As somebody saved it from the mailbox that the newest checkpoint was mailed to."""
+    app = App.load(folder / "config.yaml")
+    with app.archive() as archive:
+        anchoring = app.anchoring(archive)
+        assert anchoring is not None
+        checkpoint = anchoring.checkpoint(archive.head().size)
+    path = folder / name
+    path.write_bytes(mailed.message(checkpoint, "robot@example.com", "audit@example.com"))
+    return path
+
+
+def test_a_saved_mail_proves_what_there_was_when_it_was_sent(at: Agent, folder: Path) -> None:
+    mail = save_mail(folder)
+    grow(folder, 2)
+    said = at("log", "verify", "--mail", mail)
+    assert said.code == 0
+    assert "proven: the first 5 entries are as the witness one.eml saw them (-)" in said.out
+    assert "not proven: the last 2 entries" in said.out
+
+
+def test_a_saved_mail_tells_another_history_without_any_witness_being_asked(at: Agent, folder: Path) -> None:
+    (folder / "mails").mkdir()
+    save_mail(folder).rename(folder / "mails" / "one.eml")
+    rewrite(folder)
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    del config["witnesses"]
+    write(folder, config)
+    assert at("log", "verify").code == 0
+    said = at("log", "verify", "--mail", folder / "mails")
+    assert said.code == 4
+    assert "SA5061 the witness one.eml has seen another history of this log" in said.out
+
+
+def test_a_mail_with_a_shorter_log_than_it_saw_tells_how_much_is_gone(at: Agent, folder: Path) -> None:
+    shutil.copytree(folder, folder.with_name("old"))
+    grow(folder, 3)
+    mail = save_mail(folder)
+    said = at("-c", folder.with_name("old") / "config.yaml", "log", "verify", "--mail", mail)
+    assert said.code == 4
+    assert "SA5060 the witness one.eml has seen 8 entries of this log, which has 5" in said.out
+
+
+def test_a_mail_that_the_logs_key_did_not_sign_proves_nothing_and_is_told(at: Agent, folder: Path) -> None:
+    mail = save_mail(folder)
+    mail.write_bytes(mail.read_bytes().replace(b"at 20", b"at 19"))
+    said = at("log", "verify", "--mail", mail)
+    assert said.code == 0
+    assert f"SA5092 the mail {mail} proves nothing: it has no checkpoint" in said.err
+    assert "not proven: the last 5 entries" in said.out
+    assert at("log", "verify", "--mail", folder / "none").err.startswith("SA5093 ")
 
 
 # --- log code -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Both are told from what is known now: the clock and the log's times come from th
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -60,11 +61,12 @@ class Waybills:
         """When this waybill became what, by changes of its status that are not gone; oldest first."""
         roles = self._book.settings.waybills
         headers = (paper.document.header for paper in self._of(roles.status_format, number))
-        return sorted(
+        changes = (
             (at, str(header.get(roles.status)))
             for header in headers
             if isinstance(at := header.get(roles.at), datetime)
         )
+        return sorted(changes, key=operator.itemgetter(0))  # of one second: as they were told
 
     def began(self, number: str) -> list[datetime]:
         """When the transport of this waybill began, if that is told."""

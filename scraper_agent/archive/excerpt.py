@@ -6,11 +6,9 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import lru_cache
 from pathlib import Path
 
-from scraper_agent import merkle
-from scraper_agent.archive import sqlite
+from scraper_agent.archive import sqlite, tiles
 from scraper_agent.values import JobId
 
 _DOCUMENTS = """SELECT DISTINCT j.id, j.number FROM facts f JOIN jobs j ON j.number = f.job
@@ -22,8 +20,6 @@ _ABOUT_ALL = """SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.numb
 _ABOUT_PAGES = """SELECT l.idx, l.entry FROM jobs j JOIN facts f ON f.job = j.number JOIN log l ON l.idx = f.idx
     WHERE j.id = ? AND f.kind IN ('Snapshot', 'Fetched', 'Fault') ORDER BY f.position"""
 """A run may have 100,000 of these."""
-_SUBTREES = 1 << 17
-"""So many roots are kept while a proof is made; each is needed again for the next larger one."""
 
 Row = tuple[int, bytes]
 """Index and bytes of an entry."""
@@ -34,7 +30,7 @@ class Excerpt:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self.subtree = lru_cache(_SUBTREES)(self._subtree)
+        self.subtree = tiles.Subtrees(db).root
 
     def documents(self, first: int, beyond: int) -> list[JobId]:
         """Documents with a fact among these entries, by when they were read."""
@@ -50,15 +46,6 @@ class Excerpt:
             fact = json.loads(data)["fact"]
             if not pages.isdisjoint((fact.get("page"), fact.get("body"))):
                 yield index, data
-
-    def _subtree(self, start: int, stop: int) -> bytes:
-        """Root of entries start..stop-1 as a tree of their own."""
-        size = stop - start
-        if stop & -stop == size or size == 1:
-            entry, root = self._db.execute("SELECT entry, subtree FROM log WHERE idx = ?", (stop - 1,)).fetchone()
-            return bytes(root) if stop & -stop == size else merkle.leaf(entry)
-        middle = start + (1 << (size - 1).bit_length() - 1)
-        return merkle.pair(self.subtree(start, middle) + self.subtree(middle, stop))
 
 
 @contextmanager

@@ -4,8 +4,8 @@ WAL with synchronous=FULL: a commit is on the disk when it returns. `put` opens 
 commits, so a page and the fact that names it cost one fsync, and no crash leaves a fact without its blob, an entry
 without its tree state, or an index that does not know an entry.
 
-Only `log`, `tree`, `blobs` and `openings` are the truth. `jobs`, `facts`, `documents`, `runs`, `standing` and the
-tables of `derived` can be remade from the log and the bodies it names.
+Only `log`, `tree`, `blobs` and `openings` are the truth. `jobs`, `facts`, `documents`, `runs`, `standing`, `tiles` and
+the tables of `derived` can be remade from the log and the bodies it names.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Self, get_args
 
 from scraper_agent import canonical, commitments, merkle
-from scraper_agent.archive import derived, ratchet, reached
+from scraper_agent.archive import derived, ratchet, reached, tiles
 from scraper_agent.archive.listed import Listed
 from scraper_agent.errors import AgentError, Conflict
 from scraper_agent.messages import N_
@@ -50,13 +50,15 @@ from scraper_agent.values import (
 )
 
 APPLICATION_ID = 0x53415243  # "SARC", in the file's header
-SCHEMA = 4
+SCHEMA = 5
 WITHOUT_STANDING = 1
 """The version before there was the table `standing`."""
 WITHOUT_LISTS = 2
 """The version before there were the tables of `derived`, and formats in `standing`."""
 WITHOUT_OPENINGS = 3
 """The version before there was the table `openings`."""
+WITHOUT_TILES = 4
+"""The version before there was the table `tiles`."""
 BLOB_LIMIT_BYTES = 512 << 20
 
 TABLES = (
@@ -431,6 +433,7 @@ class SqliteArchive:
                 self._db.execute("INSERT INTO macs VALUES (?, ?)", (entry.index, self._ratchet.mac(entry.index, data)))
             row = state.size, state.dump()
             self._db.execute("UPDATE tree SET size = ?, frontier = ?", row)
+            tiles.grow(self._db, state.size)
             _derive(self._db, entry, number)
             self._reached = reached.Reached(state.size, leaf)
             self._tree = row, state
@@ -652,9 +655,10 @@ class SqliteArchive:
         return [JobId(id) for (id,) in rows]
 
     def rebuild_index(self) -> None:
-        """Remake the index tables from the log, in one transaction."""
+        """Remake the index tables and the tiles from the log, in one transaction."""
         self._jobs.clear()
         with self._transaction():
+            tiles.remake(self._db)
             for statement in EMPTY_INDEX:
                 self._db.execute(statement)
             for entry in self.entries():
@@ -841,8 +845,10 @@ def pack(data: bytes) -> bytes:
     return packed if len(packed) < len(data) else data
 
 
-def unpack(size: int, data: bytes) -> bytes | None:
+def unpack(size: int, data: object) -> bytes | None:
     """The inverse of `pack`; None if `data` cannot be a blob of `size` bytes. Never makes more than that."""
+    if not isinstance(data, bytes):
+        return None  # a flipped bit makes a NULL of a blob, whatever the table says
     if len(data) == size:
         return data
     if not len(data) < size <= BLOB_LIMIT_BYTES:
@@ -902,7 +908,7 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
 def _create(db: sqlite3.Connection) -> None:
     # One transaction, version included: a crash in it leaves an empty file, which the next start fills.
     db.execute("BEGIN IMMEDIATE")
-    for table in (*TABLES, *OPENINGS, *STANDING, *derived.TABLES):
+    for table in (*TABLES, *OPENINGS, *STANDING, *derived.TABLES, tiles.TABLE):
         db.execute(table)
     db.execute("INSERT INTO tree VALUES (1, 0, x'')")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -913,12 +919,23 @@ def _create(db: sqlite3.Connection) -> None:
 def _upgrade(db: sqlite3.Connection) -> None:
     """Add what is missing; `standing` and the tables of `derived` are made anew, as the log has them."""
     db.execute("BEGIN IMMEDIATE")
-    for statement in OPENINGS:
-        db.execute(statement)
+    if version(db) < WITHOUT_TILES:
+        _add_openings(db)
+    _add_tiles(db)
     if version(db) < WITHOUT_OPENINGS:
         _make_lists(db)
     db.execute(f"PRAGMA user_version = {SCHEMA}")
     db.execute("COMMIT")
+
+
+def _add_openings(db: sqlite3.Connection) -> None:
+    for statement in OPENINGS:
+        db.execute(statement)
+
+
+def _add_tiles(db: sqlite3.Connection) -> None:
+    db.execute(tiles.TABLE)
+    tiles.remake(db)
 
 
 def _make_lists(db: sqlite3.Connection) -> None:
@@ -942,7 +959,7 @@ def _check_version(path: Path, db: sqlite3.Connection) -> None:
             path=path,
         )
     found = version(db)
-    if found not in (WITHOUT_STANDING, WITHOUT_LISTS, WITHOUT_OPENINGS, SCHEMA):
+    if found not in (WITHOUT_STANDING, WITHOUT_LISTS, WITHOUT_OPENINGS, WITHOUT_TILES, SCHEMA):
         raise AgentError(
             "SA5003",
             N_("{path} has archive version {found}; this program knows version {known}"),

@@ -68,8 +68,8 @@ class Log(Protocol):
     def entries(self, start: int = 0) -> Iterator[Entry]: ...
 
 
-class Party(Protocol):
-    """One who is shown checkpoints. Not trusted."""
+class Keeper(Protocol):
+    """One who keeps checkpoints that it was shown. Not trusted."""
 
     @property
     def name(self) -> str: ...
@@ -79,16 +79,20 @@ class Party(Protocol):
         """What its lines are verified with; None: it keeps what it is shown, and signs nothing."""
         ...
 
-    def add(self, old: int, proof: Sequence[bytes], checkpoint: bytes) -> Answer:
-        """As `asking` has it; of one that signs nothing 200 has no body.
+    def kept(self, origin: str) -> Iterable[bytes]:
+        """The checkpoints that it keeps of a log: the newest, or more.
 
         Raises:
             AgentError: it cannot be reached.
         """
         ...
 
-    def kept(self, origin: str) -> Iterable[bytes]:
-        """The checkpoints that it keeps of a log: the newest, or more.
+
+class Party(Keeper, Protocol):
+    """One who is shown checkpoints."""
+
+    def add(self, old: int, proof: Sequence[bytes], checkpoint: bytes) -> Answer:
+        """As `asking` has it; of one that signs nothing 200 has no body.
 
         Raises:
             AgentError: it cannot be reached.

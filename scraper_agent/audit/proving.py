@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from scraper_agent import canonical
 from scraper_agent.audit import note
-from scraper_agent.audit.anchor import Log, Party, forked, job_of, longer
+from scraper_agent.audit.anchor import Keeper, Log, forked, job_of, longer
 from scraper_agent.errors import AgentError
 from scraper_agent.messages import N_
 from scraper_agent.ports import Verify
@@ -52,7 +52,7 @@ class _Seen:
     at: datetime | None
 
 
-def prove(log: Log, origin: str, parties: Iterable[Party], keys: Mapping[str, str], verify: Verify) -> Proof:
+def prove(log: Log, origin: str, parties: Iterable[Keeper], keys: Mapping[str, str], verify: Verify) -> Proof:
     """Compare the log with what every witness knows of it: those of `parties` are asked.
 
     `keys`: public keys of witnesses, by name, whose lines the log itself keeps. What the log keeps of a witness that
@@ -88,7 +88,7 @@ def _kept_here(log: Log, keys: Mapping[str, str], verify: Verify) -> Iterator[_S
             yield _Seen(name, read.checkpoint, at)
 
 
-def _asked(parties: Iterable[Party], origin: str, verify: Verify, found: Proof) -> Iterator[_Seen]:
+def _asked(parties: Iterable[Keeper], origin: str, verify: Verify, found: Proof) -> Iterator[_Seen]:
     for party in parties:
         try:
             kept = list(party.kept(origin))

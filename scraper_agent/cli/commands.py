@@ -239,6 +239,15 @@ def _template(name: str) -> str:
 
 # --- run ------------------------------------------------------------------------------------------------------------
 
+WithoutAnchor = Annotated[
+    str,
+    typer.Option(
+        "--without-anchor",
+        metavar="REASON",
+        help=render(N_("Go on although no witness has seen the log for too long; why goes into the log.")),
+    ),
+]
+
 
 @cli.command(
     help=render(N_("Read the ERP by one or more recipes; check, approve by policy, sign and send.")),
@@ -260,14 +269,7 @@ def run(  # noqa: PLR0913, PLR0917 - as the command line has them
     max_documents: Annotated[
         int | None, typer.Option("--max-documents", min=1, help=render(N_("Stop after so many documents a recipe.")))
     ] = None,
-    without_anchor: Annotated[
-        str,
-        typer.Option(
-            "--without-anchor",
-            metavar="REASON",
-            help=render(N_("Read although no witness has seen the log for too long; why goes into the log.")),
-        ),
-    ] = "",
+    without_anchor: WithoutAnchor = "",
 ) -> None:
     app: App = context.obj.app()
     names, options = parameters.split(recipes)
@@ -294,8 +296,7 @@ def run(  # noqa: PLR0913, PLR0917 - as the command line has them
         except AgentError as error:
             failed = failed or error
         amber = app.unanchored(archive)
-    if amber:
-        show.talk.print(amber, style="yellow", markup=False, soft_wrap=True)
+    tell_unanchored(amber)
     if session.tallies:
         show.console.print(show.closing(session.tallies, FORMATS))
     show.talk.print(render(N_("{count} request(s) of the pages were refused."), {"count": session.refused}))
@@ -316,6 +317,12 @@ def assignment(text: str) -> tuple[str, str]:
     if not sign:
         raise UsageError("SA7102", N_("`{seen}` is not name=value"), seen=text)
     return name, value
+
+
+def tell_unanchored(amber: str) -> None:
+    """What `App.unanchored` says, if anything."""
+    if amber:
+        show.talk.print(amber, style="yellow", markup=False, soft_wrap=True)
 
 
 def report(stopped: list[AgentError]) -> None:
@@ -422,7 +429,7 @@ class Session:
         self.incomplete |= not found.complete and most_documents is None
         return found
 
-    def take_in(self, file: wiring.Filled) -> Harvest:
+    def take_in(self, file: wiring.Filled, *, without_anchor: str = "") -> Harvest:
         """Documents that people wrote into a file."""
         name = file.contents.format.name
         task = self.bar.add_task(
@@ -433,7 +440,7 @@ class Session:
             if isinstance(fact, Draft):
                 self.bar.advance(task)
 
-        run, found = self.app.take_in(self.archive, file, watch)
+        run, found = self.app.take_in(self.archive, file, watch, without_anchor=without_anchor)
         self.runs.append(run)
         logger.info("{} {} documents", run, len(found.documents))
         self.tallies.setdefault(name, show.Tally()).read += len(found.documents)
@@ -737,6 +744,14 @@ def log_verify(
         Path | None,
         typer.Option("--key", metavar="FILE", help=render(N_("The file that `log enrol` made: every MAC is checked."))),
     ] = None,
+    mail: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--mail",
+            metavar="FILE",
+            help=render(N_("A mail with a checkpoint as it was saved (.eml), or a folder of them; may be repeated.")),
+        ),
+    ] = None,
 ) -> None:
     app: App = context.obj.app()
     found = verifying.verify(app.home / app.config.archive)
@@ -761,7 +776,7 @@ def log_verify(
             count=len(found.problems),
         )
     show.console.print(render(N_("The log is whole.")))
-    witnessing.prove(app, key)
+    witnessing.prove(app, key, mail or ())
 
 
 log.command(
@@ -778,7 +793,11 @@ log.command(
 )(witnessing.enrol)
 
 
-@log.command("reindex", help=render(N_("Remake the index tables from the facts.")), epilog=example("log reindex"))
+@log.command(
+    "reindex",
+    help=render(N_("Remake the index tables, and the tiles of the tree, from the facts.")),
+    epilog=example("log reindex"),
+)
 def log_reindex(context: typer.Context) -> None:
     app: App = context.obj.app()
     with app.archive() as archive:

@@ -17,7 +17,7 @@ from scraper_agent import canonical, envelope
 from scraper_agent.app import App
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cli import format, show
-from scraper_agent.cli.commands import example, find_job
+from scraper_agent.cli.commands import WithoutAnchor, example, find_job
 from scraper_agent.config import CrossBorder
 from scraper_agent.envelope import ReceiptContent, trail
 from scraper_agent.envelope.trail import Report, Trail
@@ -68,12 +68,15 @@ def template(
 def task_(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help=render(N_("A file .xlsx, .csv or .json.")))],
+    without_anchor: WithoutAnchor = "",
 ) -> None:
     app: App = context.obj.app()
     carrier = _settings(app)
     form = task.form(app.tables.formats[task.WAYBILL])
     opened = wiring.open_filled(file, form.name, {form.name: form})
-    format.take_in(app, opened, file, lambda archive: app.waybills(archive, opened, carrier))
+    format.take_in(
+        app, opened, file, lambda archive: app.waybills(archive, opened, carrier), without_anchor=without_anchor
+    )
 
 
 # --- what became of them --------------------------------------------------------------------------------------------

@@ -17,7 +17,15 @@ from scraper_agent.app import App
 from scraper_agent.archive.seen import SeenKeys
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.cli import show
-from scraper_agent.cli.commands import Session, example, find_job, progress, report
+from scraper_agent.cli.commands import (
+    Session,
+    WithoutAnchor,
+    example,
+    find_job,
+    progress,
+    report,
+    tell_unanchored,
+)
 from scraper_agent.errors import BusinessError, UsageError
 from scraper_agent.format import Field, Format
 from scraper_agent.formats import pack as packs
@@ -265,8 +273,8 @@ def _tell_examples(count: int) -> None:
     help=render(N_("Take in the documents of a file as if they had been read from an ERP: all of them or none.")),
     epilog=example("format import orders.xlsx", "format import orders.csv --format purchaseOrder"),
 )
-def import_(context: typer.Context, file: File, wanted: Wanted = None) -> None:
-    take_in(context.obj.app(), _opened(context, file, wanted), file)
+def import_(context: typer.Context, file: File, wanted: Wanted = None, without_anchor: WithoutAnchor = "") -> None:
+    take_in(context.obj.app(), _opened(context, file, wanted), file, without_anchor=without_anchor)
 
 
 def take_in(
@@ -274,6 +282,8 @@ def take_in(
     opened: wiring.Filled,
     file: Path,
     made: Callable[[SqliteArchive], wiring.Filled] | None = None,
+    *,
+    without_anchor: str = "",
 ) -> None:
     """`made`: what is taken in, where it is made of what the file holds."""
     _tell_examples(opened.contents.examples)
@@ -286,8 +296,10 @@ def take_in(
         )
     with app.archive() as archive, progress() as bar:
         session = Session(app=app, archive=archive, bar=bar)
-        session.take_in(opened if made is None else made(archive))
+        session.take_in(opened if made is None else made(archive), without_anchor=without_anchor)
         stopped = session.advance()
+        amber = app.unanchored(archive)
+    tell_unanchored(amber)
     show.console.print(show.closing(session.tallies, app.tables.formats))
     report(stopped)
     blocked = any(tally.states[State.BLOCKED] for tally in session.tallies.values())

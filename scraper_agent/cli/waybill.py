@@ -18,7 +18,7 @@ from scraper_agent.analysis import waybills as analysis
 from scraper_agent.app import App
 from scraper_agent.cases import Paper
 from scraper_agent.cli import outbox, show
-from scraper_agent.cli.commands import FEWEST_DIGITS, example, the_one
+from scraper_agent.cli.commands import FEWEST_DIGITS, WithoutAnchor, example, the_one
 from scraper_agent.console import words
 from scraper_agent.errors import AgentError, BusinessError, NeedsPerson, UsageError
 from scraper_agent.format import Document, encode
@@ -165,19 +165,21 @@ def status_(
             help=render(N_("When it happened, by the clock of China; default: now.")),
         ),
     ] = None,
+    without_anchor: WithoutAnchor = "",
 ) -> None:
-    change(context.obj.app(), name, wanted, at)
+    change(context.obj.app(), name, wanted, at, without_anchor=without_anchor)
     show.talk.print(render(N_("It leaves with the next `waybill send`.")), markup=False)
 
 
-def change(app: App, name: str, wanted: str, at: datetime | None = None) -> None:
+def change(app: App, name: str, wanted: str, at: datetime | None = None, *, without_anchor: str = "") -> None:
     """Log that the waybill called `name` has become `wanted`, and tell it."""
     with app.archive() as archive:
         pipeline = app.pipeline(archive, lambda _job, _fact: None)
         paper = _find(pipeline, name)
         number = text(paper.document.header, "i1") or ""
         made = _change(pipeline, paper, number, wanted, at or local(wiring.now()))
-        _, harvest = app.take_in(archive, _filled(app, made), lambda _job, _fact: None)
+        filled = _filled(app, made)
+        _, harvest = app.take_in(archive, filled, lambda _job, _fact: None, without_anchor=without_anchor)
         (id,) = harvest.documents
         found = list(app.pipeline(archive, lambda _job, _fact: None).analysis().findings(id))
     show.console.print(f"{show.short(id)}  {show.plain(number)}  {_status_name(wanted)}", soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
@@ -16,25 +17,27 @@ from scraper_agent import app as wiring
 from scraper_agent import serving
 from scraper_agent.app import App
 from scraper_agent.archive import ratchet, sqlite
-from scraper_agent.audit import anchor, note, proving, witness_web
+from scraper_agent.audit import anchor, mailed, note, proving, witness_web
 from scraper_agent.audit.proving import Word
 from scraper_agent.audit.witness import Witness
 from scraper_agent.cli import show
 from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.messages import N_, render
 from scraper_agent.signing import keyfolder, sm2, sm2_file
+from scraper_agent.values import KeyChanged
 
 
-def prove(app: App, key: Path | None) -> None:
+def prove(app: App, key: Path | None, mails: Sequence[Path] = ()) -> None:
     """Say what the witnesses' word, and MACs, prove of a log that is whole; nothing where it has neither.
 
     Raises:
-        AgentError: a witness has seen another history, or a MAC is not there or is not that of its entry.
+        AgentError: a witness has seen another history, or a MAC is not there or is not that of its entry; or there
+            are no mails.
     """
     if key is not None:
         _check_macs(app, ratchet.Handed.read(key))
-    if app.config.witnessed:
-        _ask(app)
+    if app.config.witnessed or mails:
+        _ask(app, mails)
 
 
 def _check_macs(app: App, handed: ratchet.Handed) -> None:
@@ -77,9 +80,13 @@ def enrol(
     show.console.print(show.visible(render(told, {"path": file})), markup=False, soft_wrap=True)
 
 
-def _ask(app: App) -> None:
+def _ask(app: App, mails: Sequence[Path]) -> None:
     with app.archive(read_only=True) as archive:
-        found = proving.prove(archive, app.config.log_name, app.witnesses(), app.witness_keys, sm2.verify)
+        own = {each.public_key for each in keyfolder.entries(app.key_folder)}
+        own |= {fact.public_key for fact in archive.job(wiring.KEYS).facts if isinstance(fact, KeyChanged)}
+        saved = [each for path in mails for each in mailed.saved(path, own, sm2.verify)]
+        asked: list[anchor.Keeper] = [*app.witnesses(), *saved]
+        found = proving.prove(archive, app.config.log_name, asked, app.witness_keys, sm2.verify)
         amber = app.unanchored(archive)
     for error in found.unasked:
         show.talk.print(show.visible(str(error)), markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Witnesses of the enterprise's own: another host, or a folder that can only be added to."""
+"""Witnesses of the enterprise's own: another host, a folder that can only be added to, a mailbox, or paper."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, assert_never
 from urllib.parse import urlsplit
@@ -18,9 +19,10 @@ from scraper_agent import canonical, durable, merkle
 from scraper_agent.audit import asking, note
 from scraper_agent.audit.anchor import Party
 from scraper_agent.audit.asking import Answer
+from scraper_agent.credentials import Secrets
 from scraper_agent.errors import AgentError
 from scraper_agent.messages import N_
-from scraper_agent.sending import tls
+from scraper_agent.sending import mail, tls
 from scraper_agent.yamlfile import Wrong
 
 Name = Annotated[str, Field(pattern=r"^[!-*,-.0-9A-Za-z:-@_]{1,100}$", description="As its lines in checkpoints say.")]
@@ -59,10 +61,10 @@ class Printed(_Strict):
     kind: Literal["printed"]
 
 
-Config: TypeAlias = Annotated[Https | Folder | Printed, Field(discriminator="kind")]
+Config: TypeAlias = Annotated[Https | Folder | mail.Config | Printed, Field(discriminator="kind")]
 
 
-def connect(config: Config) -> Party | None:
+def connect(config: Config, secrets: Secrets) -> Party | None:
     """None: only a person shows it anything. Paths in `config` are absolute.
 
     Raises:
@@ -73,6 +75,10 @@ def connect(config: Config) -> Party | None:
             return HttpsWitness(config)
         case Folder():
             return FolderWitness(config)
+        case mail.Config(password=password):
+            return mail.MailWitness(
+                config, None if password is None else partial(secrets, password, f"mail.{config.name}")
+            )
         case Printed():
             return None
         case unknown:

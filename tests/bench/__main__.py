@@ -86,6 +86,7 @@ def promises(*, share: bool) -> list[Promise]:
         Promise("log verify of all facts of that archive / hashing them", log["verify_ratio"], 4),
         Promise("MB more for it than for a fiftieth of them", log["verify_more_mb"], 25),
         Promise("proofs of entries in a row, made a second", log["made_s"], 20_000, at_least=True),
+        Promise("proofs of entries at random, made a second", log["random_s"], 20_000, at_least=True),
         Promise("proofs checked a second", log["checked_s"], 20_000, at_least=True),
         Promise("facts appended durably / bare one-row commits", log["append_share"], 0.5, at_least=True),
         Promise("s of the processor for the export of 10,000 documents", export["export_s"], 50),

@@ -44,6 +44,7 @@ def measure(documents: int = bench_console.DOCUMENTS, proofs: int = PROOFS, comm
         "verify_ratio": whole[0] / hash_s,
         "verify_more_mb": whole[1] - part[1],
         "made_s": _proofs(path, proofs),
+        "random_s": _proofs(path, proofs, draw=random.Random(8)),
         "checked_s": _checks(path, proofs // 10),
         "append_share": _appended(commits),
     }
@@ -68,14 +69,15 @@ def _verified(path: Path) -> tuple[float, float]:
     return seconds, mb
 
 
-def _proofs(path: Path, count: int) -> float:
-    """Made a second, each of one entry, for entries that follow each other."""
+def _proofs(path: Path, count: int, draw: random.Random | None = None) -> float:
+    """Made a second, each of one entry, for entries that follow each other, or that are drawn."""
     with SqliteArchive(path, lambda: AT, read_only=True) as archive:
         size = archive.head().size
     with excerpt.opened(path) as log:
         first = (size - count) // 2
+        indexes = range(first, first + count) if draw is None else [draw.randrange(size) for _ in range(count)]
         began = time.process_time()
-        for index in range(first, first + count):
+        for index in indexes:
             merkle.inclusion(index, size, log.subtree)
         return count / (time.process_time() - began)
 

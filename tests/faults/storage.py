@@ -8,8 +8,8 @@ on orders fails: once, or from then on (a full disk), or writes half; until a ru
 Who writes is refused with an error that says so, what was taken for durable is there, and the next start goes on.
 COUNT: so many of them at most, evenly.
 
-`flips`: COUNT times one bit of the database, its write-ahead log, what is noted beside it, or a key file is another
-one: each is found by `log verify` or when it is read, or everything reads as before.
+`flips`: COUNT times one bit of the database, its write-ahead log (a tile of the tree is in them), what is noted beside
+it, or a key file is another one: each is found by `log verify` or when it is read, or everything reads as before.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from scraper_agent import merkle
-from scraper_agent.archive import reached
+from scraper_agent.archive import excerpt, reached, tiles
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.archive.verify import verify
 from scraper_agent.errors import AgentError
@@ -337,9 +337,9 @@ FOUND, HARMLESS, SILENT = "found", "reads as before", "read as something else"
 
 def _killed_with_a_log(path: Path) -> None:
     """An archive whose writer was killed: half of it in the database, half in the write-ahead log."""
-    for n in range(3):
+    for n, number in enumerate((tiles.WIDTH, 15, 15)):
         with SqliteArchive(path, lambda: NOW) as archive:
-            for position in range(15):
+            for position in range(number):
                 writer.append(archive, JobId(f"run/{n}"), position)
     context = _processes()
     said = path.with_name("said")
@@ -365,7 +365,7 @@ Answers = tuple[list[bytes], dict[bytes, bytes], list[object]]
 
 def _answers(path: Path) -> Answers:
     """Everything that the archive says when it is asked."""
-    with SqliteArchive(path, lambda: NOW, read_only=True) as archive:
+    with SqliteArchive(path, lambda: NOW, read_only=True) as archive, excerpt.opened(path) as log:
         entries = list(archive.entries())
         raw = [archive.raw(entry.index) for entry in entries]
         bodies = {
@@ -373,7 +373,9 @@ def _answers(path: Path) -> Answers:
             for fact in (entry.fact for entry in entries)
             if isinstance(fact, Snapshot)
         }
-        proofs = [archive.inclusion(n) for n in range(len(entries))]
+        size = len(entries)
+        proofs = [merkle.inclusion(n, size, log.subtree) for n in range(size)]  # by tiles, and by rows
+        proofs += [archive.inclusion(n) for n in range(0, size, 16)]
         jobs = [archive.job(id) for id in sorted({entry.job for entry in entries})]
         return raw, bodies, [archive.head(), proofs, jobs, archive.runs(), archive.states()]
 
