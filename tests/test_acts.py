@@ -109,7 +109,7 @@ class Machine:
                 db.execute("INSERT INTO log VALUES (?, ?, ?)", (index, data, frontier.peaks[-1]))
             db.execute("UPDATE tree SET size = ?, frontier = ?", (frontier.size, frontier.dump()))
             db.executemany("INSERT INTO blobs VALUES (?, ?, ?)", bodies)
-            db.executemany("INSERT INTO keys VALUES (?, ?, ?)", keys)
+            db.executemany("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", keys)
             db.commit()
         with SqliteArchive(self.path, self.clock) as archive:
             archive.rebuild_index()

@@ -95,7 +95,7 @@ def test_the_bytes_are_those_that_are_written_down(cipher: gcm.Name, stored: str
     data = bodies.sealed(digest, 3, b"abc", cipher, key, iv)
     assert data.hex() == stored
     assert f"| `{cipher}` | `{stored}` |" in FORMAT.read_text(encoding="utf-8")
-    assert bodies.opened((digest, 3, data, cipher, key)) == b"abc"
+    assert bodies.opened((digest, 3, data, cipher, key, None)) == b"abc"
 
 
 @pytest.mark.parametrize("cipher", CIPHERS)
@@ -265,6 +265,97 @@ def test_what_is_put_again_after_its_erasure_has_another_key(archive: SqliteArch
     assert verify.verify(archive.path).whole
 
 
+# --- salted names ---------------------------------------------------------------------------------------------------
+
+
+def salted(archive: SqliteArchive, data: bytes) -> Digest:
+    """Put, and named by a fact."""
+    image = archive.put(data, salted=True)
+    fact = Snapshot(name="order", url="https://erp/1", taken_at=NOW, page=image, image=None)
+    archive.append(RUN, archive.length(RUN), fact)
+    return image
+
+
+def test_the_salted_name_is_the_one_that_is_written_down() -> None:
+    salt = bytes(range(32))
+    found = bodies.name(b"abc", salt).hex()
+    assert found == "09257ba9f05ee98217b587beb263ca7e14dab20611d18af988ef205aa0e043e4"
+    assert canonical.sm3(b"scraper-agent-salted-evidence/1\n" + salt + b"abc").hex() == found
+    assert f"`{found}`" in FORMAT.read_text(encoding="utf-8")
+
+
+def test_a_salted_name_is_that_of_the_bytes_with_the_salt_before_them(path: Path) -> None:
+    with SqliteArchive(path, lambda: NOW) as archive:
+        image, bare = salted(archive, IMAGE), archive.put(IMAGE)
+        assert bare == canonical.digest(IMAGE) != image
+        assert archive.get(image) == archive.get(bare) == archive.shown(bare) == IMAGE
+        shown = archive.shown(image)
+    assert (shown[:32], shown[64:]) == (bodies.HEAD, IMAGE)
+    assert canonical.digest(shown) == image
+    assert verify.verify(path).whole
+
+
+def test_equal_bytes_are_kept_once_under_one_salted_name_in_one_archive(tmp_path: Path) -> None:
+    names: list[Digest] = []
+    for each in ("one", "other"):
+        found: set[Digest] = set()
+        for _ in range(3):
+            with SqliteArchive(tmp_path / each, lambda: NOW) as archive:
+                found |= {salted(archive, IMAGE), salted(archive, IMAGE)}
+                assert archive._db.execute("SELECT count(*) FROM blobs").fetchone() == (1,)
+        assert verify.verify(tmp_path / each).whole
+        names += found
+    assert len(names) == len(set(names)) == 2
+
+
+def test_once_erased_a_guess_cannot_be_tried_against_what_is_left(path: Path) -> None:
+    """Of a body with few possible bytes: everything that is still in the files is looked at."""
+    guess = b"approved: yes"
+    with SqliteArchive(path, lambda: NOW) as archive:
+        image, _ = salted(archive, guess), salted(archive, b"approved: no")
+        row = archive._db.execute("SELECT key, salt, same FROM keys WHERE digest = ?", (bytes.fromhex(image[4:]),))
+        traces = [bytes(each) for each in row.fetchone()]
+        assert [len(each) for each in traces] == [32, 32, 32]
+        assert all(each in everything(path) for each in traces)
+        erase(archive, image)
+        file = everything(path)
+        assert not [each for each in traces if each in file or each[:16] in file or each[16:] in file]
+        assert canonical.digest(guess).encode() not in file
+        assert canonical.sm3(guess) not in file
+        again = salted(archive, guess)
+        assert again != image, "nor is it seen that the same was read again"
+        assert archive.get(again) == guess
+    assert verify.verify(path).whole
+
+
+@pytest.mark.parametrize("act", ["salt = flip(salt, 5)", "salt = NULL", "salt = x''"])
+def test_a_changed_salt_is_found_and_named(archive: SqliteArchive, act: str) -> None:
+    image = salted(archive, IMAGE)
+    archive._db.create_function("flip", 2, lambda data, at: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    archive._db.execute(f"UPDATE keys SET {act}")  # noqa: S608 - of the cases above
+    with pytest.raises(AgentError, match=f"SA5010 .* {image} have been changed"):
+        archive.get(image)
+    assert codes(archive.path) == ["SA5028"]
+
+
+def test_an_archive_that_has_lost_its_secret_takes_no_more_pages(archive: SqliteArchive) -> None:
+    image = salted(archive, IMAGE)
+    archive._db.execute("DELETE FROM secret")
+    with pytest.raises(AgentError, match="the table `secret` is empty"):
+        salted(archive, PAGE)
+    assert archive.get(image) == IMAGE
+
+
+def test_a_key_that_was_left_behind_does_not_stand_for_its_body(archive: SqliteArchive) -> None:
+    image = salted(archive, IMAGE)
+    archive._db.execute("DELETE FROM blobs")
+    assert sorted(codes(archive.path)) == ["SA5029", "SA5099"]
+    again = salted(archive, IMAGE)
+    assert again != image
+    assert archive.get(again) == IMAGE
+    assert codes(archive.path) == ["SA5029"]
+
+
 # --- archives of before ---------------------------------------------------------------------------------------------
 
 
@@ -301,7 +392,7 @@ def log(path: Path) -> list[tuple[object, ...]]:
         return [
             (name, *row)
             for name in sorted(names)
-            if name not in ("blobs", "keys")
+            if name not in ("blobs", "keys", "secret")
             for row in db.execute(f"SELECT * FROM {name}")  # noqa: S608 - the archive's own names
         ]
 
@@ -320,9 +411,10 @@ def test_an_archive_with_plain_bodies_gets_keys_when_it_is_written_next(four: Pa
         file = everything(four)
         assert not shown(before, file)
         assert [len(archive.openings(root)) for root in roots(archive)] == [2, 2, 0]
+        assert archive.put(IMAGE, salted=True) == archive.put(IMAGE, salted=True) != canonical.digest(IMAGE)
     assert log(four) == entries
     report = verify.verify(four)
-    assert (report.problems, report.blobs, report.erased) == ((), 8, 3)
+    assert (report.problems, report.blobs, report.erased) == ((), 9, 3)
 
 
 def roots(archive: SqliteArchive) -> list[str]:

@@ -171,7 +171,7 @@ def test_no_trace_of_a_document_is_left_in_the_file(path: Path) -> None:
         row = bodies.row(archive._db, bytes.fromhex(draft(archive, "PO-1").document[4:]))
         assert row is not None
         assert archive.lists.search("PO-1")
-    _, _, data, _, key = row
+    _, _, data, _, key, _ = row
     assert key is not None
     assert key in path.read_bytes()
     assert data in path.read_bytes()
@@ -204,8 +204,7 @@ def test_a_body_that_is_missing_without_a_fact_is_found(path: Path) -> None:
 
 def test_what_is_read_again_after_its_erasure_must_be_there(path: Path) -> None:
     with opened(path) as archive:
-        first = draft(archive, "PO-1")
-        body = archive.get(first.page)
+        body = archive.get(draft(archive, "PO-1").provenance)
     pruned(path)
     with opened(path) as archive:
         page = archive.put(body)
@@ -218,7 +217,7 @@ def test_what_is_read_again_after_its_erasure_must_be_there(path: Path) -> None:
 
 def test_what_is_there_although_it_was_erased_is_found_and_goes_with_the_next_time(path: Path) -> None:
     with opened(path) as archive:
-        body = archive.get(draft(archive, "PO-1").page)
+        body = archive.get(draft(archive, "PO-1").provenance)
     pruned(path)
     with opened(path) as archive:
         archive.put(body)  # kept when the archive is closed, and named by nothing

@@ -1,8 +1,11 @@
 """Bodies as they lie in the archive's file: each encrypted with a key of its own, so that erasing the key erases it.
 
-A body is deflated where that makes it shorter, and encrypted by GCM under a key drawn for it alone; what it is
-called, the SM3 of its plain bytes, and its size are covered by the tag. The key stands in a table of the same file, for
-the two are one commit: no crash leaves a body without its key, and no second file has to be waited for.
+A body is deflated where that makes it shorter, and encrypted by GCM under a key drawn for it alone; its name and its
+size are covered by the tag. The key stands in a table of the same file, for the two are one commit: no crash leaves a
+body without its key, and no second file has to be waited for.
+
+A body's name is the SM3 of its bytes, or, where nobody else has to know it by that, of `HEAD`, a salt and its bytes.
+The salt goes with the key: then no guess at the bytes can be tried against the name, which the log has for ever.
 """
 
 from __future__ import annotations
@@ -13,40 +16,87 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
-from scraper_agent import gcm
+from scraper_agent import canonical, gcm
+from scraper_agent.archive import ratchet
 
 LIMIT_BYTES = 512 << 20
+HEAD = b"scraper-agent-salted-evidence/1\n"
+SALT_BYTES = 32
+BEFORE_BYTES = len(HEAD) + SALT_BYTES
+"""Of what is salted, as `shown` gives it."""
 
 TABLES = (
     # `size` is of the plain bytes; `data`: see `sealed`.
     "CREATE TABLE blobs (digest BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, data BLOB NOT NULL) STRICT",
 )
 KEYS = (
-    # Of each body. Nothing is left of a row that was deleted, nor of what it encrypted.
+    # Of each body. Nothing is left of a row that was deleted, nor of what it encrypted. Of a body whose name has a
+    # salt also that, and `same`, by which equal bytes are found again: HMAC-SM3 under the archive's own secret.
     """CREATE TABLE keys (
         digest BLOB PRIMARY KEY,
         cipher TEXT NOT NULL,
-        key BLOB NOT NULL
+        key BLOB NOT NULL,
+        salt BLOB,
+        same BLOB UNIQUE
     ) STRICT, WITHOUT ROWID""",
+    "CREATE TABLE secret (id INTEGER PRIMARY KEY CHECK (id = 1), key BLOB NOT NULL) STRICT",
 )
 
-_ROWS = """SELECT b.digest, b.size, b.data, nullif(k.cipher, 'none'), k.key
+_ROWS = """SELECT b.digest, b.size, b.data, nullif(k.cipher, 'none'), k.key, k.salt
     FROM blobs b LEFT JOIN keys k ON k.digest = b.digest"""
-_PLAIN_ROWS = "SELECT b.digest, b.size, b.data, 'none', x'' FROM blobs b"
+_PLAIN_ROWS = "SELECT b.digest, b.size, b.data, 'none', x'', NULL FROM blobs b"
 """Of archives before there were keys."""
 _COVERED = b"scraper-agent-body/1"
 
-Row: TypeAlias = tuple[bytes, int, bytes, str | None, bytes | None]
-"""Digest, size, data, cipher and key; the last two are None where the key is missing."""
+Row: TypeAlias = tuple[bytes, int, bytes, str | None, bytes | None, bytes | None]
+"""Digest, size, data, cipher, key and salt; cipher and key are None where the key is missing."""
 
 
-def keep(db: sqlite3.Connection, digest: bytes, data: bytes, cipher: gcm.Name) -> None:
-    """Add a body that is not there, under a new key. `digest`: 32 bytes."""
+def prepare(db: sqlite3.Connection) -> None:
+    for statement in KEYS:
+        db.execute(statement)
+    db.execute("INSERT INTO secret VALUES (1, ?)", (secrets.token_bytes(32),))
+
+
+def known(db: sqlite3.Connection, data: bytes, *, salted: bool) -> tuple[bytes | None, bytes]:
+    """The name of a body that is there, and what it is found by: its own name, or `same`.
+
+    Raises:
+        sqlite3.Error: the file cannot be read, or has lost its secret.
+    """
+    if salted:
+        own = db.execute("SELECT key FROM secret").fetchone()
+        if own is None:
+            raise sqlite3.DatabaseError("the table `secret` is empty")
+        mark = ratchet.hmac(own[0], data)
+        query = "SELECT digest FROM keys JOIN blobs USING (digest) WHERE same = ?"
+    else:
+        mark, query = canonical.sm3(data), "SELECT digest FROM blobs WHERE digest = ?"
+    found = db.execute(query, (mark,)).fetchone()
+    return (None if found is None else found[0]), mark
+
+
+def keep(db: sqlite3.Connection, data: bytes, mark: bytes, cipher: gcm.Name, *, salted: bool) -> bytes:
+    """Add a body that is not there, under a new key. `mark`: see `known`. Returns its name."""
+    salt = secrets.token_bytes(SALT_BYTES) if salted else None
+    digest = mark if salt is None else name(data, salt)
     key = secrets.token_bytes(gcm.KEY_BYTES[cipher])
     stored = sealed(digest, len(data), pack(data), cipher, key)
     db.execute("INSERT INTO blobs VALUES (?, ?, ?)", (digest, len(data), stored))
     # A key that was left behind, which `log verify` names, is in nobody's way.
-    db.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", (digest, cipher, key))
+    row = (digest, cipher, key, salt, mark if salted else None)
+    db.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?)", row)
+    return digest
+
+
+def name(data: bytes, salt: bytes | None) -> bytes:
+    """What a body is called in the facts, 32 bytes."""
+    return canonical.sm3(shown(data, salt))
+
+
+def shown(data: bytes, salt: bytes | None) -> bytes:
+    """What gives the body's name by SM3, for whoever shall check that."""
+    return data if salt is None else HEAD + salt + data
 
 
 def row(db: sqlite3.Connection, digest: bytes, *, plain: bool = False) -> Row | None:
@@ -74,14 +124,13 @@ def delete(db: sqlite3.Connection, digests: Iterable[bytes]) -> None:
 
 def encrypt_all(db: sqlite3.Connection, cipher: gcm.Name) -> None:
     """What was kept plain, before there were keys; in the caller's transaction."""
-    for statement in KEYS:
-        db.execute(statement)
+    prepare(db)
     for (number,) in db.execute("SELECT rowid FROM blobs").fetchall():
         digest, size, data = db.execute("SELECT digest, size, data FROM blobs WHERE rowid = ?", (number,)).fetchone()
         key = secrets.token_bytes(gcm.KEY_BYTES[cipher])
         stored = sealed(digest, size, data, cipher, key)
         db.execute("UPDATE blobs SET data = ? WHERE rowid = ?", (stored, number))
-        db.execute("INSERT INTO keys VALUES (?, ?, ?)", (digest, cipher, key))
+        db.execute("INSERT INTO keys VALUES (?, ?, ?, NULL, NULL)", (digest, cipher, key))
 
 
 def sealed(
@@ -93,8 +142,8 @@ def sealed(
 
 
 def opened(found: Row) -> bytes | None:
-    """The bytes of a body, their digest unchecked; None if they, or the key, were changed or are missing."""
-    digest, size, data, cipher, key = found
+    """The bytes of a body, its name unchecked; None if they, or the key, were changed or are missing."""
+    digest, size, data, cipher, key, _ = found
     if cipher == "none":
         return unpack(size, data)
     if key is None or not 0 <= size <= LIMIT_BYTES or len(data) < gcm.IV_BYTES + gcm.TAG_BYTES:

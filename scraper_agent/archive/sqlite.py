@@ -262,7 +262,7 @@ class SqliteArchive:
 
     # --- blobs ------------------------------------------------------------------------------------------------------
 
-    def put(self, data: bytes) -> Digest:
+    def put(self, data: bytes, *, salted: bool = False) -> Digest:
         """Raises AgentError if the disk fails; the blobs put since the last `append` are then lost too."""
         if len(data) > bodies.LIMIT_BYTES:
             raise AgentError(
@@ -271,24 +271,38 @@ class SqliteArchive:
                 size=len(data),
                 limit=bodies.LIMIT_BYTES,
             )
-        digest = canonical.digest(data)
-        key = bytes.fromhex(digest[4:])
-        if self._db.execute("SELECT 1 FROM blobs WHERE digest = ?", (key,)).fetchone() is None:
+        try:
+            name, mark = bodies.known(self._db, data, salted=salted)
+        except sqlite3.Error as error:
+            raise _failed(self.path, error) from error
+        if name is None:
             # Left open: a crash before the next append loses a blob that no fact names.
             with self._transaction(commit=False):
-                bodies.keep(self._db, key, data, self._cipher)
-        return digest
+                name = bodies.keep(self._db, data, mark, self._cipher, salted=salted)
+        return Digest(f"sm3:{name.hex()}")
 
     def get(self, digest: Digest) -> bytes:
+        return self._body(digest)[0]
+
+    def shown(self, digest: Digest) -> bytes:
+        """A blob with the salt of its name before it, if it has one: the bytes whose SM3 is `digest`.
+
+        Raises:
+            AgentError: as of `get`.
+        """
+        return bodies.shown(*self._body(digest))
+
+    def _body(self, digest: Digest) -> tuple[bytes, bytes | None]:
         row = bodies.row(self._db, bytes.fromhex(digest[4:]))
         if row is None:
             raise self._gone(digest)
-        if row[-1] is None:
+        *_, key, salt = row
+        if key is None:
             raise AgentError(
                 "SA5098", N_("the key of body {digest} is missing: it cannot be read"), hint=_CHECK, digest=digest
             )
         data = bodies.opened(row)
-        if data is None or canonical.digest(data) != digest:
+        if data is None or bodies.name(data, salt) != row[0]:
             raise AgentError(
                 "SA5010",
                 N_("{path}: the bytes of body {digest} have been changed"),
@@ -296,7 +310,7 @@ class SqliteArchive:
                 path=self.path,
                 digest=digest,
             )
-        return data
+        return data, salt
 
     def _gone(self, digest: Digest) -> AgentError:
         entry = self._erasure(digest)
@@ -848,8 +862,9 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
 def _create(db: sqlite3.Connection) -> None:
     # One transaction, version included: a crash in it leaves an empty file, which the next start fills.
     db.execute("BEGIN IMMEDIATE")
-    for table in (*TABLES, *bodies.TABLES, *bodies.KEYS, *OPENINGS, *STANDING, *derived.TABLES):
+    for table in (*TABLES, *bodies.TABLES, *OPENINGS, *STANDING, *derived.TABLES):
         db.execute(table)
+    bodies.prepare(db)
     db.execute("INSERT INTO tree VALUES (1, 0, x'')")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {SCHEMA}")

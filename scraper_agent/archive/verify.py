@@ -512,9 +512,10 @@ def _blobs(db: sqlite3.Connection, found: _Found) -> int:
     for row in stored.rows(db, plain=plain):
         count += 1
         named = f"sm3:{row[0].hex()}"
-        if row[-1] is None:
+        *_, key, salt = row
+        if key is None:
             found.add("SA5098", None, N_("the key of body {digest} is missing: it cannot be read"), digest=named)
-        elif (body := stored.opened(row)) is None or canonical.sm3(body) != row[0]:
+        elif (body := stored.opened(row)) is None or stored.name(body, salt) != row[0]:
             found.add("SA5028", None, N_("the bytes of body {digest}, or its key, have been changed"), digest=named)
     for digest in () if plain else stored.strays(db):
         text = N_("there is a key of body {digest}, which is not in the archive")
