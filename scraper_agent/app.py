@@ -373,7 +373,8 @@ class App:
 
     @contextmanager
     def archive(self, *, read_only: bool = False) -> Iterator[SqliteArchive]:
-        with SqliteArchive(self.home / self.config.archive, now, read_only=read_only) as archive:
+        path, cipher = self.home / self.config.archive, self.config.archive_cipher
+        with SqliteArchive(path, now, read_only=read_only, cipher=cipher) as archive:
             if read_only:
                 yield archive
                 return

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, assert_never
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from scraper_agent import envelope, sending, signing, yamlfile
+from scraper_agent import envelope, gcm, sending, signing, yamlfile
 from scraper_agent import outbox as outboxes
 from scraper_agent.credentials import SecretPlace
 from scraper_agent.errors import Problem
@@ -149,6 +149,10 @@ class CrossBorder(task.Carrier):
 class Config(Strict):
     enterprise: Enterprise
     archive: Path = Path("archive.db")
+    archive_cipher: gcm.Name = Field(
+        "aes-256-gcm",
+        description="What each new body in the archive is encrypted with, under a key of its own.",
+    )
     recipes: Path = Path("recipes")
     policy: Path = Path("policy.yaml")
     policy_keys: dict[keystate.KeyIndex, PublicKey] = Field(

@@ -187,7 +187,7 @@ class _Log:
         return self.excerpt.subtree(start, stop)
 
     def get(self, digest: Digest) -> bytes:
-        return self.archive.get(digest)
+        return self.archive.shown(digest)
 
 
 # --- what goes out --------------------------------------------------------------------------------------------------

@@ -517,8 +517,8 @@ class Pipeline:
             name=page.name,
             url=page.url,
             taken_at=self.now(),
-            page=self.archive.put(page.frozen),
-            image=self.archive.put(page.image) if page.image is not None else None,
+            page=self.archive.put(page.frozen, salted=True),
+            image=self.archive.put(page.image, salted=True) if page.image is not None else None,
         )
 
     def _fetched(self, file: File) -> Fetched:
@@ -527,7 +527,7 @@ class Pipeline:
             url=file.url,
             taken_at=self.now(),
             media=file.media,
-            body=self.archive.put(file.body),
+            body=self.archive.put(file.body),  # by this the tables that were read from it name it
             size_bytes=len(file.body),
             file_name=file.file_name,
         )

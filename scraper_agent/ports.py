@@ -177,12 +177,16 @@ class Archive(Protocol):
     covered by its Merkle tree.
     """
 
-    def put(self, data: bytes) -> Digest:
-        """Keep a blob; durable no later than the next `append`. Storing the same bytes again is harmless."""
+    def put(self, data: bytes, *, salted: bool = False) -> Digest:
+        """Keep a blob; durable no later than the next `append`. Storing the same bytes again is harmless.
+
+        `salted`: under a name against which nobody can try guesses at the bytes once they are erased; for what no
+        other side has to know by the SM3 of its bytes.
+        """
         ...
 
     def get(self, digest: Digest) -> bytes:
-        """The blob, its digest checked.
+        """The blob, its name checked.
 
         Raises:
             AgentError: it is not there, or its bytes have changed.

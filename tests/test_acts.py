@@ -97,7 +97,7 @@ class Machine:
     def rewrite(self, entries: list[bytes]) -> None:
         """All of it anew, with every hash and index right, as the program itself would have made it, and no trace."""
         with closing(sqlite3.connect(self.path)) as db:
-            bodies = db.execute("SELECT * FROM blobs").fetchall()
+            bodies, keys = (db.execute(query).fetchall() for query in ("SELECT * FROM blobs", "SELECT * FROM keys"))
         for each in self.path.parent.glob("*"):
             each.unlink()
         frontier = merkle.Frontier()
@@ -109,6 +109,7 @@ class Machine:
                 db.execute("INSERT INTO log VALUES (?, ?, ?)", (index, data, frontier.peaks[-1]))
             db.execute("UPDATE tree SET size = ?, frontier = ?", (frontier.size, frontier.dump()))
             db.executemany("INSERT INTO blobs VALUES (?, ?, ?)", bodies)
+            db.executemany("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", keys)
             db.commit()
         with SqliteArchive(self.path, self.clock) as archive:
             archive.rebuild_index()

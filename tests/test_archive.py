@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scraper_agent import canonical, merkle, ports, values
-from scraper_agent.archive import derived, sqlite, verify
+from scraper_agent.archive import bodies, derived, sqlite, verify
 from scraper_agent.archive.sqlite import DocumentState, SqliteArchive
 from scraper_agent.errors import AgentError, Conflict
 from scraper_agent.values import (
@@ -86,23 +86,23 @@ def test_a_blob_comes_back_as_it_was(archive: SqliteArchive, data: bytes) -> Non
 
 def test_a_blob_is_deflated_only_where_that_makes_it_shorter() -> None:
     noise = b"".join(canonical.sm3(b"%d" % i) for i in range(3000))
-    assert sqlite.pack(noise) is noise
+    assert bodies.pack(noise) is noise
     page = b"<td>12.50</td>" * 1000
-    assert len(sqlite.pack(page)) < len(page) / 20
-    assert sqlite.unpack(len(page), sqlite.pack(page)) == page
+    assert len(bodies.pack(page)) < len(page) / 20
+    assert bodies.unpack(len(page), bodies.pack(page)) == page
 
 
 def test_a_blob_that_says_a_false_size_is_not_inflated_beyond_it() -> None:
     bomb = zlib.compress(bytes(3 << 20))
-    assert sqlite.unpack(1 << 20, bomb) == bytes(1 << 20)  # and then its digest is wrong
-    assert sqlite.unpack(sqlite.BLOB_LIMIT_BYTES + 1, bomb) is None
-    assert sqlite.unpack(4 << 20, bomb) is None
-    assert sqlite.unpack(1, bomb) is None
-    assert sqlite.unpack(len(bomb) + 1, bytes(len(bomb))) is None
+    assert bodies.unpack(1 << 20, bomb) == bytes(1 << 20)  # and then its digest is wrong
+    assert bodies.unpack(bodies.LIMIT_BYTES + 1, bomb) is None
+    assert bodies.unpack(4 << 20, bomb) is None
+    assert bodies.unpack(1, bomb) is None
+    assert bodies.unpack(len(bomb) + 1, bytes(len(bomb))) is None
 
 
 def test_a_blob_over_the_limit_is_refused(archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "BLOB_LIMIT_BYTES", 9)
+    monkeypatch.setattr(bodies, "LIMIT_BYTES", 9)
     archive.put(b"123456789")
     with pytest.raises(AgentError) as caught:
         archive.put(b"1234567890")
@@ -115,7 +115,7 @@ def test_a_blob_that_is_not_there_is_named(archive: SqliteArchive) -> None:
         archive.get(digest)
     assert str(caught.value) == (
         f"SA5009 {archive.path}: body {digest} is not in the archive\n"
-        "hint: It may have been deleted on purpose; the log still proves that it was there."
+        "hint: No entry says that it was erased: check the whole archive with `log verify`."
     )
 
 
@@ -656,6 +656,15 @@ def test_a_wrong_standing_is_found_and_remade(archive: SqliteArchive, change: st
     assert verify.verify(archive.path).whole
 
 
+def dumped(archive: SqliteArchive) -> list[str]:
+    """All but bodies, of which no two are encrypted alike."""
+    return sorted(
+        line
+        for line in archive._db.iterdump()
+        if not line.startswith(('INSERT INTO "blobs"', 'INSERT INTO "keys"', 'INSERT INTO "secret"'))
+    )
+
+
 LISTS = ("DROP INDEX facts_by_kind", "DROP INDEX facts_of_run", *(f"DROP TABLE {name}" for name in derived.NAMES))
 
 
@@ -672,16 +681,21 @@ def test_an_archive_of_a_version_before_is_brought_up_to_date(tmp_path: Path, ea
     path = tmp_path / "archive.db"
     with SqliteArchive(path, now) as archive:
         placed(archive)
-        kept = list(archive._db.iterdump())
+        kept, held = dumped(archive), {row[0]: bodies.opened(row) for row in bodies.rows(archive._db)}
     with closing(sqlite3.connect(path)) as db:
-        for statement in ("DROP TABLE openings", "DROP TABLE tiles", *earlier):
+        for digest, data in held.items():
+            assert data is not None
+            db.execute("UPDATE blobs SET data = ? WHERE digest = ?", (bodies.pack(data), digest))
+        for statement in ("DROP TABLE keys", "DROP TABLE secret", "DROP TABLE openings", "DROP TABLE tiles", *earlier):
             db.execute(statement)
+        db.commit()
     assert verify.verify(path).whole, "it can be checked as it is"
     with pytest.raises(AgentError) as caught:
         SqliteArchive(path, now, read_only=True)
     assert caught.value.code == "SA5014"
     with SqliteArchive(path, now) as archive:
-        assert sorted(archive._db.iterdump()) == sorted(kept)
+        assert dumped(archive) == kept
+        assert {row[0]: bodies.opened(row) for row in bodies.rows(archive._db)} == held
     assert verify.verify(path).whole
 
 
@@ -720,7 +734,7 @@ def test_what_is_no_blob_is_none(archive: SqliteArchive) -> None:
     archive._db.execute("CREATE TABLE loose AS SELECT NULL AS digest, 10 AS size, NULL AS data")
     archive._db.execute("ALTER TABLE blobs RENAME TO strict")
     archive._db.execute("CREATE VIEW blobs AS SELECT * FROM strict UNION ALL SELECT * FROM loose")
-    assert "SA5028 the bytes of body ? have been changed" in map(str, verify.verify(archive.path).problems)
+    assert "SA5098 the key of body ? is missing: it cannot be read" in map(str, verify.verify(archive.path).problems)
 
 
 def test_a_destroyed_tree_state_stops_appending(archive: SqliteArchive) -> None:
@@ -974,12 +988,15 @@ def test_a_changed_blob_is_named(tampered: Tamper, change: str) -> None:
     digest = canonical.digest(b"<td>page</td>" * 50 + b"3")
     key = bytes.fromhex(digest[4:])
     report = tampered(f"UPDATE blobs SET {change} WHERE digest = ?", values=(key,))  # noqa: S608 - of the cases above
-    assert [str(problem) for problem in report.problems] == [f"SA5028 the bytes of body {digest} have been changed"]
+    assert [str(problem) for problem in report.problems] == [
+        f"SA5028 the bytes of body {digest}, or its key, have been changed"
+    ]
 
 
 def test_a_missing_blob_is_named_once_with_the_first_fact_that_names_it(tampered: Tamper) -> None:
     digest = canonical.digest(b"<order>0</order>")
-    report = tampered("DELETE FROM blobs WHERE digest = ?", values=(bytes.fromhex(digest[4:]),))
+    key = (bytes.fromhex(digest[4:]),)
+    report = tampered("DELETE FROM keys WHERE digest = ?", "DELETE FROM blobs WHERE digest = ?", values=key)
     assert [str(problem) for problem in report.problems] == [
         f"SA5029 entry 2 names body {digest} (document), which is not in the archive"
     ]

@@ -18,6 +18,7 @@ import pytest
 
 from scraper_agent import exporting, retention
 from scraper_agent.app import App
+from scraper_agent.archive import bodies
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.audit import note, verify
 from scraper_agent.canonical import sm3
@@ -68,6 +69,23 @@ def checked(own: Path, insider: Signer, trust: Path) -> verify.Result:
 
 def test_a_manifest_signed_anew_over_the_same_files_is_proven(own: Path, insider: Signer, folder: Path) -> None:
     assert checked(own, insider, folder).state == verify.PROVEN
+
+
+def test_what_was_captured_has_its_salt_before_it_and_documents_have_none(own: Path) -> None:
+    for shot in facts(own, "Snapshot"):
+        for name in (shot["page"], shot["image"]):
+            data = (own / "blobs" / name[4:]).read_bytes()
+            assert data.startswith(bodies.HEAD)
+            assert (sm3(data).hex(), sm3(data[64:]).hex() != name[4:]) == (name[4:], True)
+    for fact in facts(own, "Draft"):
+        data = (own / "blobs" / fact["document"][4:]).read_bytes()
+        assert json.loads(data)["header"]["sourcePageDigest"] == fact["page"][4:]
+
+
+def test_a_page_under_another_salt_is_contradicted(own: Path, insider: Signer, folder: Path) -> None:
+    file = own / "blobs" / facts(own, "Draft")[0]["page"][4:]
+    file.write_bytes(file.read_bytes()[:32] + bytes(32) + file.read_bytes()[64:])
+    assert checked(own, insider, folder).state == verify.CONTRADICTED
 
 
 def test_a_body_that_is_not_there_is_not_proven(own: Path, insider: Signer, folder: Path) -> None:

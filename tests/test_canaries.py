@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from scraper_agent import app as wiring
-from scraper_agent.archive import canary
+from scraper_agent.archive import bodies, canary
 from scraper_agent.archive.canary import Search
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.formats import FORMATS
@@ -249,9 +249,11 @@ def test_each_is_found_where_it_is(site: Site, secret: str, tmp_path: Path) -> N
     (tmp_path / "leak.txt").write_text(f"a={quote_plus(value)}", encoding="utf-8")
     with zipfile.ZipFile(tmp_path / "trace.zip", "w", zipfile.ZIP_DEFLATED) as trace:
         trace.writestr("trace.json", json.dumps({"value": value}))
+    salted = bodies.shown((tmp_path / "trace.zip").read_bytes(), bytes(32))  # as in a bundle
+    (tmp_path / "body").write_bytes(salted)
     search = Search(PLANTED)
     hits = {(hit.secret, hit.where) for hit in search.folder(tmp_path)}
-    assert {(secret, str(tmp_path / "leak.txt")), (secret, str(tmp_path / "trace.zip"))} <= hits
+    assert {(secret, str(tmp_path / name)) for name in ("leak.txt", "trace.zip", "body")} <= hits
     with SqliteArchive(tmp_path / "archive.db", wiring.now, read_only=True) as archive:
         assert [hit.secret for hit in search.archive(archive)] == [secret]
 

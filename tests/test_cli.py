@@ -38,7 +38,8 @@ from scraper_agent import app as wiring
 from scraper_agent import canonical, cli, messages, report, yamlfile
 from scraper_agent import policy as policies
 from scraper_agent.app import App
-from scraper_agent.archive.sqlite import SqliteArchive, unpack
+from scraper_agent.archive import bodies as stored
+from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.archive.verify import verify
 from scraper_agent.capture import browser
 from scraper_agent.cli import commands
@@ -1111,8 +1112,7 @@ def hits(folder: Path, forms: set[bytes], *texts: str) -> list[str]:
     """Where any of these forms stands: every file of `folder`, every body of its archive, and these texts."""
     bodies: list[tuple[str, bytes]] = [(str(path), path.read_bytes()) for path in folder.rglob("*") if path.is_file()]
     with closing(sqlite3.connect(folder / "archive.db")) as db:
-        for digest, size, data in db.execute("SELECT digest, size, data FROM blobs"):
-            bodies.append((digest.hex(), unpack(size, data) or pytest.fail("unreadable body")))
+        bodies += [(row[0].hex(), stored.opened(row) or pytest.fail("unreadable body")) for row in stored.rows(db)]
         bodies += [(f"entry {idx}", data) for idx, data in db.execute("SELECT idx, entry FROM log")]
     bodies += [(text[:40], text.encode()) for text in texts]
     return [where for where, data in bodies if any(form in data for form in forms)]

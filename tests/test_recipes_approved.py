@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from scraper_agent import app as wiring
 from scraper_agent import canonical, cli, messages, recipes_approved
 from scraper_agent.app import App
+from scraper_agent.archive import bodies
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.archive.verify import verify
 from scraper_agent.authoring import edition
@@ -461,8 +462,7 @@ def test_without_its_statement_or_its_files_the_archive_tells(site: Site) -> Non
     assert isinstance(decided, RecipeDecided)
     gone = (decided.statement or "", proposed.files["1/order.yaml"])
     with sqlite3.connect(site.folder / "archive.db") as db:
-        for digest in gone:
-            db.execute("DELETE FROM blobs WHERE digest = ?", (bytes.fromhex(digest[4:]),))
+        bodies.delete(db, [bytes.fromhex(digest[4:]) for digest in gone])
     db.close()
     missing = f"{site.folder / 'archive.db'}: body {decided.statement} is not in the archive"
     assert f"does not hold: {missing}" in site.refusal()

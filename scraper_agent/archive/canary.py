@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-from scraper_agent.archive import sqlite
+from scraper_agent.archive import bodies, sqlite
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.errors import AgentError
 from scraper_agent.values import Digest
@@ -102,8 +102,10 @@ class Search:
         """Raises OSError: it cannot be read."""
         self.files += 1
         with path.open("rb") as file:
-            begin = file.read(len(_ZIP))
-            file.seek(0)
+            begin = file.read(bodies.BEFORE_BYTES + len(_ZIP))
+            salted = bodies.BEFORE_BYTES if begin.startswith(bodies.HEAD) else 0
+            begin = begin[salted:]
+            file.seek(salted)
             if begin.startswith((_GZIP, _ZIP)) and path.stat().st_size <= _MOST_MEMBER:
                 yield from self.data(str(path), file.read())
                 return

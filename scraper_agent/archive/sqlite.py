@@ -4,8 +4,8 @@ WAL with synchronous=FULL: a commit is on the disk when it returns. `put` opens 
 commits, so a page and the fact that names it cost one fsync, and no crash leaves a fact without its blob, an entry
 without its tree state, or an index that does not know an entry.
 
-Only `log`, `tree`, `blobs` and `openings` are the truth. `jobs`, `facts`, `documents`, `runs`, `standing`, `tiles` and
-the tables of `derived` can be remade from the log and the bodies it names.
+Only `log`, `tree`, `blobs` with their `keys`, and `openings` are the truth. `jobs`, `facts`, `documents`, `runs`,
+`standing`, `tiles` and the tables of `derived` can be remade from the log and the bodies it names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import contextlib
 import json
 import secrets
 import sqlite3
-import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,8 +25,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, get_args
 
-from scraper_agent import canonical, commitments, merkle
-from scraper_agent.archive import derived, ratchet, reached, tiles
+from scraper_agent import canonical, commitments, gcm, merkle, messages
+from scraper_agent.archive import bodies, derived, ratchet, reached, tiles
 from scraper_agent.archive.listed import Listed
 from scraper_agent.errors import AgentError, Conflict
 from scraper_agent.messages import N_
@@ -57,9 +56,8 @@ WITHOUT_LISTS = 2
 """The version before there were the tables of `derived`, and formats in `standing`."""
 WITHOUT_OPENINGS = 3
 """The version before there was the table `openings`."""
-WITHOUT_TILES = 4
-"""The version before there was the table `tiles`."""
-BLOB_LIMIT_BYTES = 512 << 20
+WITHOUT_KEYS = 4
+"""The version before there were the tables `keys` and `tiles`: bodies were kept plain."""
 
 TABLES = (
     # `subtree` is the root of the largest complete subtree that ends with this entry. From these any past root and any
@@ -70,8 +68,6 @@ TABLES = (
         subtree BLOB NOT NULL
     ) STRICT""",
     "CREATE TABLE tree (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, frontier BLOB NOT NULL) STRICT",
-    # `data` is deflated where that made it shorter than `size`.
-    "CREATE TABLE blobs (digest BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, data BLOB NOT NULL) STRICT",
     # A job is numbered by the index of its first entry, so that job order is log order.
     "CREATE TABLE jobs (number INTEGER PRIMARY KEY REFERENCES log (idx), id TEXT NOT NULL UNIQUE) STRICT",
     """CREATE TABLE facts (
@@ -93,7 +89,8 @@ TABLES = (
     "CREATE INDEX runs_by_recipe ON runs (recipe_id)",
 )
 OPENINGS = (
-    # What opens the commitments to a document's fields, by their root (see `commitments`); kept as `blobs` keeps data.
+    # What opens the commitments to a document's fields, by their root (see `commitments`); `data` is deflated where
+    # that made it shorter than `size`.
     "CREATE TABLE openings (root BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, data BLOB NOT NULL) STRICT",
 )
 STANDING = (
@@ -151,6 +148,8 @@ PAGE = 1000
 """So many documents are asked for at a time: the log may grow between two pages."""
 FIRST_PAGE = 10
 """The first page is short, and each is twice as long as the one before: often only the first document is wanted."""
+ERASURES = """SELECT l.idx, l.entry FROM facts f JOIN log l ON l.idx = f.idx
+    WHERE f.kind = 'Erased' AND f.idx >= ? ORDER BY f.idx"""
 RUNS = """SELECT DISTINCT j.id, j.number
     FROM runs r JOIN facts f ON f.idx = r.idx JOIN jobs j ON j.number = f.job"""
 
@@ -199,13 +198,17 @@ class SqliteArchive:
     """`ports.Archive` on one file. One writer at a time, and any number of readers beside it.
 
     `<path>.lock` stays behind; the lock is the operating system's and ends with the process, however that ends.
+    `cipher`: of bodies that are put from now on; those that are there keep their own.
 
     Raises:
         AgentError: another process writes here; or the file is missing (read only), foreign, or from a newer version.
     """
 
-    def __init__(self, path: Path, now: Clock, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, now: Clock, *, read_only: bool = False, cipher: gcm.Name = "aes-256-gcm"
+    ) -> None:  # fmt: skip
         self.path = path
+        self._cipher = cipher
         self._now = now
         self._read_only = read_only
         self._held = False  # within `together`
@@ -219,8 +222,11 @@ class SqliteArchive:
         """The one asked for last is the last."""
         self._tree: tuple[tuple[int, bytes], merkle.Frontier] | None = None
         """The row of `tree` as it was, and what it says."""
+        self._erased: dict[Digest, int] = {}
+        """The last entry that says so; read when it is first asked for."""
+        self._erased_until = 0
         try:
-            self._db = _connect_reader(path) if read_only else _connect_writer(path)
+            self._db = _connect_reader(path) if read_only else _connect_writer(path, cipher)
             if not read_only:
                 try:
                     self._come_up_to()
@@ -288,43 +294,85 @@ class SqliteArchive:
 
     # --- blobs ------------------------------------------------------------------------------------------------------
 
-    def put(self, data: bytes) -> Digest:
+    def put(self, data: bytes, *, salted: bool = False) -> Digest:
         """Raises AgentError if the disk fails; the blobs put since the last `append` are then lost too."""
-        if len(data) > BLOB_LIMIT_BYTES:
+        if len(data) > bodies.LIMIT_BYTES:
             raise AgentError(
                 "SA5011",
                 N_("a body of {size} bytes cannot be archived; the limit is {limit} bytes"),
                 size=len(data),
-                limit=BLOB_LIMIT_BYTES,
+                limit=bodies.LIMIT_BYTES,
             )
-        digest = canonical.digest(data)
-        key = bytes.fromhex(digest[4:])
-        if self._db.execute("SELECT 1 FROM blobs WHERE digest = ?", (key,)).fetchone() is None:
+        try:
+            name, mark = bodies.known(self._db, data, salted=salted)
+        except sqlite3.Error as error:
+            raise _failed(self.path, error) from error
+        if name is None:
             # Left open: a crash before the next append loses a blob that no fact names.
             with self._transaction(commit=False):
-                self._db.execute("INSERT INTO blobs VALUES (?, ?, ?)", (key, len(data), pack(data)))
-        return digest
+                name = bodies.keep(self._db, data, mark, self._cipher, salted=salted)
+        return Digest(f"sm3:{name.hex()}")
 
     def get(self, digest: Digest) -> bytes:
-        row = self._db.execute("SELECT size, data FROM blobs WHERE digest = ?", (bytes.fromhex(digest[4:]),)).fetchone()
+        return self._body(digest)[0]
+
+    def shown(self, digest: Digest) -> bytes:
+        """A blob with the salt of its name before it, if it has one: the bytes whose SM3 is `digest`.
+
+        Raises:
+            AgentError: as of `get`.
+        """
+        return bodies.shown(*self._body(digest))
+
+    def _body(self, digest: Digest) -> tuple[bytes, bytes | None]:
+        row = bodies.row(self._db, bytes.fromhex(digest[4:]))
         if row is None:
+            raise self._gone(digest)
+        *_, key, salt = row
+        if key is None:
             raise AgentError(
-                "SA5009",
-                N_("{path}: body {digest} is not in the archive"),
-                hint=N_("It may have been deleted on purpose; the log still proves that it was there."),
-                path=self.path,
-                digest=digest,
+                "SA5098", N_("the key of body {digest} is missing: it cannot be read"), hint=_CHECK, digest=digest
             )
-        data = unpack(*row)
-        if data is None or canonical.digest(data) != digest:
+        data = bodies.opened(row)
+        if data is None or bodies.name(data, salt) != row[0]:
             raise AgentError(
                 "SA5010",
                 N_("{path}: the bytes of body {digest} have been changed"),
-                hint=N_("Check the whole archive with `scraper-agent log verify` and restore it from a copy."),
+                hint=_CHECK,
                 path=self.path,
                 digest=digest,
             )
-        return data
+        return data, salt
+
+    def _gone(self, digest: Digest) -> AgentError:
+        entry = self._erasure(digest)
+        if entry is None or not isinstance(entry.fact, Erased):
+            hint, values = N_("No entry says that it was erased: check the whole archive with `log verify`."), {}
+        else:
+            hint = N_(
+                "Entry {index} says that {by} erased it on {day}: {reason} ({basis})."
+                " The log still proves that it was there."
+            )
+            values = {
+                "index": entry.index,
+                "by": entry.fact.by.removeprefix("person:"),
+                "day": derived.day(entry.at),
+                "reason": messages.render(entry.fact.reason),
+                "basis": messages.render(entry.fact.basis),
+            }
+        text = N_("{path}: body {digest} is not in the archive")
+        return AgentError("SA5009", text, hint=hint, path=self.path, digest=digest, **values)
+
+    def _erasure(self, digest: Digest) -> Entry | None:
+        """The last entry that says that a body was erased."""
+        rows = self._db.execute(ERASURES, (self._erased_until,)).fetchall()
+        for index, data in rows:
+            fact = self._read(index, data).fact
+            if isinstance(fact, Erased):
+                self._erased |= dict.fromkeys(fact.bodies, index)
+            self._erased_until = index + 1
+        index = self._erased.get(digest)
+        return None if index is None else self._read(index, self._row(index)[0])
 
     def size_of(self, digest: Digest) -> int | None:
         """Bytes of a blob; None if it is not there."""
@@ -356,8 +404,7 @@ class SqliteArchive:
     def discard(self, digests: Iterable[Digest]) -> None:
         """Delete bodies of which the log already says that they are erased."""
         with self._transaction():
-            keys = ((bytes.fromhex(digest[4:]),) for digest in digests)
-            self._db.executemany("DELETE FROM blobs WHERE digest = ?", keys)
+            bodies.delete(self._db, [bytes.fromhex(digest[4:]) for digest in digests])
 
     def _forget_openings(self, documents: Collection[Digest]) -> None:
         drafts = self._db.execute(
@@ -391,7 +438,7 @@ class SqliteArchive:
             raise AgentError(
                 "SA5087",
                 N_("{path}: the fields that {root} stands for have been changed"),
-                hint=N_("Check the whole archive with `scraper-agent log verify` and restore it from a copy."),
+                hint=_CHECK,
                 path=self.path,
                 root=root,
             )
@@ -399,7 +446,7 @@ class SqliteArchive:
 
     def _keep_openings(self, root: str, openings: Sequence[commitments.Opening]) -> None:
         data = commitments.dump(openings)
-        row = (bytes.fromhex(root), len(data), pack(data))
+        row = (bytes.fromhex(root), len(data), bodies.pack(data))
         self._db.execute("INSERT OR REPLACE INTO openings VALUES (?, ?, ?)", row)
 
     def wipe(self) -> bool:
@@ -765,7 +812,7 @@ class SqliteArchive:
         return AgentError(
             "SA5012",
             N_("{path}: entry {index} cannot be read; it has been changed or deleted"),
-            hint=N_("Check the whole archive with `scraper-agent log verify` and restore it from a copy."),
+            hint=_CHECK,
             path=self.path,
             index=index,
         )
@@ -836,32 +883,7 @@ def version(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
-def pack(data: bytes) -> bytes:
-    """`data` as it is stored: deflated where that makes it shorter."""
-    # What does not shrink in its first 64 KiB (an image, an archive) is not worth the time for the rest.
-    if len(zlib.compress(data[:65536], 1)) > 0.9 * len(data[:65536]):
-        return data
-    packed = zlib.compress(data, 1)
-    return packed if len(packed) < len(data) else data
-
-
-def unpack(size: int, data: object) -> bytes | None:
-    """The inverse of `pack`; None if `data` cannot be a blob of `size` bytes. Never makes more than that."""
-    if not isinstance(data, bytes):
-        return None  # a flipped bit makes a NULL of a blob, whatever the table says
-    if len(data) == size:
-        return data
-    if not len(data) < size <= BLOB_LIMIT_BYTES:
-        return None
-    inflate = zlib.decompressobj()
-    try:
-        whole = inflate.decompress(data, size)
-    except zlib.error:
-        return None
-    return whole if len(whole) == size else None
-
-
-def _connect_writer(path: Path) -> sqlite3.Connection:
+def _connect_writer(path: Path, cipher: gcm.Name) -> sqlite3.Connection:
     db = _opened(path, "rwc")
     try:
         # Deleted blobs are overwritten (law may demand it); fullfsync is macOS's real fsync and does nothing elsewhere.
@@ -869,7 +891,9 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
             db.execute(f"PRAGMA {pragma}")
         db.execute("PRAGMA foreign_keys = ON")
         (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
-    except sqlite3.Error as error:
+        if mode == "wal" and version(db) < SCHEMA:
+            _upgrade(db, cipher)
+    except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
         db.close()
         raise _failed(path, error) from error
     if mode == "wal":
@@ -894,8 +918,6 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
         if mode == "rwc" and db.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
             _create(db)
         _check_version(path, db)
-        if mode == "rwc" and version(db) < SCHEMA:
-            _upgrade(db)
     except (sqlite3.DatabaseError, KeyError, TypeError, ValueError) as error:
         db.close()
         raise _failed(path, error) from error
@@ -908,34 +930,33 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
 def _create(db: sqlite3.Connection) -> None:
     # One transaction, version included: a crash in it leaves an empty file, which the next start fills.
     db.execute("BEGIN IMMEDIATE")
-    for table in (*TABLES, *OPENINGS, *STANDING, *derived.TABLES, tiles.TABLE):
+    for table in (*TABLES, *bodies.TABLES, *OPENINGS, *STANDING, *derived.TABLES, tiles.TABLE):
         db.execute(table)
+    bodies.prepare(db)
     db.execute("INSERT INTO tree VALUES (1, 0, x'')")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {SCHEMA}")
     db.execute("COMMIT")
 
 
-def _upgrade(db: sqlite3.Connection) -> None:
-    """Add what is missing; `standing` and the tables of `derived` are made anew, as the log has them."""
+def _upgrade(db: sqlite3.Connection, cipher: gcm.Name) -> None:
+    """Add what is missing; `standing` and the tables of `derived` are made anew, as the log has them.
+
+    One transaction: a crash in it leaves the archive as it was. Of the plain bytes of bodies nothing stays behind.
+    """
+    before = version(db)
     db.execute("BEGIN IMMEDIATE")
-    if version(db) < WITHOUT_TILES:
-        _add_openings(db)
-    _add_tiles(db)
-    if version(db) < WITHOUT_OPENINGS:
-        _make_lists(db)
     db.execute(f"PRAGMA user_version = {SCHEMA}")
-    db.execute("COMMIT")
-
-
-def _add_openings(db: sqlite3.Connection) -> None:
-    for statement in OPENINGS:
-        db.execute(statement)
-
-
-def _add_tiles(db: sqlite3.Connection) -> None:
+    bodies.encrypt_all(db, cipher)
+    if before <= WITHOUT_OPENINGS:
+        for statement in OPENINGS:
+            db.execute(statement)
     db.execute(tiles.TABLE)
     tiles.remake(db)
+    if before < WITHOUT_OPENINGS:
+        _make_lists(db)
+    db.execute("COMMIT")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
 def _make_lists(db: sqlite3.Connection) -> None:
@@ -959,7 +980,7 @@ def _check_version(path: Path, db: sqlite3.Connection) -> None:
             path=path,
         )
     found = version(db)
-    if found not in (WITHOUT_STANDING, WITHOUT_LISTS, WITHOUT_OPENINGS, WITHOUT_TILES, SCHEMA):
+    if found not in (WITHOUT_STANDING, WITHOUT_LISTS, WITHOUT_OPENINGS, WITHOUT_KEYS, SCHEMA):
         raise AgentError(
             "SA5003",
             N_("{path} has archive version {found}; this program knows version {known}"),
@@ -1040,20 +1061,21 @@ def _derive(db: sqlite3.Connection, entry: Entry, number: int | None) -> None:
 
 
 def body(db: sqlite3.Connection, digest: Digest) -> bytes | None:
-    """The bytes of a blob, unchecked; None if it is not there."""
-    row = db.execute("SELECT size, data FROM blobs WHERE digest = ?", (bytes.fromhex(digest[4:]),)).fetchone()
-    return unpack(*row) if row else None
+    """The bytes of a blob, unchecked; None if it is not there or cannot be read."""
+    row = bodies.row(db, bytes.fromhex(digest[4:]), plain=version(db) <= WITHOUT_KEYS)
+    return bodies.opened(row) if row else None
 
 
 def opened(size: int, data: bytes) -> tuple[commitments.Opening, ...] | None:
     """A row of `openings`, its root unchecked; None if it is none."""
-    whole = unpack(size, data)
+    whole = bodies.unpack(size, data)
     try:
         return None if whole is None else commitments.load(whole)
     except (ValueError, TypeError, RecursionError):
         return None
 
 
+_CHECK = N_("Check the whole archive with `scraper-agent log verify` and restore it from a copy.")
 _LAST_CHARACTER = "\U0010ffff"
 _DOCUMENT_FACTS = get_args(DocumentFact)
 

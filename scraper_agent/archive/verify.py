@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from scraper_agent import canonical, commitments, merkle, messages
+from scraper_agent.archive import bodies as stored
 from scraper_agent.archive import derived, reached, sqlite, tiles
 from scraper_agent.messages import N_
 
@@ -138,7 +139,7 @@ def _log(
 ) -> tuple[int, list[int]]:
     """(number of entries, those whose index rows may differ); names what is wrong with the log itself."""
     made, whole, count, doubtful = merkle.Frontier(), True, 0, []
-    kept = _Tiles(db) if sqlite.version(db) > sqlite.WITHOUT_TILES else None
+    kept = _Tiles(db) if sqlite.version(db) > sqlite.WITHOUT_KEYS else None
     rows = db.execute(ROWS)
     while block := rows.fetchmany(BLOCK):
         indexes, entries, subtrees, *_ = zip(*block, strict=True)
@@ -541,14 +542,19 @@ def _structure(db: sqlite3.Connection, found: _Found) -> None:
 
 
 def _blobs(db: sqlite3.Connection, found: _Found) -> int:
-    count = 0
-    for digest, size, data in db.execute("SELECT digest, size, data FROM blobs"):
+    count, plain = 0, sqlite.version(db) <= sqlite.WITHOUT_KEYS
+    for row in stored.rows(db, plain=plain):
         count += 1
-        body = sqlite.unpack(size, data)
-        if body is None or canonical.sm3(body) != digest:
-            # A flipped bit makes a NULL of what a table says cannot be one.
-            named = f"sm3:{digest.hex()}" if isinstance(digest, bytes) else "?"
-            found.add("SA5028", None, N_("the bytes of body {digest} have been changed"), digest=named)
+        # A flipped bit makes a NULL of what a table says cannot be one.
+        named = f"sm3:{row[0].hex()}" if isinstance(row[0], bytes) else "?"
+        *_, key, salt = row
+        if key is None:
+            found.add("SA5098", None, N_("the key of body {digest} is missing: it cannot be read"), digest=named)
+        elif (body := stored.opened(row)) is None or stored.name(body, salt) != row[0]:
+            found.add("SA5028", None, N_("the bytes of body {digest}, or its key, have been changed"), digest=named)
+    for digest in () if plain else stored.strays(db):
+        text = N_("there is a key of body {digest}, which is not in the archive")
+        found.add("SA5099", None, text, digest=f"sm3:{digest.hex()}")
     return count
 
 

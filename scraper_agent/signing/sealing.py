@@ -21,10 +21,11 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, hmac, padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from scraper_agent import gcm
 from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.messages import N_
 from scraper_agent.signing import der, native, sm2
@@ -40,7 +41,6 @@ _MODES: dict[Mode, int] = {"gcm": 1, "cbc": 2}
 _SM4_BYTES = 16
 _MAC_BYTES = 32
 _BLOCK_BYTES = 16
-_GCM_IV_BYTES = 12
 _C3_BYTES = 32
 _COORDINATE_BYTES = 32
 
@@ -81,13 +81,10 @@ def seal(plain: bytes, public: str, mode: Mode = "gcm", wrapping: Wrapping = "as
     public = sm2.parse_public(public)
     _need_native()
     key = secrets.token_bytes(_SM4_BYTES if mode == "gcm" else _SM4_BYTES + _MAC_BYTES)
-    iv = secrets.token_bytes(_GCM_IV_BYTES if mode == "gcm" else _BLOCK_BYTES)
+    iv = secrets.token_bytes(gcm.IV_BYTES if mode == "gcm" else _BLOCK_BYTES)
     head = _Parts(mode, _written(native.encrypted(public, key), wrapping), iv, b"", b"")
     if mode == "gcm":
-        encryptor = Cipher(algorithms.SM4(key), modes.GCM(iv)).encryptor()
-        encryptor.authenticate_additional_data(head.covered)
-        body = encryptor.update(plain) + encryptor.finalize()
-        tag = encryptor.tag
+        body, tag = gcm.encrypt("sm4-gcm", key, iv, plain, head.covered)
     else:
         padder = padding.PKCS7(_BLOCK_BYTES * 8).padder()
         chain = Cipher(algorithms.SM4(key[:_SM4_BYTES]), modes.CBC(iv)).encryptor()
@@ -120,13 +117,14 @@ def _opened(parts: _Parts, key: PrivateKey, wrapping: Wrapping) -> bytes:
     secret = native.decrypted(key.d, _read(parts.wrapped, wrapping))
     if secret is None or len(secret) != (_SM4_BYTES if parts.mode == "gcm" else _SM4_BYTES + _MAC_BYTES):
         raise _Closed
+    if parts.mode == "gcm":
+        plain = gcm.decrypt("sm4-gcm", secret, parts.iv, parts.body, parts.tag, parts.covered)
+        if plain is None:
+            raise _Closed
+        return plain
     try:
-        if parts.mode == "gcm":
-            decryptor = Cipher(algorithms.SM4(secret), modes.GCM(parts.iv, parts.tag)).decryptor()
-            decryptor.authenticate_additional_data(parts.covered)
-            return decryptor.update(parts.body) + decryptor.finalize()
         _mac(secret, parts.covered, parts.body).verify(parts.tag)
-    except (InvalidTag, InvalidSignature):
+    except InvalidSignature:
         raise _Closed from None
     chain = Cipher(algorithms.SM4(secret[:_SM4_BYTES]), modes.CBC(parts.iv)).decryptor()
     unpadder = padding.PKCS7(_BLOCK_BYTES * 8).unpadder()
@@ -144,7 +142,7 @@ def _parts(sealed: bytes) -> _Parts:
         raise der.Malformed("another version or mode")
     parts = _Parts(mode, *(fields.take(der.OCTET_STRING) for _ in range(4)))
     fields.end()
-    lengths = (_GCM_IV_BYTES, _BLOCK_BYTES) if mode == "gcm" else (_BLOCK_BYTES, _MAC_BYTES)
+    lengths = (gcm.IV_BYTES, _BLOCK_BYTES) if mode == "gcm" else (_BLOCK_BYTES, _MAC_BYTES)
     if (len(parts.iv), len(parts.tag)) != lengths:
         raise der.Malformed("initial value or tag of another length")
     return parts

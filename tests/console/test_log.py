@@ -158,7 +158,7 @@ def test_the_log_is_verified_in_the_background_and_that_is_no_fact(people: Peopl
         size, root = archive.head().size, archive.head().root.hex()
     assert root in page.inner_text("main")
     axe(page)
-    with closing(sqlite._connect_writer(own.app.home / own.app.config.archive)) as db:
+    with closing(sqlite._connect_writer(own.app.home / own.app.config.archive, "aes-256-gcm")) as db:
         db.execute("UPDATE days SET number = 77 WHERE what = 'refused'")
     page.get_by_role("button", name="Verify now").click()
     page.get_by_text("Contradicted: ").wait_for()

@@ -49,6 +49,7 @@ Synchronous = Literal["FULL", "NORMAL", "OFF"]
 SECTOR = 512
 NAME = "archive.db"
 CALLS = "write,pwrite64,lseek,ftruncate,fsync,fdatasync,unlink,rename"
+BODIES = "SELECT digest FROM blobs JOIN keys USING (digest)"
 CHECKPOINTS = (40, 200, 1000)
 """Pages after which SQLite moves what is in the write-ahead log, by turns; the last is what it does by itself."""
 STARTED = 100
@@ -373,7 +374,7 @@ class Whole:
     def of(cls, path: Path) -> Whole:
         with closing(sqlite3.connect(path)) as db:
             entries = [data for (data,) in db.execute("SELECT entry FROM log ORDER BY idx")]
-            there = {digest for (digest,) in db.execute("SELECT digest FROM blobs")}
+            there = {digest for (digest,) in db.execute(BODIES)}
         frontier, frontiers, bodies = merkle.Frontier(), [b""], [frozenset[bytes]()]
         for data in entries:
             frontier = frontier.append(merkle.leaf(data))
@@ -444,7 +445,7 @@ def _found(path: Path, whole: Whole, mode: Literal["ro", "rw"] = "ro") -> tuple[
             return 0, "an entry"
         if size != count or frontier != whole.frontiers[count]:
             return 0, "the tree"
-        there = {digest for (digest,) in db.execute("SELECT digest FROM blobs")}
+        there = {digest for (digest,) in db.execute(BODIES)}
         if not whole.bodies[count] <= there:
             return 0, "a body"
         (facts,) = db.execute("SELECT count(*) FROM facts").fetchone()

@@ -12,7 +12,15 @@ from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.values import Entry, JobId, Snapshot
 from tests.world import NOW, kill
 
-STATEMENTS = ("BEGIN", "INSERT INTO blobs", "INSERT INTO log", "UPDATE tree", "INSERT INTO facts", "COMMIT")
+STATEMENTS = (
+    "BEGIN",
+    "INSERT INTO blobs",
+    "INSERT OR REPLACE INTO keys",
+    "INSERT INTO log",
+    "UPDATE tree",
+    "INSERT INTO facts",
+    "COMMIT",
+)
 """A writer dies before one of these, as SQLite is about to carry it out."""
 POINTS = ("opening", *STATEMENTS, "committed", "noted", "closing")
 
