@@ -39,7 +39,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def platform(keys: Path) -> Iterator[Platform]:
     (entry,) = keyfolder.entries(keys)
     with Platform(lambda: NOW, {(AK, "01"): entry.public_key}, FORMATS) as running:

@@ -252,7 +252,8 @@ def test_text_from_pages_stays_text(people: People, tmp_path: Path) -> None:
             assert _untouched(page), path
         for link in ("/recipes", "/refused"):
             page.goto(f"{console.url}{link}")
-            page.locator("tr[data-row] a").first.click()
+            with page.expect_navigation():
+                page.locator("tr[data-row] a").first.click()
             assert _untouched(page), page.url
         page.goto(f"{console.url}/log?find=%3Cscript%3E&person=%22%3E%3Csvg%20onload%3Dhit%3D1%3E&job=%3Cb%3E")
         assert _untouched(page)

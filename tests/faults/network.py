@@ -55,6 +55,7 @@ class Proxy:
         self._most_bytes = most_bytes
         self._toxicity = toxicity
         self._rng = random.Random(seed)
+        self._downs = random.Random(seed)  # its own: how much the lines draw depends on how fast they are
         self.port = 0
         self.hit = 0
         """Connections that were broken, or refused."""
@@ -77,7 +78,7 @@ class Proxy:
     def before_each(self) -> None:
         """A delivery's next step is about to begin: the network may be down for it."""
         if self._toxic is Toxic.DOWN:
-            down = self._rng.random() < self._toxicity
+            down = self._downs.random() < self._toxicity
             self.hit += down
             self._do(self._close() if down else self._listen())
 
