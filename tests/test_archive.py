@@ -313,6 +313,17 @@ def test_a_reader_makes_no_archive(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_an_ended_writer_left_empty_is_no_archive_yet_and_the_next_writer_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "archive.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("VACUUM")
+    for opening in (lambda: SqliteArchive(path, now, read_only=True), lambda: verify.verify(path)):
+        with pytest.raises(AgentError, match=r"SA5001 .*there is no archive"):
+            opening()
+    SqliteArchive(path, now).close()
+    assert verify.verify(path).problems == ()
+
+
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_newer_archive_is_refused(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "archive.db"

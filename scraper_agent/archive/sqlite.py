@@ -862,8 +862,12 @@ def connect(path: Path) -> sqlite3.Connection:
         AgentError: there is no archive of a known version at `path`.
     """
     if not path.is_file():
-        raise AgentError("SA5001", N_("{path}: there is no archive"), path=path)
+        raise _missing(path)
     return _opened(path, "ro")
+
+
+def _missing(path: Path) -> AgentError:
+    return AgentError("SA5001", N_("{path}: there is no archive"), path=path)
 
 
 def _connect_reader(path: Path) -> sqlite3.Connection:
@@ -915,7 +919,9 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA trusted_schema = OFF")
         db.execute("PRAGMA cell_size_check = ON")
-        if mode == "rwc" and db.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
+        if db.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
+            if mode == "ro":  # a writer begins it just now, or was ended in that
+                raise _missing(path)
             _create(db)
         _check_version(path, db)
     except (sqlite3.DatabaseError, KeyError, TypeError, ValueError) as error:

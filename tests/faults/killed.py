@@ -24,6 +24,7 @@ from rich.table import Table
 from scraper_agent import envelope, values
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.archive.verify import verify
+from scraper_agent.errors import AgentError
 from scraper_agent.formats import FORMATS
 from scraper_agent.sandbox.platform import Platform
 from scraper_agent.sandbox.tls import Authority
@@ -123,13 +124,21 @@ def _one_log(
         died = _run(agent, hours, point, context, outcome, rng.random() * 0.5 if at_random else None)
         if died:
             outcome.kills[point or "at any time"] += 1
-            if (agent.folder / "archive.db").exists():
-                outcome.wrong += map(str, verify(agent.folder / "archive.db").problems)
+            outcome.wrong += _problems(agent.folder / "archive.db")
     for more in range(1, 6):  # what was open is asked for, then sent, then asked for
         _run(agent, hours + more, "", context, outcome, None)
         if _finished(agent):
             return
     outcome.wrong.append(f"{agent.folder.name} does not come to its end")
+
+
+def _problems(path: Path) -> list[str]:
+    try:
+        return [str(problem) for problem in verify(path).problems]
+    except AgentError as error:
+        if error.code != "SA5001":  # it was killed before it had made the archive
+            raise
+        return []
 
 
 def _run(
