@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from types import UnionType
 from typing import Any
 
-from scraper_agent import approval, notes, people
+from scraper_agent import approval, exporting, notes, people
 from scraper_agent.control import Control, Kind, unwritable
 from scraper_agent.errors import AgentError, BusinessError
 from scraper_agent.messages import N_
@@ -145,6 +145,8 @@ def carry_out(pipeline: Pipeline, taken: Taken, known: People) -> list[Outcome]:
     order = taken.order
     if order.do == notes.DO:
         return [_noted(pipeline, taken)]
+    if order.do == exporting.DO:
+        return [_exported(pipeline, taken, known)]
     action = ACTIONS.get(order.do)
     refused: AgentError | None = None
     if action is None:
@@ -169,6 +171,17 @@ def _noted(pipeline: Pipeline, taken: Taken) -> Outcome:
     except AgentError as error:
         return Outcome(notes.JOB, error)
     return Outcome(notes.JOB)
+
+
+def _exported(pipeline: Pipeline, taken: Taken, known: People) -> Outcome:
+    order = taken.order
+    try:
+        people.require(known, order.by, *exporting.ROLES)
+        since = order.at if taken.again else None
+        exporting.record(pipeline.archive, order.targets, order.by, order.values, unless_since=since)
+    except AgentError as error:
+        return Outcome(exporting.JOB, error)
+    return Outcome(exporting.JOB)
 
 
 def _one(pipeline: Pipeline, action: Action, id: JobId, taken: Taken) -> AgentError | None:
@@ -233,6 +246,8 @@ class Desk:
             return [Outcome("")]
         if do in ACTIONS:
             people.require(self.people, by, ACTIONS[do].role)
+        elif do == exporting.DO:
+            people.require(self.people, by, *exporting.ROLES)
         elif do != notes.DO:
             raise _unknown(do)
         order = Order(id=new_id(), at=self.now(), by=by, via=via, do=do, targets=tuple(targets), values=said)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from scraper_agent import canonical, retention
 from scraper_agent.archive import excerpt
@@ -22,12 +23,21 @@ from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.audit import bundle, note
 from scraper_agent.errors import AgentError, UsageError
 from scraper_agent.messages import N_
-from scraper_agent.ports import Signer
+from scraper_agent.people import Role
+from scraper_agent.ports import Archive, Signer
 from scraper_agent.values import Digest, Exported, JobId
 
 JOB = JobId("export")
+DO: Final = "export"
+"""What is ordered of whoever writes the archive."""
+ROLES = (Role.AUDITOR, Role.ADMINISTRATOR)
+"""Whoever has one of them hands out documents."""
 _WITH = (JobId("keys"), JobId("policy"), JOB)
 """Jobs that every bundle has whole."""
+
+
+_MOST_NAMED = 3000
+"""Characters. How many documents were named is said beyond; which went out is said anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +55,9 @@ class Asked:
 
     def told(self) -> dict[str, str]:
         """As the log says it."""
+        named = ", ".join(self.documents)
         given = {
-            "document": ", ".join(self.documents),
+            "document": named if len(named) <= _MOST_NAMED else f"{len(self.documents)}",
             "format": self.format,
             "since": self.since.isoformat() if self.since is not None else "",
             "until": self.until.isoformat() if self.until is not None else "",
@@ -68,7 +79,7 @@ class By:
     """Who hands out what of which log."""
 
     person: str
-    """`person:` and the account name."""
+    """The account name."""
     agent: str
     origin: str
     """The log's name in its checkpoints."""
@@ -78,6 +89,8 @@ class By:
     """The enterprise's, as `bundle.Keys.enterprise`."""
     receivers: Mapping[str, str]
     now: Callable[[], datetime]
+    log: Callable[[Sequence[JobId], Asked], None]
+    """Has it logged that these documents go out; returns when the log has it."""
     seen: Seen | None = None
 
 
@@ -116,7 +129,7 @@ Beside = Callable[[Chosen, bundle.Keys, note.Checkpoint], Mapping[str, bytes]]
 def export(
     out: Path, archive: SqliteArchive, asked: Asked, by: By, beside: Beside = lambda _chosen, _keys, _checkpoint: {}
 ) -> Made:
-    """Write the bundle; who did it, what and why, is logged before.
+    """Write the bundle; who did it, what and why, is logged before. The archive may be written meanwhile.
 
     Raises:
         UsageError: something is there already, or no document is what was asked for.
@@ -133,9 +146,11 @@ def export(
             N_("no document is what was asked for"),
             hint=N_("`scraper-agent jobs` shows the documents; `--since` and `--until` mean days, in Chinese time"),
         )
-    checkpoint = _logged(archive, asked, by, documents)
-    signed = note.sign(checkpoint, by.signer)
+    by.log(documents, asked)
     with excerpt.opened(archive.path) as log:  # that has the fact
+        head = archive.head(log.size)
+        checkpoint = note.Checkpoint(origin=by.origin, size=head.size, root=head.root, at=by.now())
+        signed = note.sign(checkpoint, by.signer)
         chosen = _chosen(log, archive, asked, documents)
         keys = bundle.Keys(
             log={by.signer.key_index: by.signer.public_key},
@@ -152,7 +167,7 @@ def export(
             about={
                 "agent": by.agent,
                 "asked": asked.told(),
-                "by": by.person,
+                "by": f"person:{by.person}",
                 "documents": list(documents),
                 "made": checkpoint.at,
                 "reason": asked.reason,
@@ -169,13 +184,38 @@ def export(
     )
 
 
-def _logged(archive: SqliteArchive, asked: Asked, by: By, documents: Sequence[JobId]) -> note.Checkpoint:
+def ordered(asked: Asked) -> dict[str, str]:
+    """What an order says beside the documents."""
+    return {"reason": asked.reason, **asked.told()}
+
+
+def record(
+    archive: Archive,
+    documents: Sequence[str],
+    person: str,
+    said: Mapping[str, str],
+    *,
+    unless_since: datetime | None = None,
+) -> None:
+    """Log that these documents go out. `said`: as `ordered`.
+
+    `unless_since`: not where the log has the same from this time on, since a process that died had begun it.
+    """
+    listed = canonical.dumps(list(documents))
+    fact = Exported(
+        by=f"person:{person}",
+        documents=canonical.digest(listed),
+        count=len(documents),
+        asked={name: value for name, value in said.items() if name != "reason"},
+        reason=said.get("reason", ""),
+    )
+    if unless_since is not None:
+        known = zip(archive.job(JOB).facts, archive.times(JOB), strict=True)
+        if any(each == fact and at >= unless_since for each, at in known):
+            return
     with archive.together():
-        listed = archive.put(canonical.dumps(list(documents)))
-        fact = Exported(by=by.person, documents=listed, count=len(documents), asked=asked.told(), reason=asked.reason)
+        archive.put(listed)
         archive.append(JOB, archive.length(JOB), fact)
-    head = archive.head()
-    return note.Checkpoint(origin=by.origin, size=head.size, root=head.root, at=by.now())
 
 
 @dataclass(frozen=True, slots=True)

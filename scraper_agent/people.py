@@ -43,21 +43,21 @@ def roles(people: People, name: str) -> frozenset[Role]:
     return known.roles if known is not None else frozenset()
 
 
-def require(people: People, name: str, role: Role) -> None:
-    """That this person has the role.
+def require(people: People, name: str, *any_of: Role) -> None:
+    """That this person has one of the roles.
 
     Raises:
         BusinessError: not so.
     """
     has = roles(people, name)
-    if role in has:
+    if not has.isdisjoint(any_of):
         return
     raise BusinessError(
         "SA6020",
         N_("{name} is not {role} by the policy, but: {seen}"),
         hint=N_("who is, may do it: {others}; an administrator gives roles under `people` in the policy"),
         name=name,
-        role=role.value,
+        role=" / ".join(any_of),
         seen=", ".join(sorted(has)) or "-",
-        others=", ".join(sorted(each for each, person in people.items() if role in person.roles)) or "-",
+        others=", ".join(sorted(each for each, person in people.items() if not person.roles.isdisjoint(any_of))) or "-",
     )

@@ -59,7 +59,7 @@ class Site:
 
     def export(self, out: Path, asked: exporting.Asked, *, seen: bool = True) -> exporting.Made:
         by = self.by(seen=seen)
-        with SqliteArchive(self.archive, lambda: small.NOW) as archive:
+        with SqliteArchive(self.archive, lambda: small.NOW, read_only=True) as archive:
             return exporting.export(out, archive, asked, by, command.reports(self.app, archive, asked))
 
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,18 @@ from lxml import html
 from typer.testing import CliRunner
 
 from scraper_agent import app as wiring
-from scraper_agent import canonical, exporting
+from scraper_agent import canonical, desk, exporting, orders
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.audit import verify
 from scraper_agent.cli import build
 from scraper_agent.errors import AgentError, UsageError
-from scraper_agent.values import Exported
+from scraper_agent.orders import Order, Outcome, Taken, new_id
+from scraper_agent.people import Person, Role
+from scraper_agent.values import Exported, JobId
 from tests import bundles
 from tests.bundles import Site
 from tests.console import archive as small
+from tests.test_desk import at_work
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +99,7 @@ def test_a_document_that_went_on_after_the_witness_is_not_proven(site: Site, tmp
         pipeline = site.app.pipeline(archive, lambda _job, _fact: None)
         held = site.documents[-2]
         pipeline.hold(held, "person:li.na", "to be looked at")
+    with SqliteArchive(site.archive, lambda: small.NOW, read_only=True) as archive:
         exporting.export(tmp_path / "out", archive, exporting.Asked(documents=[*site.documents[:1], held]), by)
     result = verify.check(tmp_path / "out", bundles.fingerprints(tmp_path / "out"))
     assert [part.state for part in result.log] == [verify.PROVEN] * len(result.log)
@@ -241,6 +245,67 @@ def test_periods_are_of_what_happened_in_chinese_days(site: Site, tmp_path: Path
     assert not (tmp_path / "none").exists()
 
 
+def test_while_another_process_writes_it_logs_who_exports(site: Site, tmp_path: Path) -> None:
+    with at_work(site.app.home):
+        code, said = command(site, str(tmp_path / "out"), "--document", site.documents[0], "--reason", "asked for")
+    assert code == 0, said
+    assert verify.check(tmp_path / "out", bundles.fingerprints(tmp_path / "out")).log
+    with SqliteArchive(site.archive, lambda: small.NOW, read_only=True) as archive:
+        fact = archive.job(exporting.JOB).facts[-1]
+        assert isinstance(fact, Exported)
+        assert json.loads(archive.get(fact.documents)) == [site.documents[0]]
+    assert (fact.by, fact.count, fact.reason) == (f"person:{wiring.account()}", 1, "asked for")
+    assert fact.asked == {"document": site.documents[0]}
+    assert '"kind":"Exported"' in (tmp_path / "out" / "entries.jsonl").read_text("utf-8").splitlines()[-1]
+
+
+def test_no_more_is_ordered_of_another_process_than_an_order_holds(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders, "MOST_TARGETS", 1)
+    with at_work(site.app.home):
+        code, said = command(site, str(tmp_path / "out"))
+    assert (code, said.split()[0]) == (3, "SA7840")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_logged_while_a_bundle_is_made_changes_nothing_in_it(site: Site, tmp_path: Path) -> None:
+    by = site.by()
+    with SqliteArchive(site.archive, lambda: small.NOW) as writer:
+
+        def log(documents: Sequence[JobId], asked: exporting.Asked) -> None:
+            exporting.record(writer, documents, "li.na", exporting.ordered(asked))
+
+        def beside(*_: object) -> dict[str, bytes]:
+            exporting.record(writer, [], "li.na", {"reason": "meanwhile"})
+            return {}
+
+        with SqliteArchive(site.archive, lambda: small.NOW, read_only=True) as archive:
+            made = exporting.export(tmp_path / "out", archive, exporting.Asked(), replace(by, log=log), beside)
+            assert archive.head().size == made.checkpoint.size + 1
+    result = verify.check(tmp_path / "out", bundles.fingerprints(tmp_path / "out"))
+    assert result.state == verify.PROVEN
+    assert b"meanwhile" not in (tmp_path / "out" / "entries.jsonl").read_bytes()
+
+
+def test_who_may_not_export_does_not_by_an_order_either(site: Site, tmp_path: Path) -> None:
+    known = {"li.na": Person(roles=frozenset({Role.OPERATOR, Role.APPROVER}))}
+    said = Order(
+        id=new_id(), at=small.NOW, by="li.na", via="cli", do=exporting.DO, targets=(site.documents[0],), values={}
+    )
+    with SqliteArchive(site.archive, lambda: small.NOW) as archive:
+        before = archive.length(exporting.JOB)
+        pipeline = site.app.pipeline(archive, lambda _job, _fact: None)
+        (outcome,) = desk.carry_out(pipeline, Taken(said, again=False, path=tmp_path), known)
+        assert outcome.error is not None
+        assert outcome.error.code == "SA6020"
+        assert archive.length(exporting.JOB) == before
+        known = {"li.na": Person(roles=frozenset({Role.AUDITOR}))}
+        for again in (False, True):  # after a crash, what the log has is not said twice
+            assert desk.carry_out(pipeline, Taken(said, again=again, path=tmp_path), known) == [Outcome("export")]
+            assert archive.length(exporting.JOB) == before + 1
+
+
 def documents(bundle: Path) -> list[str]:
     return list(json.loads((bundle / "manifest.json").read_bytes())["documents"])
 
@@ -272,7 +337,7 @@ def test_only_auditors_and_administrators_export(site: Site, tmp_path: Path) -> 
     (home / "policy.yaml").write_text(yaml.safe_dump(policy, allow_unicode=True), encoding="utf-8")
     (home / "archive.db").unlink()  # the policy in force would be the one before
     code, said = command(replace(site, app=replace(site.app, home=home)), str(tmp_path / "out"))
-    assert (code, said.split()[0]) == (3, "SA7840")
+    assert (code, said.split()[0]) == (3, "SA6020")
 
 
 # --- the report -----------------------------------------------------------------------------------------------------

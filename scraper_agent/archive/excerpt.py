@@ -26,11 +26,13 @@ Row = tuple[int, bytes]
 
 
 class Excerpt:
-    """On the file of an archive that may be written meanwhile. Not thread-safe."""
+    """Of the log as it was when this was opened, however long it grows meanwhile. Not thread-safe."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
+        db.execute("BEGIN")
         self._db = db
         self.subtree = tiles.Subtrees(db).root
+        ((self.size,),) = db.execute("SELECT size FROM tree")
 
     def documents(self, first: int, beyond: int) -> list[JobId]:
         """Documents with a fact among these entries, by when they were read."""

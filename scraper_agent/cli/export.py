@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,20 +14,19 @@ import typer
 
 import scraper_agent
 from scraper_agent import app as wiring
-from scraper_agent import exporting, people
+from scraper_agent import exporting, orders, people
 from scraper_agent.app import App
 from scraper_agent.archive.sqlite import SqliteArchive
 from scraper_agent.audit import anchor, bundle
 from scraper_agent.audit.note import Checkpoint
 from scraper_agent.cli import show
 from scraper_agent.cli.commands import find_job
-from scraper_agent.errors import BusinessError, UsageError
+from scraper_agent.errors import AgentError, BusinessError, UsageError
 from scraper_agent.mapping import CHINA_TIME
 from scraper_agent.messages import N_, render, speaking
-from scraper_agent.people import Role
 from scraper_agent.report import evidence
 from scraper_agent.signing import keyfolder
-from scraper_agent.values import Anchored
+from scraper_agent.values import Anchored, JobId
 
 
 class Language(StrEnum):
@@ -55,7 +56,7 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     reason: Annotated[str, typer.Option(help=render(N_("Why; goes into the log.")))] = "",
 ) -> None:
     app: App = context.obj.app()
-    _require(app)
+    people.require((app.adopted_policy() or app.policy).people, wiring.account(), *exporting.ROLES)
     if format and format not in app.tables.formats:
         raise UsageError(
             "SA7841",
@@ -64,7 +65,7 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
             seen=format,
             known=", ".join(app.tables.formats),
         )
-    with app.archive() as archive:
+    with app.archive(read_only=True) as archive:
         asked = exporting.Asked(
             documents=[find_job(archive, name).id for name in document or ()],
             format=format,
@@ -89,19 +90,6 @@ def export(  # noqa: PLR0913, PLR0917 - one for each option
     )
 
 
-def _require(app: App) -> None:
-    """That who runs this is auditor or administrator by the policy in force."""
-    policy = app.adopted_policy() or app.policy
-    who = wiring.account()
-    if not people.roles(policy.people, who) & {Role.AUDITOR, Role.ADMINISTRATOR}:
-        raise BusinessError(
-            "SA7840",
-            N_("{name} is neither auditor nor administrator by the policy"),
-            hint=N_("an administrator gives roles under `people` in the policy"),
-            name=who,
-        )
-
-
 def _midnight(text: str, *, days: int = 0) -> datetime | None:
     """When the day begins, or the one so many days later."""
     try:
@@ -117,7 +105,7 @@ def by(app: App, archive: SqliteArchive) -> exporting.By:
         for sk, key in settings.public_keys.items()
     }
     return exporting.By(
-        person=f"person:{wiring.account()}",
+        person=wiring.account(),
         agent=f"scraper_agent {scraper_agent.__version__}",
         origin=app.config.log_name,
         signer=app.signer,
@@ -127,8 +115,31 @@ def by(app: App, archive: SqliteArchive) -> exporting.By:
         ],
         receivers=receivers,
         now=wiring.now,
+        log=partial(_logged, app),
         seen=_seen(app, archive),
     )
+
+
+def _logged(app: App, documents: Sequence[JobId], asked: exporting.Asked) -> None:
+    """By this process, or by the one that writes the archive now."""
+    who, said = wiring.account(), exporting.ordered(asked)
+    try:
+        with app.archive() as archive:
+            exporting.record(archive, documents, who, said)
+    except AgentError as error:
+        if error.code != "SA5002":  # another process writes to it
+            raise
+        if len(documents) > orders.MOST_TARGETS:
+            raise BusinessError(
+                "SA7840",
+                N_("while another process writes, at most {most} documents are exported at once, not {seen}"),
+                hint=N_("choose fewer, by `--since` and `--until`, or wait until it has ended"),
+                most=orders.MOST_TARGETS,
+                seen=len(documents),
+            ) from None
+        for outcome in app.desk.do(exporting.DO, documents, who, said):
+            if outcome.error is not None:
+                raise outcome.error from None
 
 
 def _seen(app: App, archive: SqliteArchive) -> exporting.Seen | None:

@@ -127,6 +127,7 @@ def _exported(app: App, out: Path) -> None:
             keys=[{"sk": "01", "public_key": SIGNER.public_key}],
             receivers={_RECEIVER: OTHER.public_key},
             now=lambda: small.NOW,
+            log=lambda documents, asked: exporting.record(archive, documents, "x", exporting.ordered(asked)),
         )
         head = archive.head()
         checkpoint = note.Checkpoint(origin=by.origin, size=head.size, root=head.root, at=small.NOW)
