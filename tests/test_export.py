@@ -29,6 +29,7 @@ from scraper_agent.orders import Order, Outcome, Taken, new_id
 from scraper_agent.people import Person, Role
 from scraper_agent.values import Exported, JobId
 from tests import bundles
+from tests.authorities import OTHER
 from tests.bundles import Site
 from tests.console import archive as small
 from tests.test_desk import at_work
@@ -114,6 +115,24 @@ def test_every_key_has_to_be_vouched_for(bundle: Path) -> None:
         result = verify.check(bundle, trust[:left_out] + trust[left_out + 1 :])
         assert result.state == verify.NOT_PROVEN
         assert {document.state for document in result.documents} != {verify.PROVEN}
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "said"),
+    [
+        ("receiver/02", verify.NOT_PROVEN, "a receipt by a key 01 of the receiver that is not in the bundle"),
+        ("receiver/01", verify.CONTRADICTED, "the receiver's signature does not hold"),
+    ],
+)
+def test_a_receipt_by_a_key_that_has_left_the_config_is_not_proven_and_by_a_false_one_contradicted(
+    site: Site, tmp_path: Path, name: str, state: str, said: str
+) -> None:
+    by = replace(site.by(), receivers={name: OTHER.public_key})
+    with SqliteArchive(site.archive, lambda: small.NOW, read_only=True) as archive:
+        exporting.export(tmp_path / "out", archive, exporting.Asked(documents=site.documents[:1]), by)
+    result = verify.check(tmp_path / "out", bundles.fingerprints(tmp_path / "out"))
+    assert [document.state for document in result.documents] == [state]
+    assert [part.en for part in result.documents[0].parts if part.state == state] == [said]
 
 
 # --- by openssl alone -----------------------------------------------------------------------------------------------

@@ -1244,6 +1244,12 @@ def _vouched_receipt(told: Told, fact: dict[str, Any], document: str, keys: _Key
                 f"接收方已{'接受' if told.accepted is True else '拒绝'}，密钥 {told.key_index}，{key.fingerprint}"
                 + ("" if known else "，该密钥未经确认"),
             )
+    if not any(name.rpartition("/")[2] == told.key_index for name in keys.receivers):
+        return Part(
+            NOT_PROVEN,
+            f"a receipt by a key {told.key_index} of the receiver that is not in the bundle",
+            f"回执由接收方密钥 {told.key_index} 签名，导出包中没有该密钥",
+        )
     return _ordered_otherwise(
         told, keys.receivers.values(), "the receiver's signature does not hold", "接收方签名不成立"
     )
