@@ -104,6 +104,12 @@ class _Protocol(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state | {"line": self}, _loop)
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(transport)
+        # asyncio does so for listeners that it makes itself. Else the body of each answer, which is written after its
+        # head, waits 40 ms for the other side to confirm the head.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
 
 class Reset(Response):
     """No answer: the connection is reset."""
