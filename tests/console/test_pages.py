@@ -175,7 +175,7 @@ def test_a_run_is_begun_by_name_as_a_process_of_its_own(own: Served) -> None:
         assert begun.headers["location"] == "/runs"
         command = "run demo/order demo/invoice --dry-run --max-documents=7"
         assert f"Begun: {command}" in client.get("/runs").text
-        assert noted(own)[-1] == RunOrdered(by="person:zhang.wei", command=command)
+        until(lambda: noted(own)[-1:] == [RunOrdered(by="person:zhang.wei", command=command)])
         until(lambda: "ended with code 2" in client.get("/runs").text)
         assert "SA7020" in client.get("/runs").text  # it read the policy of the config that the console has
 
