@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import sqlite3
 import sys
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from tests import bundles
 from tests.faults import storage, writer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals, a preloaded library")
@@ -29,3 +34,25 @@ def test_a_flipped_bit_is_found_or_harmless() -> None:
     assert outcome.what[f"archive.db: {storage.FOUND}"] > 100
     assert outcome.what[f"archive.db-wal: {storage.FOUND}"] > 100
     assert outcome.what[f"pem: {storage.FOUND}"] + outcome.what[f"pem: {storage.HARMLESS}"] == 2
+
+
+def test_a_value_of_another_type_is_found_or_harmless(tmp_path: Path) -> None:
+    """A flipped bit may make text of bytes, a number of text, or nothing of either; a table's types keep no reader."""
+    with bundles.site(tmp_path / "site") as site:
+        path = site.archive
+    answers = storage.answers(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        columns = [(table, row[1]) for table in tables for row in db.execute(f"PRAGMA table_info({table})")]
+    whole = path.read_bytes()
+    tried, silent = 0, []
+    for (table, column), value in itertools.product(columns, storage.OTHER_TYPES):
+        path.write_bytes(whole)
+        if not storage.retyped(path, table, column, value):
+            continue
+        tried += 1
+        if storage.looked_at(path, answers) == storage.SILENT:
+            silent.append((table, column, value))
+    assert silent == []
+    assert tried > 100

@@ -109,7 +109,7 @@ def rows(db: sqlite3.Connection, *, plain: bool = False) -> Iterator[Row]:
     return iter(db.execute(_PLAIN_ROWS if plain else _ROWS))
 
 
-def strays(db: sqlite3.Connection) -> Iterator[bytes]:
+def strays(db: sqlite3.Connection) -> Iterator[object]:
     """Keys of bodies that are not there."""
     for (digest,) in db.execute("SELECT digest FROM keys WHERE digest NOT IN (SELECT digest FROM blobs)"):
         yield digest
@@ -172,9 +172,9 @@ def pack(data: bytes) -> bytes:
     return packed if len(packed) < len(data) else data
 
 
-def unpack(size: int, data: object) -> bytes | None:
+def unpack(size: object, data: object) -> bytes | None:
     """The inverse of `pack`; None if `data` cannot be a blob of `size` bytes. Never makes more than that."""
-    if not isinstance(data, bytes):
+    if not isinstance(size, int) or not isinstance(data, bytes):
         return None  # a flipped bit makes a NULL of a blob, whatever the table says
     if len(data) == size:
         return data

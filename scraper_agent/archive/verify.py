@@ -126,7 +126,7 @@ def _compared(db: sqlite3.Connection, known: reached.Reached | None, entries: in
         found.add("SA5033", None, text, size=entries, known=known.size)
         return
     (entry,) = db.execute("SELECT entry FROM log WHERE idx = ?", (known.size - 1,)).fetchone() or (b"",)
-    if merkle.leaf(entry) != known.leaf:
+    if not isinstance(entry, bytes) or merkle.leaf(entry) != known.leaf:
         text = N_("entry {index} is not the one that was noted beside the archive when it was made")
         found.add("SA5035", known.size - 1, text)
 
@@ -144,9 +144,9 @@ def _log(
     while block := rows.fetchmany(BLOCK):
         indexes, entries, subtrees, *_ = zip(*block, strict=True)
         if whole:
-            whole = indexes == tuple(range(count, count + len(block)))
-            made, levels, agrees = _hashed(made, entries, subtrees)
-            whole = whole and agrees
+            whole = indexes == tuple(range(count, count + len(block))) and _are_bytes(entries)
+        if whole:
+            made, levels, whole = _hashed(made, entries, subtrees)
             if whole and kept is not None and len(levels[0]) == tiles.WIDTH:
                 kept.compare(levels)
         count += len(block)
@@ -160,6 +160,11 @@ def _log(
     elif kept is not None:
         kept.tell(found)
     return count, doubtful
+
+
+def _are_bytes(values: Iterable[object]) -> bool:
+    """A flipped bit may make something else of them, whatever the table says."""
+    return set(map(type, values)) <= {bytes}
 
 
 class _Tiles:
@@ -211,7 +216,8 @@ def _walk(db: sqlite3.Connection, state: merkle.Frontier | None, found: _Found) 
     size = 0
     stored: Peaks = {}
     made: Peaks = {}  # differs from `stored` where a row failed, so that its neighbours are not accused too
-    for index, entry, subtree in db.execute("SELECT idx, entry, subtree FROM log ORDER BY idx"):
+    for index, *row in db.execute("SELECT idx, entry, subtree FROM log ORDER BY idx"):
+        entry, subtree = (each if isinstance(each, bytes) else b"" for each in row)  # which no entry and no hash is
         if index > size:
             _missing(size, index - 1, found)
             stored, made = _skipped(stored, size, index), _skipped(made, size, index)
@@ -277,7 +283,7 @@ def _parsed(entry: bytes) -> dict[str, Any]:
     """The entry as JSON; empty if it no longer is that."""
     try:
         parsed = json.loads(entry)
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
 
@@ -302,7 +308,8 @@ def _wrong_head(state: merkle.Frontier | None, size: int, found: _Found) -> None
 
 def _stored_state(db: sqlite3.Connection) -> merkle.Frontier | None:
     try:
-        return merkle.Frontier.load(*db.execute("SELECT size, frontier FROM tree").fetchone())
+        size, frontier = db.execute("SELECT size, frontier FROM tree").fetchone()
+        return merkle.Frontier.load(size, frontier) if isinstance(size, int) else None
     except (TypeError, ValueError):
         return None
 
@@ -545,17 +552,20 @@ def _blobs(db: sqlite3.Connection, found: _Found) -> int:
     count, plain = 0, sqlite.version(db) <= sqlite.WITHOUT_KEYS
     for row in stored.rows(db, plain=plain):
         count += 1
-        # A flipped bit makes a NULL of what a table says cannot be one.
-        named = f"sm3:{row[0].hex()}" if isinstance(row[0], bytes) else "?"
-        *_, key, salt = row
+        named, (*_, key, salt) = _name(row[0]), row
         if key is None:
             found.add("SA5098", None, N_("the key of body {digest} is missing: it cannot be read"), digest=named)
         elif (body := stored.opened(row)) is None or stored.name(body, salt) != row[0]:
             found.add("SA5028", None, N_("the bytes of body {digest}, or its key, have been changed"), digest=named)
     for digest in () if plain else stored.strays(db):
         text = N_("there is a key of body {digest}, which is not in the archive")
-        found.add("SA5099", None, text, digest=f"sm3:{digest.hex()}")
+        found.add("SA5099", None, text, digest=_name(digest))
     return count
+
+
+def _name(digest: object) -> str:
+    """As the facts have it."""
+    return f"sm3:{digest.hex()}" if isinstance(digest, bytes) else "?"
 
 
 def _named_blobs(db: sqlite3.Connection, erased: Mapping[bytes, int], found: _Found) -> int:
@@ -566,7 +576,7 @@ def _named_blobs(db: sqlite3.Connection, erased: Mapping[bytes, int], found: _Fo
     """
     missing: set[bytes] = set()
     anew: set[bytes] = set()
-    for index, data in db.execute("SELECT idx, entry FROM log ORDER BY idx"):
+    for index, data in db.execute("SELECT idx, entry FROM log WHERE typeof(entry) = 'blob' ORDER BY idx"):
         for text in _DIGEST.findall(data):
             blob = bytes.fromhex(text.decode())
             if index <= erased.get(blob, -1):

@@ -20,6 +20,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -47,7 +48,7 @@ from scraper_agent.values import JobId, Snapshot
 from tests.faults import writer
 from tests.faults.agent import KILL
 from tests.faults.writer import Writer
-from tests.world import NOW, PASSPHRASE
+from tests.world import NOW, PASSPHRASE, RUN
 
 Told = Callable[[str], None]
 """Takes a line of progress."""
@@ -312,14 +313,14 @@ def flips(count: int, told: Told = silent, seed: int = 4) -> Outcome:
         keyfile.write(key, keyfile.generate(), SecretStr(PASSPHRASE))
         files = [path, Path(f"{path}-wal"), reached.path_of(path)]
         assert all(file.stat().st_size for file in files)
-        answers, own = _answers(path), keyfile.read(key, SecretStr(PASSPHRASE))
+        before, own = answers(path), keyfile.read(key, SecretStr(PASSPHRASE))
         assert verify(path).whole
         while outcome.done < count:
             if outcome.done % KEY_EVERY == KEY_EVERY - 1:
                 file, look = key, lambda: _key(key, own)
             else:
                 (file,) = draw.choices(files, (100, 100, 1))
-                look = lambda: _archive(path, answers)  # noqa: E731
+                look = lambda: looked_at(path, before)  # noqa: E731
             at, bit = draw.randrange(file.stat().st_size), draw.randrange(8)
             with _flipped(file, at, bit):
                 how = look()
@@ -338,15 +339,54 @@ FOUND, HARMLESS, SILENT = "found", "reads as before", "read as something else"
 def _killed_with_a_log(path: Path) -> None:
     """An archive whose writer was killed: half of it in the database, half in the write-ahead log."""
     for n, number in enumerate((tiles.WIDTH, 15, 15)):
-        with SqliteArchive(path, lambda: NOW) as archive:
-            for position in range(number):
-                writer.append(archive, JobId(f"run/{n}"), position)
+        fill(path, number, JobId(f"run/{n}"))
     context = _processes()
     said = path.with_name("said")
     process = context.Process(target=Writer(path, said, JobId("run/killed"), 10, "noted", 8).run)
     process.start()
     process.join()
     assert process.exitcode == -KILL
+
+
+def fill(path: Path, number: int, job: JobId = RUN) -> None:
+    with SqliteArchive(path, lambda: NOW) as archive:
+        for position in range(number):
+            writer.append(archive, job, position)
+
+
+OTHER_TYPES = ("CAST({} AS TEXT)", "CAST({} AS BLOB)", "NULL", "7", "1.5", "x'ff'")
+"""What stands there as something else, in SQL."""
+
+
+def retyped(path: Path, table: str, column: str, value: str) -> bool:
+    """Give one row's column a value that the table's definition forbids; whether that changes what stands there."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        (wanted,) = db.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+        loose = re.sub(r"STRICT(, )?| NOT NULL|CHECK \(id = 1\)", "", wanted).rstrip(", \n")
+        _defined(db, table, loose)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        first = f"SELECT {column} FROM {table} ORDER BY {column} LIMIT 1"  # noqa: S608 - names of our own tables
+        other = value.format(column)
+        row = db.execute(
+            f"SELECT typeof({column}), typeof({other}) FROM {table} WHERE {column} IS ({first})"
+        ).fetchone()
+        if row is None or row[0] == row[1]:
+            return False
+        try:
+            db.execute(f"UPDATE {table} SET {column} = {other} WHERE {column} IS ({first})")  # noqa: S608
+        except sqlite3.IntegrityError:  # a row's number is nothing but a number
+            return False
+        _defined(db, table, wanted)
+    return True
+
+
+def _defined(db: sqlite3.Connection, table: str, sql: str) -> None:
+    """Another definition of the table, over the rows as they are."""
+    (version,) = db.execute("PRAGMA schema_version").fetchone()
+    db.execute("PRAGMA writable_schema = ON")
+    db.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (sql, table))
+    db.execute(f"PRAGMA schema_version = {version + 1}")
+    db.execute("PRAGMA writable_schema = OFF")
 
 
 @contextmanager
@@ -363,7 +403,7 @@ def _flipped(file: Path, at: int, bit: int) -> Iterator[None]:
 Answers = tuple[list[bytes], dict[bytes, bytes], list[object]]
 
 
-def _answers(path: Path) -> Answers:
+def answers(path: Path) -> Answers:
     """Everything that the archive says when it is asked."""
     with SqliteArchive(path, lambda: NOW, read_only=True) as archive, excerpt.opened(path) as log:
         entries = list(archive.entries())
@@ -380,11 +420,11 @@ def _answers(path: Path) -> Answers:
         return raw, bodies, [archive.head(), proofs, jobs, archive.runs(), archive.states()]
 
 
-def _archive(path: Path, answers: Answers) -> str:
+def looked_at(path: Path, before: Answers) -> str:
     try:
         if not verify(path).whole:
             return FOUND
-        return HARMLESS if _answers(path) == answers else SILENT
+        return HARMLESS if answers(path) == before else SILENT
     except AgentError:
         return FOUND
 
