@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -141,6 +141,16 @@ class SendUnknown(AgentError):
 
 class Conflict(AgentError):
     """Another worker has moved the job on."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """It, and what it came of, each once: errors that were raised again in another task may come of each other."""
+    met: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in met:
+        met.add(id(each))
+        yield each
+        each = each.__cause__ or each.__context__
 
 
 def _whole(text: str) -> str:

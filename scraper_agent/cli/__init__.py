@@ -15,7 +15,7 @@ from functools import cache
 import typer
 
 from scraper_agent import messages
-from scraper_agent.errors import AgentError
+from scraper_agent.errors import AgentError, causes
 from scraper_agent.messages import N_
 
 
@@ -43,13 +43,9 @@ INTERRUPTED = 130
 """What shells give a program that Ctrl-C ended."""
 
 
-def _interrupted(error: BaseException | None) -> bool:
+def _interrupted(error: BaseException) -> bool:
     """Whether `error` came up only while Ctrl-C was being obeyed: the browser hears Ctrl-C as well, and is gone."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(isinstance(each, KeyboardInterrupt) for each in causes(error))
 
 
 @cache

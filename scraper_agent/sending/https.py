@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scraper_agent import envelope as envelopes
 from scraper_agent.audit import asking
 from scraper_agent.audit.anchor import Carrier
-from scraper_agent.errors import SendFailed, SendRefused, SendUnknown
+from scraper_agent.errors import SendFailed, SendRefused, SendUnknown, causes
 from scraper_agent.messages import N_
 from scraper_agent.ports import Standing
 from scraper_agent.sending import tls
@@ -263,7 +263,7 @@ class HttpsTransport:
         }
 
     def _no_connection(self, error: httpx.TransportError) -> SendFailed:
-        if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+        if any(isinstance(cause, ssl.SSLError) for cause in causes(error)):
             return SendFailed(
                 "SA4021",
                 N_("no trusted connection to {url}: {reason}"),
@@ -342,12 +342,6 @@ def _cannot_ask(url: str, reason: str) -> SendFailed:
         url=url,
         reason=reason,
     )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _reason(error: Exception) -> str:

@@ -23,7 +23,7 @@ import logging
 import re
 import ssl
 import threading
-from collections.abc import Awaitable, Coroutine, Iterator
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
@@ -36,7 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from scraper_agent import envelope as envelopes
 from scraper_agent.credentials import SecretPlace
-from scraper_agent.errors import AgentError, SendFailed, SendUnknown
+from scraper_agent.errors import AgentError, SendFailed, SendUnknown, causes
 from scraper_agent.messages import N_
 from scraper_agent.ports import Standing
 from scraper_agent.sending import tls
@@ -483,7 +483,7 @@ class MqTransport:
                 return SendFailed(
                     "SA4077", N_("{url} does not do that: {reason}"), hint=_TELL_OPERATOR, url=url, reason=reason
                 )
-            case _ if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+            case _ if any(isinstance(cause, ssl.SSLError) for cause in causes(error)):
                 return SendFailed(
                     "SA4071",
                     N_("no trusted connection to the broker at {url}: {reason}"),
@@ -561,9 +561,3 @@ async def _quietly(closing: Awaitable[object]) -> None:
     with contextlib.suppress(Exception):
         async with asyncio.timeout(_CLOSE_S):
             await closing
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

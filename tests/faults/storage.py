@@ -365,11 +365,10 @@ def retyped(path: Path, table: str, column: str, value: str) -> bool:
         loose = re.sub(r"STRICT(, )?| NOT NULL|CHECK \(id = 1\)", "", wanted).rstrip(", \n")
         _defined(db, table, loose)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        first = f"SELECT {column} FROM {table} ORDER BY {column} LIMIT 1"  # noqa: S608 - names of our own tables
         other = value.format(column)
-        row = db.execute(
-            f"SELECT typeof({column}), typeof({other}) FROM {table} WHERE {column} IS ({first})"
-        ).fetchone()
+        first = f"SELECT {column} FROM {table} ORDER BY {column} LIMIT 1"  # noqa: S608 - names of our own tables
+        types = f"SELECT typeof({column}), typeof({other}) FROM {table} WHERE {column} IS ({first})"  # noqa: S608
+        row = db.execute(types).fetchone()
         if row is None or row[0] == row[1]:
             return False
         try:
