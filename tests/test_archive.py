@@ -324,6 +324,23 @@ def test_what_an_ended_writer_left_empty_is_no_archive_yet_and_the_next_writer_m
     assert verify.verify(path).problems == ()
 
 
+def test_what_an_ended_writer_half_committed_is_no_archive_yet_and_the_next_writer_makes_it(tmp_path: Path) -> None:
+    path, torn = tmp_path / "archive.db", tmp_path / "torn.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA cache_size = 1")  # so that pages reach the file before the commit
+        db.execute("BEGIN IMMEDIATE")
+        for number in range(20):
+            db.execute(f"CREATE TABLE t{number} (x)")
+        for each in ("", "-journal"):
+            shutil.copy(f"{path}{each}", f"{torn}{each}")
+    assert torn.stat().st_size
+    for opening in (lambda: SqliteArchive(torn, now, read_only=True), lambda: verify.verify(torn)):
+        with pytest.raises(AgentError, match=r"SA5001 .*there is no archive"):
+            opening()
+    SqliteArchive(torn, now).close()
+    assert verify.verify(torn).problems == ()
+
+
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_newer_archive_is_refused(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "archive.db"

@@ -926,6 +926,8 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
         _check_version(path, db)
     except (sqlite3.DatabaseError, KeyError, TypeError, ValueError) as error:
         db.close()
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_ROLLBACK:  # ended in its first commit
+            raise _missing(path) from error
         raise _failed(path, error) from error
     except BaseException:
         db.close()
