@@ -5,9 +5,11 @@ Under 30 s: every file is read in a child process of its own.
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -177,6 +179,19 @@ def test_a_filled_template_gives_the_documents_that_were_filled_in() -> None:
         Document(format="purchaseOrder", header=second | {"currencyCode": "CNY"}, lines=(one,)),
     ]
     assert dict(contents.rows) == {layout.HEADER: 2, layout.LINES: 3}
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_no_garbage_is_looked_for_while_a_file_is_read_and_is_again_afterwards(wrong: bool) -> None:
+    def parts() -> Iterator[files.Part]:
+        assert not gc.isenabled()
+        yield from files.tables(
+            filled([{**HEADER, "orderDate": "gone"} if wrong else HEADER], [LINE]), "xlsx", layout.SKIPPED
+        )
+
+    with pytest.raises(reading.Misfits) if wrong else nullcontext():
+        reading.read(parts(), FORMATS)
+    assert gc.isenabled()
 
 
 def test_every_value_names_its_file_sheet_row_and_column() -> None:

@@ -26,8 +26,9 @@ Reader: TypeAlias = Callable[[object], "Value | Amount | Moment | None"]
 Raises Unreadable.
 """
 
-_EXACT = Decimal(2**53)
-"""Above, the numbers of a workbook have gaps."""
+_MOST = Decimal(2**53)
+"""From here on the numbers of a workbook have gaps."""
+_LEAST = -_MOST
 _WHOLE = Context(prec=200, traps=[Inexact, InvalidOperation])
 """Raises where a decimal would be lost."""
 _EIGHT = range(10_000_000, 100_000_000)
@@ -72,7 +73,7 @@ def _number(field: Field, *, canonical: bool) -> Reader:
 
     def read(cell: object) -> Value | Amount | None:
         if isinstance(cell, Decimal):
-            if not canonical and not -_EXACT < cell < _EXACT:
+            if not canonical and not _LEAST < cell < _MOST:
                 raise Unreadable(
                     N_("`{seen}` has more digits than a workbook holds exactly"), code="SA2335", seen=_plain(cell)
                 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -160,15 +162,16 @@ def read(
     """
     reader = _Reader(formats=formats, format=formats[wanted] if wanted is not None else None, complete=complete)
     try:
-        for part in parts:
-            match part:
-                case files.Sheet():
-                    reader.begin(part)
-                case str():
-                    reader.json(part)
-                case _:
-                    reader.take(part)
-        return reader.end()
+        with _uncollected():
+            for part in parts:
+                match part:
+                    case files.Sheet():
+                        reader.begin(part)
+                    case str():
+                        reader.json(part)
+                    case _:
+                        reader.take(part)
+            return reader.end()
     except _Stopped:
         raise Misfits(
             "SA2330",
@@ -179,6 +182,18 @@ def read(
     finally:
         if isinstance(parts, Generator):
             parts.close()  # ends the child that is still reading
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """All cells are kept until the end and none refers to itself: to look for garbage among them only takes time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 class _Stopped(Exception):

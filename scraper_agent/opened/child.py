@@ -97,7 +97,9 @@ def _page(data: bytes, options: dict[str, Any]) -> bytes:
 
             found = sheets.read(data, media, options["sheet"])
         case "html":
-            found = texts.html(text, options["sheet"])
+            from scraper_agent.opened import pages  # noqa: PLC0415 - lxml is the slowest of all to begin
+
+            found = pages.html(text, options["sheet"])
         case _:
             found = texts.csv(text, options["delimiter"], options["header"])
     return grid.page(found, options["header"], options["header_rows"], options["url"], options["digest"])
