@@ -328,8 +328,8 @@ def test_a_page_of_another_origin_cannot_read_embed_or_change_anything(console: 
         assert opaque == "refused"
         assert page.evaluate("document.images[0].naturalWidth") == 0
         assert "PO-" not in "".join(frame.content() for frame in page.frames[1:])
-        page.evaluate("document.getElementById('f').submit()")
-        page.wait_for_load_state()
+        with page.expect_navigation():
+            page.evaluate("document.getElementById('f').submit()")
         assert not console.app.control.marker("stop")
         page.goto(other)
         page.evaluate("url => { location = url }", f"{console.url}/runs")  # a link may lead here
