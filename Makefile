@@ -42,7 +42,7 @@ bench: $(READY) system $(GAUNTLET)
 bench-share: $(READY) system $(GAUNTLET)
 	$(BIN)/python -m tests.bench --share
 
-# Everything that may go wrong on the way, in full (an hour and more); the share is what the tests run of it.
+# Everything that may go wrong on the way, in full (some hours); the tests run a share of it.
 faults: $(READY) system
 	$(BIN)/python -m tests.faults.proxy_fuzz
 	$(BIN)/python -m tests.faults.delivery
