@@ -324,13 +324,18 @@ def test_what_an_ended_writer_left_empty_is_no_archive_yet_and_the_next_writer_m
     assert verify.verify(path).problems == ()
 
 
+def half_committed(db: sqlite3.Connection) -> None:
+    """Its first tables, as far as the file, while the journal still says that there was nothing."""
+    db.execute("PRAGMA cache_size = 1")  # so that pages reach the file before the commit
+    db.execute("BEGIN IMMEDIATE")
+    for number in range(20):
+        db.execute(f"CREATE TABLE t{number} (x)")
+
+
 def test_what_an_ended_writer_half_committed_is_no_archive_yet_and_the_next_writer_makes_it(tmp_path: Path) -> None:
     path, torn = tmp_path / "archive.db", tmp_path / "torn.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("PRAGMA cache_size = 1")  # so that pages reach the file before the commit
-        db.execute("BEGIN IMMEDIATE")
-        for number in range(20):
-            db.execute(f"CREATE TABLE t{number} (x)")
+        half_committed(db)
         for each in ("", "-journal"):
             shutil.copy(f"{path}{each}", f"{torn}{each}")
     assert torn.stat().st_size
@@ -339,6 +344,22 @@ def test_what_an_ended_writer_half_committed_is_no_archive_yet_and_the_next_writ
             opening()
     SqliteArchive(torn, now).close()
     assert verify.verify(torn).problems == ()
+
+
+def test_a_log_that_was_kept_is_never_taken_for_none(tmp_path: Path) -> None:
+    """Emptied, or with a journal beside it that would undo it: on SA5001 the console shows an empty log."""
+    path, torn = tmp_path / "archive.db", tmp_path / "torn.db"
+    with SqliteArchive(path, now) as archive:
+        archive.append(RUN, 0, started(archive.put(b"recipe")))
+    with closing(sqlite3.connect(torn, isolation_level=None)) as db:
+        half_committed(db)
+        begun, journal = torn.read_bytes(), Path(f"{torn}-journal").read_bytes()
+    for content, beside, code in ((b"", b"", "SA5004"), (begun, journal, "SA5006")):
+        path.write_bytes(content)
+        Path(f"{path}-journal").write_bytes(beside)
+        for opening in (lambda: SqliteArchive(path, now, read_only=True), lambda: verify.verify(path)):
+            with pytest.raises(AgentError, match=code):
+                opening()
 
 
 @pytest.mark.parametrize("read_only", [True, False])

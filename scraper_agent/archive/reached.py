@@ -58,6 +58,12 @@ def read(archive: Path) -> Reached | None:
     raise ValueError("damaged")
 
 
+def is_noted(archive: Path) -> bool:
+    """Whether there was a log: anything was noted, be it damaged by now."""
+    path = path_of(archive)
+    return path.is_file() and path.stat().st_size > 0
+
+
 class Writer:
     """Keeps the file open. What cannot be written is not reported: the archive itself is durable without it."""
 

@@ -920,13 +920,15 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
         db.execute("PRAGMA trusted_schema = OFF")
         db.execute("PRAGMA cell_size_check = ON")
         if db.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
-            if mode == "ro":  # a writer begins it just now, or was ended in that
+            if mode == "rwc":
+                _create(db)
+            elif not reached.is_noted(path):  # a writer begins it just now, or was ended in that
                 raise _missing(path)
-            _create(db)
         _check_version(path, db)
     except (sqlite3.DatabaseError, KeyError, TypeError, ValueError) as error:
         db.close()
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_ROLLBACK:  # ended in its first commit
+        undone = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_ROLLBACK
+        if mode == "ro" and undone and not reached.is_noted(path):  # its writer was ended in its first commit
             raise _missing(path) from error
         raise _failed(path, error) from error
     except BaseException:
